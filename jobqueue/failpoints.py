@@ -1,0 +1,90 @@
+"""Named points between any two writes of a process, where a test may kill it, make it raise or make it sleep.
+
+`FAILPOINT=<name>:kill|raise|sleep[:seconds][,…]` switches them; outside tests (no `GPUQ_TESTING=1`) a set FAILPOINT is
+refused at start. With `FAILPOINT_ONCE=<file>` a point fires only while the file does not exist, and makes it, so that
+the process that is started again gets past.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from jobqueue.errors import GpuqError
+
+#: All of them, by process; a test walks this list.
+FAILPOINTS = (
+    "queue_manager.enqueue.before",
+    "queue_manager.enqueue.after",
+    "queue_manager.cancel.before",
+    "queue_manager.cancel.after",
+    "queue_manager.retry.before",
+    "queue_manager.retry.after",
+    "scheduler.lead.after",
+    "scheduler.observe.after",
+    "scheduler.admit.before",
+    "scheduler.admit.after",
+    "scheduler.create.after",
+    "scheduler.record.after",
+    "scheduler.mark_running.after",
+    "scheduler.stop.after",
+    "scheduler.finish.before",
+    "scheduler.finish.after",
+    "scheduler.requeue.before",
+    "scheduler.requeue.after",
+    "scheduler.delete.after",
+    "local.create.written",
+    "local.create.renamed",
+    "local.create.spawned",
+    "runner.start.before",
+    "runner.start.after",
+    "runner.exit.before",
+    "runner.exit.after",
+)
+
+
+class FailpointRaised(GpuqError):
+    """What a failpoint set to `raise` raises."""
+
+
+def check_failpoints() -> None:
+    """Refuse to start with FAILPOINT set outside tests, or with a name that does not exist."""
+    if not os.environ.get("FAILPOINT"):
+        return
+    if os.environ.get("GPUQ_TESTING") != "1":
+        raise SystemExit("FAILPOINT is for gpuq's own tests and is refused here; unset it.")
+    unknown = set(_switched()) - set(FAILPOINTS)
+    if unknown:
+        raise SystemExit(f"FAILPOINT names no failpoint: {', '.join(sorted(unknown))}; see jobqueue/failpoints.py.")
+
+
+def failpoint(name: str) -> None:
+    """Do what FAILPOINT says for this point: nothing, almost always."""
+    if os.environ.get("GPUQ_TESTING") != "1":
+        return
+    action = _switched().get(name)
+    if action is None or not _first_time():
+        return
+    verb, _, argument = action.partition(":")
+    if verb == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if verb == "sleep":
+        time.sleep(float(argument or 1))
+    if verb == "raise":
+        raise FailpointRaised(f"failpoint {name}")
+
+
+def _switched() -> dict[str, str]:
+    points = (point.partition(":") for point in os.environ.get("FAILPOINT", "").split(",") if point)
+    return {name: action for name, _, action in points if not name.startswith("trainer.")}
+
+
+def _first_time() -> bool:
+    marker = os.environ.get("FAILPOINT_ONCE")
+    if not marker:
+        return True
+    try:
+        Path(marker).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""Why a job stands where it stands: one machine word of a closed list, and one sentence for a person."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReasonCode(StrEnum):
+    """The closed list of reasons. A new one is added here, and where it arises; nothing else knows the list."""
+
+    # queued: why it waits
+    SUBMITTED = "submitted"  #: just came in; the scheduler has not looked at it yet
+    WAITING_TURN = "waiting_turn"  #: others are ahead in the queue
+    SLOTS_FULL = "slots_full"  #: first in line, but MAX_RUNNING_JOBS are running
+    USER_LIMIT = "user_limit"  #: its user already runs MAX_RUNNING_PER_USER
+    RESOURCES_BUSY = "resources_busy"  #: no node passes the gate: GPU, CPU or memory are in use
+    MONITOR_UNAVAILABLE = "monitor_unavailable"  #: no monitor gives an answer that can be trusted
+    NEVER_FITS = "never_fits"  #: asks for more GPUs than any known node has
+    ENGINE_UNAVAILABLE = "engine_unavailable"  #: the engine (cluster, disk) refused or did not answer
+    HALTED = "halted"  #: the scheduler admits nothing until somebody acts
+    # queued again
+    SCHEDULER_RESTARTED = "scheduler_restarted"  #: admitted, but its workflow was never made
+    GPU_BUSY = "gpu_busy"  #: exit 75: the GPU was taken after all
+    EVICTED = "evicted"  #: stopped by somebody else than its user; goes on from its checkpoint
+    RETRIED = "retried"  #: a person asked for another attempt
+    # admitted, running
+    ADMITTED = "admitted"
+    STARTING = "starting"  #: its workflow exists, its container has not started
+    RUNNING = "running"
+    CANCELLING = "cancelling"  #: a cancel was asked for; its container is being stopped
+    # finished
+    SUCCEEDED = "succeeded"
+    CANCELLED = "cancelled"
+    WORKFLOW_DELETED = "workflow_deleted"  #: its workflow was deleted or terminated by hand
+    TRAINING_FAILED = "training_failed"  #: exit 1
+    BAD_CONFIG = "bad_config"  #: exit 2: the training refused its configuration or data
+    KILLED = "killed"  #: ended by a signal that was not ours (SIGKILL: often the kernel for want of memory)
+    TIME_LIMIT = "time_limit"
+    REJECTED = "rejected"  #: the engine refuses the workflow for good
+    NAME_TAKEN = "name_taken"  #: an object that is not ours bears the workflow's name
+    REQUEUE_LIMIT = "requeue_limit"
+    POISON = "poison"  #: broke the scheduler three times
+
+
+@dataclass(frozen=True)
+class Reason:
+    """`code` for machines, `message` (one sentence) for people."""
+
+    code: ReasonCode
+    message: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"code": self.code.value, "message": self.message}

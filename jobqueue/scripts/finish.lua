@@ -1,0 +1,20 @@
+-- Into a final phase: history, and the seed's HDEL running_jobs. A job that is finished already stays as it is.
+-- ARGV: epoch, job id, phase, at, score, reason code, reason message, exit code or '', log tail (JSON),
+--       run time (s) to learn from or ''
+local id, to = ARGV[2], ARGV[3]
+if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'finish') end
+local r = record(id, 'phase', 'user', 'config')
+local phase, user, config = r[1], r[2], r[3]
+if not phase then return fail('GPUQ_NOT_FOUND', id) end
+check_types(user)
+if phase == 'succeeded' or phase == 'failed' or phase == 'cancelled' then return phase end
+if not may(phase, to) then return fail('GPUQ_PHASE', id .. ' ' .. phase .. ' ' .. to) end
+redis.call('HSET', 'job:' .. id, 'exit_code', ARGV[8], 'log_tail', ARGV[9])
+if to == 'succeeded' and ARGV[10] ~= '' then
+  for _, key in ipairs({'durations:' .. user .. ':' .. config, 'durations::' .. config, 'durations'}) do
+    redis.call('LPUSH', key, ARGV[10])
+    redis.call('LTRIM', key, 0, 49)
+  end
+end
+finish(id, to, ARGV[4], ARGV[5], ARGV[6], ARGV[7], 'scheduler')
+return to

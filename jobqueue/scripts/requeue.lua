@@ -1,0 +1,27 @@
+-- From its slot back to the front of the queue; a job whose cancel was asked for ends as cancelled instead.
+-- ARGV: epoch, job id, at, score, attempts more (0|1), requeues more (0|1), breaks more (0|1),
+--       reason code, reason message, reason message when cancelled
+local id, at = ARGV[2], ARGV[3]
+if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'requeue') end
+local r = record(id, 'phase', 'user', 'entry', 'slot', 'cancel_requested_at')
+local phase, user, entry, slot = r[1], r[2], r[3], r[4]
+if not phase then return fail('GPUQ_NOT_FOUND', id) end
+check_types(user)
+if phase == 'queued' then return 'queued' end
+if not may(phase, 'queued') or phase == 'failed' or phase == 'cancelled' then
+  return fail('GPUQ_PHASE', id .. ' ' .. phase .. ' queued')
+end
+if (r[5] or '') ~= '' then
+  finish(id, 'cancelled', at, ARGV[4], 'cancelled', ARGV[10], 'scheduler')
+  return 'cancelled'
+end
+redis.call('HDEL', 'running_jobs', slot)
+redis.call('HDEL', 'job:' .. id, 'slot', 'node', 'gpu_uuids', 'admitted_at', 'started_at', 'workflow_uid',
+  'workflow_name')
+redis.call('HINCRBY', 'job:' .. id, 'attempt', ARGV[5])
+redis.call('HINCRBY', 'job:' .. id, 'requeues', ARGV[6])
+redis.call('HINCRBY', 'job:' .. id, 'breaks', ARGV[7])
+redis.call('HSET', 'job:' .. id, 'queued_at', at)
+join_queue(id, user, entry, 'first')
+move(id, phase, 'queued', at, ARGV[8], ARGV[9], 'scheduler')
+return 'queued'

@@ -1,0 +1,9 @@
+"""Proto-GCN (skeleton action recognition): the trainer that the queue runs as ``python train.py``.
+
+train.py       config -> Trainer -> exit code
+config.py      the keys of a config file, typed; config_file.py reads one and words what is wrong with it
+errors.py      what can go wrong, and the exit code of each
+model/         graph -> gcn + tcn -> backbone -> head, losses
+data/          NTU pickle -> transforms -> batches; synthetic.py makes a data set
+engine/        one run: run.py (lock, exit codes), trainer.py (the loop), checkpoint, telemetry, log
+"""

@@ -1,0 +1,1 @@
+"""Skeleton data: the NTU pickle, its transforms, batches, and a generated data set to try the trainer on."""

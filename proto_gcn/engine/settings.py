@@ -1,0 +1,68 @@
+"""What the queue hands to a training through the environment."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from proto_gcn.config import TrainConfig
+from proto_gcn.config_file import load_config
+from proto_gcn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run; gpu_utilization_percent None switches the check for a busy GPU off."""
+
+    config_file: Path
+    job_id: str
+    work_dir: str | None
+    data_root: Path
+    lock_wait_s: float
+    gpu_utilization_percent: float | None
+    progress_file: Path | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "RunSettings":
+        """Raises ConfigError that names the variable."""
+        config_file, job_id = environment.get("CONFIG_FILE"), environment.get("JOB_ID", "")
+        if not config_file:
+            raise ConfigError("CONFIG_FILE is not set; set it to the path of a training config")
+        if not job_id or job_id in (".", "..") or "/" in job_id:
+            raise ConfigError(f"JOB_ID must name one folder and is {job_id!r}; set it to a name such as my-run")
+        progress, busy = environment.get("ARGO_PROGRESS_FILE"), environment.get("GPU_UTILIZATION_PERCENT", "80")
+        return cls(
+            config_file=Path(config_file),
+            job_id=job_id,
+            work_dir=environment.get("WORK_DIR") or None,
+            data_root=Path(environment.get("DATA_ROOT") or "/data"),
+            lock_wait_s=_number(environment, "RUN_LOCK_WAIT_S", "60"),
+            gpu_utilization_percent=None if busy == "off" else _number(environment, "GPU_UTILIZATION_PERCENT", "80"),
+            progress_file=Path(progress) if progress else None,
+        )
+
+    def load_config(self) -> TrainConfig:
+        return load_config(self.config_file)
+
+    def path(self, written: str) -> Path:
+        """A path as people write it: below /data it means below DATA_ROOT."""
+        path = Path(written)
+        return self.data_root / path.relative_to("/data") if path.is_relative_to("/data") else path
+
+    def run_folder(self) -> Path:
+        """WORK_DIR/runs/JOB_ID; without WORK_DIR the config's work_dir; raises ConfigError where neither is set."""
+        work_dir = self.work_dir or self.load_config().work_dir
+        if not work_dir:
+            raise ConfigError("WORK_DIR is not set; set it to the folder that runs/<JOB_ID> is to be written in")
+        return self.path(work_dir).absolute() / "runs" / self.job_id
+
+
+def _number(environment: Mapping[str, str], name: str, default: str) -> float:
+    text = environment.get(name) or default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ConfigError(f"{name} must be a number from 0 up, not {text!r}")
+    return value

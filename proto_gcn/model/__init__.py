@@ -1,0 +1,1 @@
+"""The network; parameter names, shapes and order are those of the published checkpoints."""

@@ -1,0 +1,92 @@
+"""The monitor's settings, from the environment; a wrong value is a reason not to start."""
+
+import math
+import socket
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobqueue.resources import NODE_NAME, OFF, PERCENT, Thresholds
+
+MOST_MB = 10**9
+
+
+class BadSettings(Exception):
+    """Some variables have wrong values; `sentences` has one for each."""
+
+    def __init__(self, sentences: list[str]) -> None:
+        super().__init__(" ".join(sentences))
+        self.sentences = sentences
+
+
+def _limit_up_to(high: float) -> Callable[[Any], float | None]:
+    """Reads `off` as None, else a number from 0 to `high` (a whole one as int, so that it is printed as it was set)."""
+
+    def read(value: Any) -> float | None:
+        text = str(value).strip().lower()
+        if text == OFF:
+            return None
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not 0 <= number <= high:
+            raise ValueError(f"must be a number from 0 to {high}, or {OFF}")
+        return int(number) if number.is_integer() else number
+
+    return read
+
+
+def _check_node_name(name: str) -> str:
+    if not NODE_NAME.fullmatch(name):
+        raise ValueError("must be a host name: letters, digits, dots and dashes")
+    return name
+
+
+Percent = Annotated[float | None, PlainValidator(_limit_up_to(PERCENT))]
+Megabytes = Annotated[float | None, PlainValidator(_limit_up_to(MOST_MB))]
+Upper = BeforeValidator(lambda value: str(value).upper())
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; a field's environment variable is its name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, validate_default=True)
+
+    node_name: Annotated[str, AfterValidator(_check_node_name)] = Field(default_factory=socket.gethostname)
+    monitor_host: str = "127.0.0.1"  # a DaemonSet says 0.0.0.0: what a node has free is not for everybody by default
+    monitor_port: int = Field(default=8080, ge=1, le=65535)
+    sample_period_s: float = Field(default=0.5, ge=0.1, le=2)
+    require_gpu: bool = True
+    gpu_memory_free_mb: Megabytes = 200
+    gpu_utilization_percent: Percent = 80
+    cpu_percent: Percent = 90
+    memory_percent: Percent = 85
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Upper] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return Thresholds(
+            gpu_memory_free_mb=self.gpu_memory_free_mb,
+            gpu_utilization_percent=self.gpu_utilization_percent,
+            cpu_percent=self.cpu_percent,
+            memory_percent=self.memory_percent,
+        )
+
+
+def load() -> Settings:
+    """The settings in the environment; raises BadSettings, which names every wrong variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise BadSettings([_sentence(problem) for problem in error.errors()]) from None
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    name = str(problem["loc"][0]).upper()
+    rule = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{name} is {problem['input']!r}: it {rule}."

@@ -1,0 +1,55 @@
+"""`python -m scheduler`: settings, clients, signals, run."""
+
+import os
+import signal
+import socket
+import uuid
+
+from jobqueue.failpoints import check_failpoints
+from jobqueue.log import configure_logging, get_logger
+from jobqueue.settings import load_settings, refuse_to_start, shown
+from jobqueue.store import Store
+from scheduler.alerts import Alerts
+from scheduler.engine import Engine
+from scheduler.local import LocalEngine, default_images
+from scheduler.loop import Scheduler
+from scheduler.monitor_client import MonitorClient
+from scheduler.settings import SchedulerSettings
+
+
+def main() -> None:
+    check_failpoints()
+    settings = load_settings(SchedulerSettings)
+    configure_logging("scheduler", settings.log_level, settings.log_format)
+    get_logger(__name__).info("Starts.", **shown(settings))
+    scheduler = Scheduler(
+        settings=settings,
+        store=Store.connect(settings.redis_url),
+        engine=_engine(settings),
+        monitors=MonitorClient(settings.resource_monitor_url),
+        alerts=Alerts(settings.alert_urls),
+        # Unique per boot: a lead that a former life of this process held is not ours.
+        holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+    )
+
+    def stop(_number: int, _frame: object) -> None:
+        scheduler.stopping.set()
+        scheduler.waker.wake()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    scheduler.run()
+
+
+def _engine(settings: SchedulerSettings) -> Engine:
+    images = {**default_images(), **settings.local_images}
+    try:
+        return LocalEngine(settings.local_state_dir, settings.data_root, images, settings.node_name)
+    except OSError as error:
+        refuse_to_start(
+            f"LOCAL_STATE_DIR={settings.local_state_dir} cannot be made ({error.strerror}); name a folder that can."
+        )
+
+
+if __name__ == "__main__":
+    main()

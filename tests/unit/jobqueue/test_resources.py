@@ -1,0 +1,245 @@
+"""The wire format of a node's resources: what decode takes, what it refuses, and that nothing is ever coerced."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobqueue.resources import InvalidSnapshot, NodeReason, NodeSnapshot, Thresholds, free_gpus
+
+
+def document() -> dict[str, Any]:
+    """The design's example with two GPUs, one of them free."""
+    gpu = {
+        "index": 0,
+        "uuid": "GPU-a",
+        "name": "NVIDIA H100",
+        "memory_used_mb": 2048,
+        "memory_total_mb": 10240,
+        "memory_free_mb": 8192,
+        "utilization_percent": 75,
+        "power_w": 280.5,
+        "temperature_c": 71,
+        "process_count": 1,
+        "available": True,
+    }
+    reason = {
+        "code": "gpu_busy",
+        "message": "GPU 1 is at 93 %.",
+        "gpu": 1,
+        "value": 93,
+        "threshold": 80,
+        "unit": "percent",
+    }
+    return {
+        "available": True,
+        "node": "gpu-1",
+        "age_s": 0.4,
+        "reasons": [reason],
+        "gpus": [gpu, gpu | {"index": 1, "uuid": "GPU-b", "utilization_percent": 93, "available": False}],
+        "cpu": {"usage_percent": 45.0, "load_average": [2.1, 1.9, 1.7]},
+        "memory": {"used_mb": 12288, "total_mb": 32768, "usage_percent": 37.5},
+        "thresholds": {
+            "gpu_memory_free_mb": 200,
+            "gpu_utilization_percent": 80,
+            "cpu_percent": 90,
+            "memory_percent": 85,
+        },
+    }
+
+
+def changed(path: str, value: Any) -> str:
+    """The document as JSON with the value at a dotted path replaced."""
+    whole = document()
+    *parents, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
+    place: Any = whole
+    for step in parents:
+        place = place[step]
+    place[last] = value
+    return json.dumps(whole)
+
+
+def same(snapshot: NodeSnapshot, text: str) -> bool:
+    return json.dumps(snapshot.encode(), sort_keys=True) == json.dumps(json.loads(text), sort_keys=True)
+
+
+def test_a_valid_document_comes_back_as_it_was() -> None:
+    text = json.dumps(document())
+    snapshot = NodeSnapshot.decode(text.encode())
+    assert same(snapshot, text)
+    assert snapshot.gpus[0].memory_free_mb == 8192
+    assert snapshot.reasons == (NodeReason("gpu_busy", "GPU 1 is at 93 %.", 1, 93, 80, "percent"),)
+
+
+def test_off_is_none_inside_and_off_on_the_wire() -> None:
+    snapshot = NodeSnapshot.decode(changed("thresholds.cpu_percent", "off"))
+    assert snapshot.thresholds == Thresholds(cpu_percent=None)
+    assert snapshot.encode()["thresholds"]["cpu_percent"] == "off"
+
+
+@pytest.mark.parametrize("path", ["gpus.1.utilization_percent", "gpus.1.memory_free_mb", "gpus.0.power_w",
+                                  "gpus.0.temperature_c", "gpus.0.process_count", "cpu.load_average"])  # fmt: skip
+def test_null_stays_none_where_it_may(path: str) -> None:
+    text = changed(path, None)
+    assert same(NodeSnapshot.decode(text), text)
+
+
+def test_unknown_fields_of_a_newer_monitor_are_passed_over() -> None:
+    assert NodeSnapshot.decode(json.dumps(document() | {"new": {"deep": [1]}})) == NodeSnapshot.decode(
+        json.dumps(document())
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "not JSON"),
+        (b"<html><body>502 Bad Gateway</body></html>", "not JSON"),
+        (json.dumps(document())[:-5], "not JSON"),
+        (b"\xff\xfe{}", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"null", "not a JSON object"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b'{"available": false, "available": true}', "duplicate key"),
+        (b'{"age_s": NaN}', "NaN"),
+        (b'{"age_s": -Infinity}', "Infinity"),
+        (b'{"age_s": ' + b"9" * 10_000 + b"}", "not JSON"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(body: bytes, says: str) -> None:
+    with pytest.raises(InvalidSnapshot, match=says):
+        NodeSnapshot.decode(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("available", 1),
+        ("available", "true"),
+        ("node", ""),
+        ("node", "gpu 1"),
+        ("node", "gpu-1\n"),
+        ("node", "x" * 300),
+        ("node", "../etc"),
+        ("age_s", -0.1),
+        ("age_s", "0.4"),
+        ("age_s", True),
+        ("age_s", None),
+        ("age_s", 10**400),
+        ("gpus", {}),
+        ("gpus", [[]]),
+        ("gpus.0.index", 0.5),
+        ("gpus.0.index", -1),
+        ("gpus.0.name", "bad\ud800name"),
+        ("gpus.0.utilization_percent", 101),
+        ("gpus.0.utilization_percent", -1),
+        ("gpus.0.utilization_percent", "12"),
+        ("gpus.0.utilization_percent", True),
+        ("gpus.0.utilization_percent", None),
+        ("gpus.0.memory_free_mb", None),
+        ("gpus.0.memory_free_mb", 10241),
+        ("gpus.0.memory_used_mb", 10241),
+        ("gpus.0.memory_total_mb", 2**63 - 14),
+        ("gpus.0.process_count", 1.5),
+        ("gpus.0.available", False),
+        ("gpus.1.uuid", "GPU-a"),
+        ("cpu", None),
+        ("cpu.usage_percent", 100.1),
+        ("cpu.usage_percent", None),
+        ("cpu.load_average", [1, 2]),
+        ("cpu.load_average", [1, 2, -1]),
+        ("memory.used_mb", 99999),
+        ("memory.usage_percent", None),
+        ("thresholds.cpu_percent", None),
+        ("thresholds.cpu_percent", "OFF"),
+        ("thresholds.cpu_percent", 101),
+        ("reasons.0.code", "tired"),
+        ("reasons.0.message", ""),
+        ("reasons.0.gpu", "0"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_one_sentence(path: str, value: Any) -> None:
+    with pytest.raises(InvalidSnapshot) as refused:
+        NodeSnapshot.decode(changed(path, value))
+    assert str(refused.value).endswith(".")
+    assert "\n" not in str(refused.value)
+
+
+def test_unavailable_needs_a_reason() -> None:
+    with pytest.raises(InvalidSnapshot, match="without a reason"):
+        NodeSnapshot.decode(json.dumps(document() | {"available": False, "reasons": []}))
+
+
+def test_unknown_utilisation_passes_only_where_its_threshold_is_off() -> None:
+    whole = document()
+    whole["gpus"][0]["utilization_percent"] = None
+    whole["thresholds"]["gpu_utilization_percent"] = "off"
+    assert NodeSnapshot.decode(json.dumps(whole)).gpus[0].available
+
+
+@pytest.mark.parametrize("name", sorted(document()))
+def test_each_field_is_required(name: str) -> None:
+    whole = document()
+    del whole[name]
+    with pytest.raises(InvalidSnapshot, match=f"{name} .*is missing"):
+        NodeSnapshot.decode(json.dumps(whole))
+
+
+def test_free_means_by_measurement_and_by_ledger() -> None:
+    snapshot = NodeSnapshot.decode(json.dumps(document()))
+    assert [gpu.uuid for gpu in free_gpus(snapshot, ())] == ["GPU-a"]
+    assert free_gpus(snapshot, {"GPU-a"}) == ()
+
+
+def test_no_gpu_is_free_on_a_node_that_is_not_available() -> None:
+    snapshot = NodeSnapshot.decode(json.dumps(document() | {"available": False}))
+    assert free_gpus(snapshot, ()) == ()
+
+
+def paths(value: Any, so_far: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value, the root left out."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, inner in items for found in [(*so_far, key), *paths(inner, (*so_far, key))]]
+
+
+odd_values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["off", [], {}, 0, 100, 85.0]),
+)
+
+
+@given(path=st.sampled_from(paths(document())), value=odd_values, delete=st.booleans())
+def test_any_mutation_is_either_kept_to_the_letter_or_refused(path: tuple[Any, ...], value: Any, delete: bool) -> None:
+    whole = copy.deepcopy(document())
+    place: Any = whole
+    for step in path[:-1]:
+        place = place[step]
+    if delete:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    text = json.dumps(whole)
+    try:
+        snapshot = NodeSnapshot.decode(text)
+    except InvalidSnapshot:
+        return
+    assert same(snapshot, text)
+
+
+@given(st.integers(min_value=0), st.binary(min_size=0, max_size=4))
+def test_any_damage_to_the_bytes_is_either_harmless_or_refused(at: int, noise: bytes) -> None:
+    body = json.dumps(document()).encode()
+    at %= len(body)
+    try:
+        snapshot = NodeSnapshot.decode(body[:at] + noise + body[at + len(noise) :])
+    except InvalidSnapshot:
+        return
+    assert NodeSnapshot.decode(json.dumps(snapshot.encode())) == snapshot

@@ -1,0 +1,319 @@
+"""The gate: exact at its boundaries, total, monotone, failing closed, and the worst of the window counts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobqueue.resources import NodeReasonCode, NodeSnapshot, Thresholds
+from resource_monitor.decision import decide
+from resource_monitor.reading import Fault, GpuReading, GpuReport, HostReading, Sample
+
+NOW = 1000.0
+PERIOD_S = 0.5
+HOST = HostReading(45.0, (2.1, 1.9, 1.7), 12288, 32768, 37.5)
+GPU = GpuReading(0, "GPU-a", "NVIDIA H100", 2048, 10240, 8192, 75, 280.5, 71, 1)
+SISTER = replace(GPU, index=1, uuid="GPU-b")
+NO_GPU = Fault(NodeReasonCode.NO_GPU, "There is no NVIDIA GPU on this node.")
+
+
+def sample(age_s: float, *gpus: GpuReading, host: HostReading = HOST, faults: tuple[Fault, ...] = ()) -> Sample:
+    return Sample(NOW - age_s, PERIOD_S, host, GpuReport(gpus, faults))
+
+
+def steady(*gpus: GpuReading, host: HostReading = HOST, faults: tuple[Fault, ...] = ()) -> list[Sample]:
+    """Ten seconds of the same readings."""
+    return [sample(i * PERIOD_S, *gpus, host=host, faults=faults) for i in reversed(range(20))]
+
+
+def judged(samples: Sequence[Sample], limits: Thresholds | None = None, **options: Any) -> NodeSnapshot:
+    return decide(samples, limits or Thresholds(), node="gpu-1", now=NOW, **options)
+
+
+def codes(snapshot: NodeSnapshot) -> list[str]:
+    return [reason.code for reason in snapshot.reasons]
+
+
+def test_an_idle_node_is_available_without_a_reason() -> None:
+    snapshot = judged(steady(GPU))
+    assert snapshot.available
+    assert snapshot.reasons == ()
+    assert snapshot.gpus[0].available
+    assert snapshot.age_s == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        ({"memory_free_mb": 200}, False),
+        ({"memory_free_mb": 200.1}, True),
+        ({"memory_free_mb": 201}, True),
+        ({"utilization_percent": 80}, False),
+        ({"utilization_percent": 79.9}, True),
+    ],
+)
+def test_a_gpus_boundaries_are_strict(change: dict[str, float], passes: bool) -> None:
+    assert judged(steady(replace(GPU, **change))).available is passes
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        ({"cpu_percent": 90.0}, False),
+        ({"cpu_percent": 89.9}, True),
+        ({"memory_percent": 85.0}, False),
+        ({"memory_percent": 84.9}, True),
+    ],
+)
+def test_the_hosts_boundaries_are_strict(change: dict[str, float], passes: bool) -> None:
+    assert judged(steady(GPU, host=replace(HOST, **change))).available is passes
+
+
+def test_a_threshold_of_nought_percent_is_never_met() -> None:
+    snapshot = judged(steady(GPU, host=replace(HOST, cpu_percent=0.0)), Thresholds(cpu_percent=0))
+    assert not snapshot.available
+    assert codes(snapshot) == ["cpu_busy"]
+
+
+def test_a_reason_says_which_gpu_what_and_the_limit() -> None:
+    (reason,) = judged(steady(replace(GPU, utilization_percent=93))).reasons
+    assert (reason.code, reason.gpu, reason.value, reason.threshold, reason.unit) == ("gpu_busy", 0, 93, 80, "percent")
+    assert reason.message == "GPU 0 is at 93 % (limit: below 80 %)."
+
+
+def test_a_reason_that_has_passed_says_how_long_ago() -> None:
+    samples = steady(GPU)
+    samples[-9] = sample(4.0, replace(GPU, utilization_percent=93, memory_free_mb=150))
+    busy, short = judged(samples).reasons
+    assert busy.message == "GPU 0 was at 93 % 4 s ago (limit: below 80 %)."
+    assert short.message == "GPU 0 had 150 MB free 4 s ago (limit: above 200 MB)."
+
+
+def test_a_shorter_window_forgets_what_came_before_it() -> None:
+    samples = steady(GPU)
+    samples[-9] = sample(4.0, replace(GPU, utilization_percent=93), host=replace(HOST, cpu_percent=99.0))
+    assert not judged(samples, window_s=4.0).available
+    assert judged(samples, window_s=3.9).available
+
+
+def test_the_two_newest_samples_always_count() -> None:
+    samples = [sample(0.9, replace(GPU, utilization_percent=93)), sample(0.4, GPU)]
+    assert codes(judged(samples, window_s=0.001)) == ["gpu_busy"]
+
+
+def test_the_snapshot_shows_the_newest_reading_and_not_the_worst() -> None:
+    samples = [sample(0.5, replace(GPU, utilization_percent=93)), sample(0, replace(GPU, utilization_percent=7))]
+    assert judged(samples).gpus[0].utilization_percent == 7
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_samples_are_not_judged(count: int) -> None:
+    snapshot = judged(steady(GPU)[20 - count :])
+    assert codes(snapshot) == ["starting"]
+    assert not any(gpu.available for gpu in snapshot.gpus)
+
+
+def test_three_periods_are_fresh_and_more_are_stale() -> None:
+    samples = [sample(2.0, GPU), sample(1.5, GPU)]
+    assert judged(samples).available
+    snapshot = decide(
+        samples, Thresholds(), node="n", now=NOW + 0.01, trouble="the sampler process was silent for 15 s"
+    )
+    assert codes(snapshot) == ["stale"]
+    assert not snapshot.gpus[0].available
+    assert (
+        snapshot.reasons[0].message
+        == "The last reading is 1.5 s old (limit: 1.5 s): the sampler process was silent for 15 s."
+    )
+
+
+def test_a_slow_driver_stretches_what_is_fresh_but_not_for_ever() -> None:
+    slow = [replace(sample(age_s, GPU), period_s=60.0) for age_s in (15.1, 14.9)]
+    assert judged(slow, window_s=10).available
+    assert codes(decide(slow, Thresholds(), node="n", now=NOW + 0.2)) == ["stale"]
+
+
+def test_a_broken_gpu_does_not_hide_its_sister() -> None:
+    broken = replace(GPU, utilization_percent=None, memory_free_mb=None, fault="GPU is lost", lost=True)
+    snapshot = judged(steady(broken, SISTER))
+    assert snapshot.available
+    assert [gpu.available for gpu in snapshot.gpus] == [False, True]
+    assert codes(snapshot) == ["gpu_lost"]
+    assert snapshot.reasons[0].message == "GPU 0 is lost: GPU is lost."
+
+
+def test_a_gpu_missing_from_the_newest_sample_is_lost_and_still_shown() -> None:
+    snapshot = judged([sample(1.0, GPU, SISTER), sample(0.5, GPU, SISTER), sample(0, SISTER)])
+    assert snapshot.available
+    assert codes(snapshot) == ["gpu_lost"]
+    assert [(gpu.uuid, gpu.available, gpu.utilization_percent) for gpu in snapshot.gpus] == [
+        ("GPU-a", False, None),
+        ("GPU-b", True, 75),
+    ]
+
+
+def test_gpus_are_told_apart_by_uuid_when_indices_move() -> None:
+    busy = replace(GPU, utilization_percent=99)
+    before, after = sample(0.5, busy, SISTER), sample(0, replace(SISTER, index=0), replace(GPU, index=1))
+    snapshot = judged([before, after])
+    assert [(gpu.uuid, gpu.available) for gpu in snapshot.gpus] == [("GPU-b", True), ("GPU-a", False)]
+
+
+def test_a_gpu_that_came_back_waits_until_the_window_is_whole() -> None:
+    assert codes(judged([sample(1, GPU), sample(0.5), sample(0, GPU)])) == ["gpu_unknown"]
+    assert judged([sample(9, GPU), sample(8.5), sample(0.5, GPU), sample(0, GPU)], window_s=2).available
+
+
+def test_two_gpus_with_one_uuid_are_both_not_believed() -> None:
+    twice = judged(steady(GPU, replace(SISTER, uuid=GPU.uuid)))
+    assert codes(twice) == ["gpu_unknown"]
+    assert not twice.available
+
+
+def test_no_gpu_is_a_reason_only_where_one_is_required() -> None:
+    assert codes(judged(steady(faults=(NO_GPU,)))) == ["no_gpu"]
+    assert codes(judged(steady())) == ["no_gpu"]
+    assert judged(steady(faults=(NO_GPU,)), require_gpu=False).available
+    busy = judged(steady(faults=(NO_GPU,), host=replace(HOST, cpu_percent=95.0)), require_gpu=False)
+    assert codes(busy) == ["cpu_busy"]
+
+
+def test_gpus_that_are_there_must_pass_even_where_none_is_required() -> None:
+    assert not judged(steady(replace(GPU, utilization_percent=99)), require_gpu=False).available
+    unreadable = Fault(NodeReasonCode.GPU_UNKNOWN, "The GPUs cannot be read: Timeout.")
+    assert codes(judged(steady(faults=(unreadable,)), require_gpu=False)) == ["gpu_unknown"]
+    assert not judged([sample(0.5, GPU), sample(0, faults=(NO_GPU,))], require_gpu=False).available
+
+
+def test_a_fault_beside_working_gpus_is_told_and_does_not_block() -> None:
+    snapshot = judged(steady(GPU, faults=(Fault(NodeReasonCode.GPU_LOST, "GPU 1 cannot be read: GPU is lost."),)))
+    assert snapshot.available
+    assert codes(snapshot) == ["gpu_lost"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "gpu", "host"),
+    [
+        ("gpu_utilization_percent", {"utilization_percent": None}, {}),
+        ("gpu_memory_free_mb", {"memory_free_mb": None}, {}),
+        ("cpu_percent", {}, {"cpu_percent": None}),
+        ("memory_percent", {}, {"memory_percent": 99.0}),
+    ],
+)
+def test_a_threshold_that_is_off_is_not_judged(limit: str, gpu: dict[str, Any], host: dict[str, Any]) -> None:
+    samples = steady(replace(GPU, **gpu), host=replace(HOST, **host))
+    assert not judged(samples).available
+    assert judged(samples, replace(Thresholds(), **{limit: None})).available
+
+
+def test_a_drivers_own_words_cannot_break_the_answer() -> None:
+    odd = replace(GPU, name="H\n100\x00", fault="\ud800" + "x" * 5000)
+    assert NodeSnapshot.decode(json.dumps(judged(steady(odd)).encode())).gpus[0].name == "H 100 "
+
+
+# Properties: whatever is read.
+
+any_number = st.one_of(st.none(), st.floats(), st.integers(), st.floats(0, 100), st.sampled_from([80, 85, 90, 200]))
+any_gpu = st.builds(
+    GpuReading,
+    st.integers(0, 7),
+    st.sampled_from(["GPU-a", "GPU-b", "GPU-c"]),
+    st.text(),
+    any_number,
+    any_number,
+    any_number,
+    any_number,
+    any_number,
+    any_number,
+    st.none() | st.integers(0, 99),
+    st.none() | st.text(),
+    st.booleans(),
+)
+any_fault = st.builds(Fault, st.sampled_from(NodeReasonCode), st.text())
+any_report = st.builds(
+    GpuReport, st.lists(any_gpu, max_size=3).map(tuple), st.lists(any_fault, max_size=1).map(tuple), st.just(0)
+)
+any_host = st.builds(
+    HostReading,
+    any_number,
+    st.none() | st.tuples(st.floats(), st.floats(), st.floats()),
+    any_number,
+    any_number,
+    any_number,
+)
+any_sample = st.builds(
+    Sample, st.floats(NOW - 12, NOW) | st.floats(), st.just(PERIOD_S) | st.floats(), any_host, any_report
+)
+any_limits = st.builds(Thresholds, *[st.none() | st.integers(0, 100) for _ in range(4)])
+
+
+@given(st.lists(any_sample, max_size=4), any_limits, st.booleans(), st.floats(0.001, 10))
+def test_total_and_every_answer_is_one_that_the_scheduler_accepts(
+    samples: list[Sample], limits: Thresholds, require_gpu: bool, window_s: float
+) -> None:
+    snapshot = judged(samples, limits, require_gpu=require_gpu, window_s=window_s)
+    assert NodeSnapshot.decode(json.dumps(snapshot.encode())) == snapshot
+
+
+UNKNOWN = {
+    "cpu_percent": "cpu_unknown",
+    "memory_percent": "memory_unknown",
+    "utilization_percent": "gpu_unknown",
+    "memory_free_mb": "gpu_unknown",
+}
+QUANTITIES = list(UNKNOWN)
+not_a_number = st.sampled_from([None, float("nan"), float("inf"), float("-inf"), -1, -0.001, 1e16])
+
+
+def with_value(at: Sample, name: str, value: float | None) -> Sample:
+    if name in ("cpu_percent", "memory_percent"):
+        return replace(at, host=replace(at.host, **{name: value}))
+    return replace(at, report=GpuReport((replace(at.report.gpus[0], **{name: value}),)))
+
+
+@given(st.sampled_from(QUANTITIES), not_a_number, st.integers(0, 19))
+def test_fails_closed_on_one_bad_number_anywhere_in_the_window(name: str, bad: float | None, at: int) -> None:
+    samples = steady(GPU)
+    assert judged(samples).available
+    samples[at] = with_value(samples[at], name, bad)
+    snapshot = judged(samples)
+    assert not snapshot.available
+    assert codes(snapshot) == [UNKNOWN[name]]
+
+
+@given(st.sampled_from(QUANTITIES[:3]), st.floats(100.001, 1e300))
+def test_fails_closed_beyond_a_hundred_percent(name: str, beyond: float) -> None:
+    samples = steady(GPU)
+    samples[3] = with_value(samples[3], name, beyond)
+    assert not judged(samples).available
+
+
+def test_more_free_memory_than_the_gpu_has_is_not_believed() -> None:
+    assert codes(judged(steady(replace(GPU, memory_free_mb=10241)))) == ["gpu_unknown"]
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(70, 100)] * 3, st.integers(0, 400)), min_size=2, max_size=5),
+    st.integers(0, 4),
+    st.sampled_from(range(4)),
+    st.integers(0, 400),
+)
+def test_monotone_a_worse_number_never_turns_it_on(rows: list[tuple[int, ...]], at: int, which: int, by: int) -> None:
+    def samples(values: list[tuple[int, ...]]) -> list[Sample]:
+        made = []
+        for i, row in enumerate(values):
+            one = sample((len(values) - 1 - i) * PERIOD_S, GPU)
+            for name, value in zip(QUANTITIES, row, strict=True):
+                one = with_value(one, name, value)
+            made.append(one)
+        return made
+
+    at %= len(rows)
+    row = list(rows[at])
+    row[which] = max(0, row[which] - by) if which == 3 else min(100, row[which] + by)
+    worse = [*rows[:at], tuple(row), *rows[at + 1 :]]
+    assert judged(samples(rows)).available or not judged(samples(worse)).available

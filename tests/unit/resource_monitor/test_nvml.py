@@ -1,0 +1,157 @@
+"""What becomes of NVML's answers and errors, with a library that is told what to say."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+
+from resource_monitor.nvml import Nvml, NvmlMissing
+
+MIB = 2**20
+
+
+class FakeLibrary:
+    """The calls of pynvml that we make; `errors` maps (call, index) or call to the NVML error it ends with."""
+
+    def __init__(self, count: int = 1) -> None:
+        self.count, self.opened, self.utilization = count, 0, 75
+        self.errors: dict[Any, int] = {}
+
+    def _say(self, call: str, index: int | None, answer: Any) -> Any:
+        error = self.errors.get((call, index), self.errors.get(call))
+        if error is not None:
+            raise pynvml.NVMLError(error)
+        return answer
+
+    def nvmlInit(self) -> None:
+        self._say("init", None, None)
+        self.opened += 1
+
+    def nvmlShutdown(self) -> None:
+        self._say("shutdown", None, None)
+
+    def nvmlDeviceGetCount(self) -> int:
+        return self._say("count", None, self.count)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return self._say("handle", index, index)
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:
+        return self._say("uuid", handle, f"GPU-{handle}")
+
+    def nvmlDeviceGetName(self, handle: int) -> str:
+        return self._say("name", handle, "NVIDIA H100")
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
+        memory = SimpleNamespace(used=2048 * MIB, total=10240 * MIB, free=8192 * MIB + 1)
+        return self._say("memory", handle, memory)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
+        return self._say("utilization", handle, SimpleNamespace(gpu=self.utilization, memory=10))
+
+    def nvmlDeviceGetPowerUsage(self, handle: int) -> int:
+        return self._say("power", handle, 280_520)
+
+    def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:
+        return self._say("temperature", handle, 71)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:
+        return self._say("processes", handle, [object(), object()])
+
+
+def test_a_gpu_in_mib_watts_and_processes() -> None:
+    (gpu,) = Nvml(FakeLibrary()).read().gpus
+    assert (gpu.uuid, gpu.name, gpu.fault) == ("GPU-0", "NVIDIA H100", None)
+    assert (gpu.memory_used_mb, gpu.memory_total_mb, gpu.memory_free_mb) == (2048, 10240, 8192)
+    assert (gpu.utilization_percent, gpu.power_w, gpu.temperature_c, gpu.process_count) == (75, 280.5, 71, 2)
+
+
+def test_an_idle_gpu_reads_nought_and_not_none() -> None:
+    library = FakeLibrary()
+    library.utilization = 0
+    assert Nvml(library).read().gpus[0].utilization_percent == 0
+
+
+def test_no_library_is_for_the_next_backend_to_handle() -> None:
+    library = FakeLibrary()
+    library.errors["init"] = pynvml.NVML_ERROR_LIBRARY_NOT_FOUND
+    with pytest.raises(NvmlMissing):
+        Nvml(library).read()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "code"),
+    [
+        ("init", pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "no_driver"),
+        ("init", pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "no_driver"),
+        ("init", pynvml.NVML_ERROR_UNKNOWN, "gpu_unknown"),
+        ("count", pynvml.NVML_ERROR_TIMEOUT, "gpu_unknown"),
+    ],
+)
+def test_an_error_of_the_whole_library_is_a_fault_and_passes(call: str, error: int, code: str) -> None:
+    library = FakeLibrary()
+    nvml = Nvml(library)
+    library.errors[call] = error
+    report = nvml.read()
+    assert (report.gpus, [fault.code for fault in report.faults]) == ((), [code])
+    library.errors.clear()
+    assert [gpu.uuid for gpu in nvml.read().gpus] == ["GPU-0"]
+
+
+def test_no_device_is_no_gpu() -> None:
+    assert [fault.code for fault in Nvml(FakeLibrary(count=0)).read().faults] == ["no_gpu"]
+
+
+@pytest.mark.parametrize("call", ["handle", "memory", "utilization"])
+def test_a_lost_gpu_keeps_its_name_and_its_sister_is_read(call: str) -> None:
+    library = FakeLibrary(count=2)
+    nvml = Nvml(library)
+    nvml.read()
+    library.errors[(call, 0)] = pynvml.NVML_ERROR_GPU_IS_LOST
+    lost, sister = nvml.read().gpus
+    assert (lost.uuid, lost.lost, lost.fault, lost.memory_free_mb) == ("GPU-0", True, "GPU is lost", None)
+    assert (sister.uuid, sister.fault, sister.memory_free_mb) == ("GPU-1", None, 8192)
+
+
+def test_a_gpu_lost_from_the_start_is_a_fault_with_its_index() -> None:
+    library = FakeLibrary(count=2)
+    library.errors[("handle", 0)] = pynvml.NVML_ERROR_GPU_IS_LOST
+    report = Nvml(library).read()
+    assert [gpu.uuid for gpu in report.gpus] == ["GPU-1"]
+    assert [(fault.code, fault.message) for fault in report.faults] == [
+        ("gpu_lost", "GPU 0 cannot be read: GPU is lost.")
+    ]
+
+
+def test_what_a_gpu_does_not_support_is_none_and_no_fault() -> None:
+    library = FakeLibrary()
+    library.errors |= dict.fromkeys(["memory", "utilization", "power"], pynvml.NVML_ERROR_NOT_SUPPORTED)
+    (gpu,) = Nvml(library).read().gpus
+    assert (gpu.memory_free_mb, gpu.utilization_percent, gpu.power_w, gpu.fault) == (None, None, None, None)
+
+
+def test_an_error_in_what_is_only_nice_to_know_is_no_fault() -> None:
+    library = FakeLibrary()
+    library.errors |= dict.fromkeys(["power", "temperature", "processes"], pynvml.NVML_ERROR_UNKNOWN)
+    (gpu,) = Nvml(library).read().gpus
+    assert (gpu.power_w, gpu.temperature_c, gpu.process_count, gpu.fault) == (None, None, None, None)
+    assert gpu.utilization_percent == 75
+
+
+def test_nvml_is_opened_once_and_anew_only_some_time_after_a_fault() -> None:
+    library, now = FakeLibrary(), [0.0]
+    nvml = Nvml(library, clock=lambda: now[0], reopen_after_s=30)
+    for _ in range(3):
+        now[0] += 100
+        nvml.read()
+    assert library.opened == 1
+    library.errors["memory"] = pynvml.NVML_ERROR_GPU_IS_LOST
+    nvml.read()  # closes: it has been open for long
+    nvml.read()
+    nvml.read()
+    assert library.opened == 2
+    now[0] += 31
+    nvml.read()
+    nvml.read()
+    assert library.opened == 3

@@ -1,0 +1,57 @@
+"""The monitor's settings: the names, the defaults, and one sentence for each wrong variable."""
+
+import pytest
+
+from jobqueue.resources import Thresholds
+from resource_monitor.settings import BadSettings, load
+
+
+def test_the_seeds_thresholds_are_the_defaults() -> None:
+    settings = load()
+    assert settings.thresholds == Thresholds(200, 80, 90, 85)
+    assert (settings.monitor_port, settings.require_gpu, settings.monitor_host) == (8080, True, "127.0.0.1")
+
+
+def test_each_threshold_can_be_set_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "GPU_MEMORY_FREE_MB": "0",
+        "GPU_UTILIZATION_PERCENT": "OFF",
+        "CPU_PERCENT": "99.5",
+        "MEMORY_PERCENT": "100",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    assert load().thresholds == Thresholds(0, None, 99.5, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("GPU_MEMORY_FREE_MB", "-1", "must be a number from 0 to"),
+        ("GPU_UTILIZATION_PERCENT", "101", "must be a number from 0 to 100, or off"),
+        ("CPU_PERCENT", "nan", "must be a number from 0 to 100, or off"),
+        ("MEMORY_PERCENT", "", "must be a number from 0 to 100, or off"),
+        ("REQUIRE_GPU", "perhaps", "should be a valid boolean"),
+        ("MONITOR_PORT", "65536", "should be less than or equal to 65535"),
+        ("SAMPLE_PERIOD_S", "0", "should be greater than or equal to 0.1"),
+        ("NODE_NAME", "gpu 1", "must be a host name"),
+        ("LOG_FORMAT", "xml", "should be 'json' or 'console'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_rule(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, rule: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings) as refused:
+        load()
+    (sentence,) = refused.value.sentences
+    assert sentence.startswith(f"{name} is '{value}'")
+    assert rule in sentence
+
+
+def test_every_wrong_variable_gets_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CPU_PERCENT", "lots")
+    monkeypatch.setenv("MONITOR_PORT", "http")
+    with pytest.raises(BadSettings) as refused:
+        load()
+    assert [sentence.split()[0] for sentence in refused.value.sentences] == ["MONITOR_PORT", "CPU_PERCENT"]
