@@ -45,3 +45,9 @@ def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> N
 def get_logger(name: str = "") -> Any:
     """A structlog logger: `log.info("one sentence", job_id=…)`."""
     return structlog.stdlib.get_logger(name)
+
+
+def bind_log(**values: str) -> None:
+    """From now on every line of this thread carries these values, and no others bound before."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**values)

@@ -17,6 +17,7 @@ class ReasonCode(StrEnum):
     NEVER_FITS = "never_fits"  #: asks for more GPUs than any known node has
     ENGINE_UNAVAILABLE = "engine_unavailable"  #: the engine (cluster, disk) refused or did not answer
     HALTED = "halted"  #: the scheduler admits nothing until somebody acts
+    SCHEDULER_AWAY = "scheduler_away"  #: no scheduler has said anything for a while (only the API can tell)
     # queued again
     SCHEDULER_RESTARTED = "scheduler_restarted"  #: admitted, but its workflow was never made
     GPU_BUSY = "gpu_busy"  #: exit 75: the GPU was taken after all

@@ -164,6 +164,14 @@ class Store:
             rank = self._redis.zrank(keys.QUEUE_ORDER, job_id)
         return None if rank is None else rank + 1
 
+    def positions(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """The positions of those that are queued, in one round trip."""
+        with self._translated(), self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.zrank(keys.QUEUE_ORDER, job_id)
+            ranks = pipe.execute()
+        return {job_id: rank + 1 for job_id, rank in zip(job_ids, ranks, strict=True) if rank is not None}
+
     # -- reads: the queue and what runs ----------------------------------------------------------------------------
 
     def queue_length(self) -> int:

@@ -1,12 +1,13 @@
 """Asks every node's resource monitor; the only file here that imports `requests`."""
 
 import socket
+import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from jobqueue.resources import InvalidSnapshot, NodeSnapshot
 from scheduler.admission import Node
@@ -34,8 +35,9 @@ class MonitorClient:
                 Node(urlsplit(self._url).hostname or self._url, error=addresses)
             ]
         windows = window_s or {}
-        with ThreadPoolExecutor(max_workers=min(len(addresses), 32)) as pool:
-            found = pool.map(lambda address: self._ask(address, windows.get(self._names.get(address, ""))), addresses)
+        asked = {address: _Call(self._ask, address, windows.get(self._name(address))) for address in addresses}
+        deadline = time.monotonic() + TIMEOUT_S + 0.5
+        found = [call.result(deadline) or self._no_answer(address) for address, call in asked.items()]
         return sorted(found, key=lambda node: node.name)
 
     def _addresses(self) -> list[str] | str:
@@ -53,15 +55,37 @@ class MonitorClient:
         query = f"?window_s={min(max(window_s, 0.001), 10):.3f}" if window_s is not None else ""
         try:
             snapshot = NodeSnapshot.decode(_get(f"{address}/status{query}"))
-        except (requests.RequestException, InvalidSnapshot, _Refused) as error:
-            name = self._names.get(address, urlsplit(address).hostname or address)
-            return Node(name, error=_sentence(address, error))
+        except (requests.RequestException, HTTPError, InvalidSnapshot, _Refused) as error:
+            return Node(self._name(address), error=_sentence(address, error))
         self._names[address] = snapshot.node
         return Node(snapshot.node, snapshot)
 
+    def _name(self, address: str) -> str:
+        return self._names.get(address, urlsplit(address).hostname or address)
+
+    def _no_answer(self, address: str) -> Node:
+        return Node(self._name(address), error=_sentence(address, requests.Timeout()))
+
+
+class _Call(threading.Thread):
+    """One call in a daemon thread: whoever sends its headers byte by byte is left to it, and holds nobody up."""
+
+    def __init__(self, ask: Callable[[str, float | None], Node], address: str, window_s: float | None) -> None:
+        super().__init__(name="monitor", daemon=True)
+        self._ask, self._address, self._window_s = ask, address, window_s
+        self._node: Node | None = None
+        self.start()
+
+    def run(self) -> None:
+        self._node = self._ask(self._address, self._window_s)
+
+    def result(self, deadline: float) -> Node | None:
+        self.join(max(0.0, deadline - time.monotonic()))
+        return self._node
+
 
 class _Refused(Exception):
-    pass
+    """The monitor answers, but not with what can be a snapshot."""
 
 
 def _get(url: str) -> bytes:
@@ -70,7 +94,7 @@ def _get(url: str) -> bytes:
     with requests.get(url, timeout=TIMEOUT_S, stream=True, allow_redirects=False) as response:
         if response.status_code != 200:
             raise _Refused(f"answers with status {response.status_code}")
-        for chunk in response.iter_content(8192):
+        while chunk := response.raw.read1(8192, decode_content=True):
             body += chunk
             if len(body) > MAX_BYTES:
                 raise _Refused(f"answers with more than {MAX_BYTES // 1024} KiB")
@@ -84,7 +108,7 @@ def _sentence(address: str, error: Exception) -> str:
         return f"the monitor's answer cannot be trusted ({error})"
     if isinstance(error, _Refused):
         return f"the monitor {error}"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, (requests.Timeout, ReadTimeoutError)):
         return f"the monitor at {address} does not answer within {TIMEOUT_S:g} s"
     return f"the monitor at {address} cannot be reached"
 

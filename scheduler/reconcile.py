@@ -146,7 +146,8 @@ def _evicted(job: Job, workflow: WorkflowStatus) -> Action:
 
 def _why_failed(workflow: WorkflowStatus) -> Reason:
     code = workflow.exit_code
-    last = f": {workflow.log_tail[-1].strip()}" if workflow.log_tail else "."
+    said = workflow.log_tail[-1].strip() if workflow.log_tail else workflow.message
+    last = f": {said}" if said else "."
     if code == EXIT_BAD_CONFIG:
         return Reason(ReasonCode.BAD_CONFIG, f"The training refused its configuration or data{last}")
     if code is not None and code > 128:

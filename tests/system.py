@@ -218,10 +218,22 @@ class System:
         except AssertionError as error:
             raise AssertionError(f"{last}; {self.log('scheduler')[-3000:]}") from error
 
-    def lives(self, user: str, job_id: str) -> list[dict[str, Any]]:
-        """What the toy trainer noted of the job's lives: start and end lines in order."""
-        path = self.folder / "data" / user / "runs" / job_id / "lives.log"
+    def lives(self, job_id: str) -> list[dict[str, Any]]:
+        """What the toy trainer noted of the job's lives: arrive, start and end lines in order."""
+        path = self.folder / "data" / job_id.partition("_")[0] / "runs" / job_id / "lives.log"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def overlaps(self, job_id: str) -> list[dict[str, Any]]:
+        """Lives of the job that arrived while an earlier one, which ended later, was still at it."""
+        lives = self.lives(job_id)
+        ends = {life["pid"]: life["at"] for life in lives if life["what"] == "end"}
+        starts = {life["pid"]: life["at"] for life in lives if life["what"] == "start"}
+        return [
+            life
+            for life in lives
+            if life["what"] == "arrive"
+            and any(pid != life["pid"] and at < life["at"] < ends.get(pid, 0) for pid, at in starts.items())
+        ]
 
     def _answers(self, url: str) -> bool:
         try:

@@ -1,7 +1,7 @@
 """A training that keeps the trainer's contract (design: what it reads, writes and exits with) and takes as long as told.
 
-Its config: `{seconds: 1, exit: 0, cores: 0, say: "…"}`. Each life leaves a line at its start and one at its end in
-`lives.log`, so that a test can see whether two of one job ever ran at the same time.
+Its config: `{seconds: 1, exit: 0, cores: 0, say: "…"}`. Each life leaves a line in `lives.log` when it arrives, one
+when it has the run folder and one at its end, so that a test can see whether two of one job ever ran side by side.
 """
 
 import fcntl
@@ -20,6 +20,7 @@ def main() -> int:
     config = yaml.safe_load(Path(os.environ["CONFIG_FILE"]).read_text(encoding="utf-8"))
     folder = run_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    note(folder, "arrive")
     lock = (folder / "lock").open("a")
     fcntl.flock(lock, fcntl.LOCK_EX)
     if (folder / "result.json").exists():

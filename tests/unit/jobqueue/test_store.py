@@ -137,7 +137,10 @@ class TestLeader:
         run(store, stale, running)
         Leader.resign(store, "me")
         Leader.lead(store, "you", 60)
-        before = {key: raw_redis.dump(key) if raw_redis.type(key) != "string" else raw_redis.get(key) for key in sorted(raw_redis.keys("*"))}
+        before = {
+            key: raw_redis.dump(key) if raw_redis.type(key) != "string" else raw_redis.get(key)
+            for key in sorted(raw_redis.keys("*"))
+        }
         job = store.job(running)
         writes = [
             lambda: admit(store, stale, job_id),
@@ -154,7 +157,10 @@ class TestLeader:
         for write in writes:
             with pytest.raises(errors.StaleLeader):
                 write()
-        after = {key: raw_redis.dump(key) if raw_redis.type(key) != "string" else raw_redis.get(key) for key in sorted(raw_redis.keys("*"))}
+        after = {
+            key: raw_redis.dump(key) if raw_redis.type(key) != "string" else raw_redis.get(key)
+            for key in sorted(raw_redis.keys("*"))
+        }
         assert after == before
 
 
@@ -189,9 +195,7 @@ class TestAdmit:
         job, lead = store.job(job_id), leader(store)
         store.cancel(job_id, NOW)
         with pytest.raises(errors.InvalidTransition):
-            lead.admit(
-                job, NOW, node="n", gpu_uuids=[], workflow_name="w", message="m", max_running=1, max_per_user=1
-            )
+            lead.admit(job, NOW, node="n", gpu_uuids=[], workflow_name="w", message="m", max_running=1, max_per_user=1)
 
 
 class TestEnd:
@@ -412,7 +416,10 @@ def test_the_scripts_use_the_keys_of_the_table() -> None:
     folder = Path(keys.__file__).parent / "scripts"
     lua = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.lua"))
     used = set(re.findall(r"redis\.call\('[A-Z]+', '([a-z_]+:?:?)'", lua))
-    documented = set(re.findall(r"^([a-z_]+:{0,2})", str(keys.__doc__), re.MULTILINE)) | {"scheduler_epoch", "durations:"}
+    documented = set(re.findall(r"^([a-z_]+:{0,2})", str(keys.__doc__), re.MULTILINE)) | {
+        "scheduler_epoch",
+        "durations:",
+    }
     assert len(used) > 10
     assert used <= documented
 
@@ -425,7 +432,7 @@ def test_job_round_trip(store: Store) -> None:
     shown = job.to_dict()
     assert shown["submitted_at"] == "2026-11-18T11:06:40.000Z"
     assert "config_text" not in json.dumps(shown)
-    assert Job.LIST_FIELDS == tuple(dict.fromkeys(Job.LIST_FIELDS))
+    assert tuple(dict.fromkeys(Job.LIST_FIELDS)) == Job.LIST_FIELDS
 
 
 def test_failpoint_names_are_unique() -> None:

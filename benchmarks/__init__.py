@@ -1,0 +1,1 @@
+"""What `make bench` measures. One file a benchmark, each with `run() -> list[Result]`."""

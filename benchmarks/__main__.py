@@ -1,0 +1,23 @@
+"""`python -m benchmarks [name …]`: run them, print a line each, write results.json and docs/performance.md."""
+
+import importlib
+import sys
+
+from benchmarks.result import save
+
+ALL = ("handover",)
+
+
+def main(names: list[str]) -> None:
+    results = []
+    for name in names or ALL:
+        for result in importlib.import_module(f"benchmarks.{name}").run():
+            mark = "holds" if result.holds else "MISSED"
+            print(f"{result.name}: {result.value:.3f} {result.unit} (target ≤ {result.target:g}) {mark}", flush=True)
+            results.append(result)
+    if not names:
+        save(results)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

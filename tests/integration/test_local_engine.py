@@ -1,0 +1,238 @@
+"""The one-machine engine with real processes: made once, found again, stopped, timed out, killed in every way."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from scheduler.engine import EndedBy, Placement, WorkflowExists, WorkflowNotMade, WorkflowPhase, WorkflowRejected
+from scheduler.local import LocalEngine
+from tests.fakes import make_job
+from tests.system import ROOT, wait_for
+from workflows.render import load_template, render
+
+TOY = load_template(ROOT / "tests" / "templates", "toy")
+HERE = Placement("here")
+
+
+class Bench:
+    """An engine in a folder, and what a test does with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.engine = self.another()
+
+    def another(self) -> LocalEngine:
+        """As a scheduler that was started again has it."""
+        return LocalEngine(
+            self.folder / "wf", self.folder / "data", {"toy:latest": ROOT / "tests" / "toy_trainer"}, "here"
+        )
+
+    def make(self, config: dict[str, Any], placement: Placement = HERE, **fields: Any) -> str:
+        job = make_job(spec_workflow="toy", **fields)
+        job = replace(job, spec=replace(job.spec, config_text=json.dumps(config)))
+        workflow = render(TOY, job, require_gpu=bool(placement.gpu_uuids))
+        self.engine.create(workflow, job.spec.config_text, placement)
+        return str(workflow["metadata"]["name"])
+
+    def until(self, name: str, phase: WorkflowPhase) -> Any:
+        def there() -> Any:
+            status = self.engine.get(name)
+            return status if status is not None and status.phase is phase else None
+
+        return wait_for(f"{name} is {phase}", there, 15)
+
+    def lives(self) -> list[dict[str, Any]]:
+        path = self.folder / "data" / "ann" / "runs" / "ann_20261124120001" / "lives.log"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [life for line in lines if (life := json.loads(line))["what"] != "arrive"]
+
+    def training(self) -> psutil.Process:
+        """The training's process, once it has begun."""
+        return psutil.Process(wait_for("the training begins", self.lives, 15)[-1]["pid"])
+
+    def runner_pid(self, name: str) -> int:
+        return int(json.loads((self.folder / "wf" / name / "started.json").read_text())["pid"])
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("LOCAL_GRACE_S", "2")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    bench = Bench(tmp_path)
+    yield bench
+    for status in bench.engine.workflows():
+        bench.engine.stop(status)
+    wait_for("all ended", lambda: not any(status.is_live for status in bench.engine.workflows()), 15)
+
+
+def test_succeeds_with_its_log(bench: Bench) -> None:
+    status = bench.until(bench.make({"seconds": 0.1, "say": "hello"}), WorkflowPhase.SUCCEEDED)
+    assert (status.exit_code, status.log_tail, status.ended_by) == (0, ("hello",), EndedBy.ITSELF)
+    assert status.started_at <= status.finished_at
+
+
+def test_fails_with_its_exit_code_and_last_lines(bench: Bench) -> None:
+    status = bench.until(bench.make({"seconds": 0, "exit": 3}), WorkflowPhase.FAILED)
+    assert status.exit_code == 3
+    assert status.log_tail[-1] == "the training could not go on"
+
+
+def test_a_name_is_taken_once(bench: Bench) -> None:
+    name = bench.make({"seconds": 30})
+    with pytest.raises(WorkflowExists, match=name):
+        bench.make({"seconds": 0})
+    assert len(bench.engine.workflows()) == 1
+
+
+def test_the_training_sees_its_environment_and_nothing_of_ours(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@host")
+    name = bench.make({"seconds": 30}, Placement("here", ("GPU-a", "GPU-b")))
+    env = bench.training().environ()
+    assert "REDIS_URL" not in env
+    assert env["CUDA_VISIBLE_DEVICES"] == "GPU-a,GPU-b"
+    assert env["WORK_DIR"] == "/data/ann"
+    assert env["JOB_ID"] == "ann_20261124120001"
+    assert env["DATA_ROOT"] == str(bench.folder / "data")
+    assert env["CONFIG_FILE"] == str(bench.folder / "wf" / name / "config" / "config.yaml")
+
+
+def test_stop_lets_it_write_its_checkpoint(bench: Bench) -> None:
+    name = bench.make({"seconds": 30})
+    bench.training()
+    bench.engine.stop(bench.until(name, WorkflowPhase.RUNNING))
+    status = bench.until(name, WorkflowPhase.FAILED)
+    assert (status.exit_code, status.ended_by) == (143, EndedBy.STOP)
+    assert [life["what"] for life in bench.lives()] == ["start", "end"]
+
+
+def test_a_time_limit(bench: Bench) -> None:
+    status = bench.until(bench.make({"seconds": 30}, spec_time_limit_s=1), WorkflowPhase.FAILED)
+    assert status.ended_by is EndedBy.TIME_LIMIT
+
+
+def test_another_scheduler_finds_it_running_and_sees_its_end(bench: Bench) -> None:
+    name = bench.make({"seconds": 1})
+    bench.training()
+    bench.engine = bench.another()
+    assert bench.engine.get(name).phase is WorkflowPhase.RUNNING
+    assert bench.until(name, WorkflowPhase.SUCCEEDED).exit_code == 0
+    assert [life["what"] for life in bench.lives()] == ["start", "end"]
+
+
+def test_a_killed_training_has_failed(bench: Bench) -> None:
+    name = bench.make({"seconds": 30})
+    bench.training().kill()
+    status = bench.until(name, WorkflowPhase.FAILED)
+    assert (status.exit_code, status.ended_by) == (137, EndedBy.ITSELF)
+
+
+def test_a_killed_runner_takes_the_training_with_it(bench: Bench) -> None:
+    name = bench.make({"seconds": 30})
+    training = bench.training()
+    os.kill(bench.runner_pid(name), signal.SIGKILL)
+    status = bench.until(name, WorkflowPhase.FAILED)
+    assert status.ended_by is EndedBy.EVICTION
+    assert not training.is_running() or training.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_second_runner_of_the_same_workflow_goes_away(bench: Bench) -> None:
+    name = bench.make({"seconds": 1})
+    bench.training()
+    again = subprocess.run([sys.executable, "-m", "scheduler.runner", str(bench.folder / "wf" / name)], timeout=15)
+    assert again.returncode == 0
+    bench.until(name, WorkflowPhase.SUCCEEDED)
+    assert [life["what"] for life in bench.lives()] == ["start", "end"]
+
+
+def test_workers_that_a_training_leaves_behind_are_ended(bench: Bench) -> None:
+    name = bench.make({"seconds": 30, "cores": 1})
+    worker = wait_for("a worker", bench.training().children, 10)[0]
+    bench.training().kill()
+    bench.until(name, WorkflowPhase.FAILED)
+    wait_for("the worker is gone", lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 5)
+
+
+def test_the_lifeline_ends_it_in_good_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_end, write_end = os.pipe()
+    monkeypatch.setenv("LIFELINE_FD", str(read_end))
+    name = bench.make({"seconds": 30})
+    bench.training()
+    os.close(write_end)
+    status = bench.until(name, WorkflowPhase.FAILED)
+    os.close(read_end)
+    assert (status.ended_by, status.exit_code) == (EndedBy.SHUTDOWN, 143)
+
+
+def test_made_but_never_started_is_started_by_the_next_look(bench: Bench) -> None:
+    name = bench.make({"seconds": 0})
+    bench.until(name, WorkflowPhase.SUCCEEDED)
+    made = bench.folder / "wf" / name
+    for trace in ("started.json", "exit.json", "lock"):
+        (made / trace).unlink()
+    shutil.rmtree(bench.folder / "data")
+    assert bench.engine.get(name).phase is WorkflowPhase.PENDING
+    bench.engine.workflows()
+    bench.until(name, WorkflowPhase.SUCCEEDED)
+
+
+def test_watch_tells_of_starts_and_ends(bench: Bench) -> None:
+    changes: list[int] = []
+    stopping = threading.Event()
+    watcher = threading.Thread(target=bench.engine.watch, args=(lambda: changes.append(1), stopping))
+    watcher.start()
+    try:
+        bench.until(bench.make({"seconds": 0.5}), WorkflowPhase.SUCCEEDED)
+        wait_for("both were told", lambda: len(changes) >= 2, 5)
+    finally:
+        stopping.set()
+        watcher.join()
+
+
+def test_delete_forgets_only_what_has_ended(bench: Bench) -> None:
+    name = bench.make({"seconds": 30})
+    running = bench.until(name, WorkflowPhase.RUNNING)
+    bench.engine.delete(running)
+    assert bench.engine.get(name) is not None
+    bench.training()
+    bench.engine.stop(running)
+    ended = bench.until(name, WorkflowPhase.FAILED)
+    bench.engine.delete(replace(ended, uid="other"))
+    assert bench.engine.get(name) is not None
+    bench.engine.delete(ended)
+    assert bench.engine.get(name) is None
+
+
+def test_an_image_without_a_folder_is_refused_for_good(bench: Bench) -> None:
+    bench.engine = LocalEngine(bench.folder / "wf", bench.folder, {}, "here")
+    with pytest.raises(WorkflowRejected, match="LOCAL_IMAGES"):
+        bench.make({})
+
+
+def test_a_folder_that_cannot_be_written_is_not_made(bench: Bench) -> None:
+    shutil.rmtree(bench.folder / "wf")
+    (bench.folder / "wf").write_text("a file")
+    with pytest.raises(WorkflowNotMade, match="could not be written"):
+        bench.make({})
+    (bench.folder / "wf").unlink()
+    (bench.folder / "wf").mkdir()
+
+
+def test_a_program_that_does_not_exist(bench: Bench) -> None:
+    job = make_job(spec_workflow="toy")
+    workflow = render(TOY, job, require_gpu=False)
+    workflow["spec"]["templates"][0]["container"]["command"] = ["no-such-program"]
+    bench.engine.create(workflow, "{}", HERE)
+    status = bench.until(workflow["metadata"]["name"], WorkflowPhase.FAILED)
+    assert status.exit_code == 127
+    assert "no-such-program" in status.message

@@ -1,0 +1,194 @@
+"""Whatever a monitor answers, the client gives a node: with a snapshot that can be trusted, or with what is wrong."""
+
+import json
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from scheduler.monitor_client import MonitorClient
+from tests.fakes import make_node
+
+GOOD = make_node("gpu-1").snapshot
+assert GOOD is not None
+
+
+class Liar:
+    """An HTTP server on loopback that answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: None
+        self.paths: list[str] = []
+        liar = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                liar.paths.append(self.path)
+                liar.answer(self)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def says(self, body: bytes, status: int = 200, length: int | None = None) -> None:
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(status)
+            handler.send_header("Content-Length", str(len(body) if length is None else length))
+            handler.end_headers()
+            handler.wfile.write(body)
+
+        self.answer = answer
+
+
+@pytest.fixture
+def liar() -> Iterator[Liar]:
+    liar = Liar()
+    yield liar
+    liar.server.shutdown()
+    liar.server.server_close()
+
+
+def with_gpu(**fields: Any) -> bytes:
+    body = GOOD.encode()
+    body["gpus"] = [{**body["gpus"][0], **fields}]
+    return json.dumps(body).encode()
+
+
+def test_a_good_answer(liar: Liar) -> None:
+    liar.says(json.dumps(GOOD.encode()).encode())
+    [node] = MonitorClient(liar.url).nodes()
+    assert node.snapshot == GOOD
+    assert liar.paths == ["/status"]
+
+
+def test_the_window_goes_to_the_node_it_is_meant_for(liar: Liar) -> None:
+    liar.says(json.dumps(GOOD.encode()).encode())
+    client = MonitorClient(liar.url)
+    client.nodes({"gpu-1": 1.5})  # who answers there is not known yet
+    client.nodes({"gpu-1": 1.5, "other": 3.0})
+    client.nodes({"gpu-1": 0.0})
+    assert liar.paths == ["/status", "/status?window_s=1.500", "/status?window_s=0.001"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "cannot be trusted"),
+        (b"<html><body>It works!</body></html>", "cannot be trusted"),
+        (json.dumps(GOOD.encode()).encode()[:-20], "cannot be trusted"),
+        (b"[" * 50_000, "cannot be trusted"),
+        (b"x" * 70_000, "more than 64 KiB"),
+        (with_gpu(utilization_percent=math.nan), "cannot be trusted"),
+        (with_gpu(utilization_percent=-1), "cannot be trusted"),
+        (with_gpu(utilization_percent=101), "cannot be trusted"),
+        (with_gpu(utilization_percent="12"), "cannot be trusted"),
+        (with_gpu(memory_free_mb=None), "cannot be trusted"),
+        (b'{"available": true}', "cannot be trusted"),
+    ],
+)
+def test_lies(liar: Liar, body: bytes, says: str) -> None:
+    liar.says(body)
+    [node] = MonitorClient(liar.url).nodes()
+    assert node.snapshot is None
+    assert says in node.error
+
+
+def test_an_error_status(liar: Liar) -> None:
+    liar.says(b"no", status=500)
+    assert MonitorClient(liar.url).nodes()[0].error == "the monitor answers with status 500"
+
+
+def test_cut_off_in_the_middle(liar: Liar) -> None:
+    liar.says(json.dumps(GOOD.encode()).encode()[:50], length=5000)
+    assert MonitorClient(liar.url).nodes()[0].snapshot is None
+
+
+def test_fifty_megabytes_are_not_read(liar: Liar) -> None:
+    sent = []
+
+    def pour(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            for _ in range(50):
+                handler.wfile.write(b"x" * 2**20)
+                sent.append(1)
+        except OSError:
+            pass  # the client hung up, as it should
+
+    liar.answer = pour
+    assert "more than 64 KiB" in MonitorClient(liar.url).nodes()[0].error
+    assert len(sent) < 50
+
+
+def test_a_slow_drip_is_cut_off(liar: Liar) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            for _ in range(100):
+                handler.wfile.write(b" ")
+                handler.wfile.flush()
+                time.sleep(0.1)
+        except OSError:
+            pass
+
+    liar.answer = drip
+    begin = time.monotonic()
+    assert "does not answer" in MonitorClient(liar.url).nodes()[0].error
+    assert time.monotonic() - begin < 5
+
+
+def test_slow_headers_do_not_hold_the_cycle_up(liar: Liar) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        try:
+            for letter in b"HTTP/1.1 200 OK" * 10:
+                handler.wfile.write(bytes([letter]))
+                handler.wfile.flush()
+                time.sleep(0.1)
+        except OSError:
+            pass
+
+    liar.answer = drip
+    begin = time.monotonic()
+    assert "does not answer" in MonitorClient(liar.url).nodes()[0].error
+    assert time.monotonic() - begin < 5
+
+
+def test_nobody_there_keeps_the_nodes_name(liar: Liar) -> None:
+    liar.says(json.dumps(GOOD.encode()).encode())
+    client = MonitorClient(liar.url)
+    client.nodes()
+    liar.server.shutdown()
+    liar.server.server_close()
+    [node] = client.nodes()
+    assert (node.name, node.snapshot) == ("gpu-1", None)
+    assert "cannot be reached" in node.error
+
+
+def test_a_name_without_an_address() -> None:
+    [node] = MonitorClient("http://resource-monitor.invalid:8080").nodes()
+    assert "has no address" in node.error
+
+
+def test_every_address_of_a_name_is_asked(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a headless Service: here two loopback addresses behind one name, of which one has a monitor."""
+    liar.says(json.dumps(GOOD.encode()).encode())
+    port = liar.server.server_port
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.1", "127.0.0.2")]
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: found if host == "monitors" else real(host, *rest, **more)
+    )
+    nodes = {node.name: node for node in MonitorClient(f"http://monitors:{port}").nodes()}
+    assert nodes["gpu-1"].snapshot == GOOD
+    assert "cannot be reached" in nodes["127.0.0.2"].error

@@ -1,0 +1,52 @@
+"""A scheduler on a real store with a fake engine, fake monitors and a clock that stands still."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobqueue.job import Job, JobSpec
+from jobqueue.store import Caps, Store
+from scheduler.loop import Scheduler
+from scheduler.settings import SchedulerSettings
+from tests.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
+
+TEMPLATES = Path(__file__).parent.parent.parent.parent / "workflows"
+
+
+@dataclass
+class Rig:
+    """Everything around one scheduler."""
+
+    store: Store
+    engine: FakeEngine
+    monitors: FakeMonitors
+    alerts: FakeAlerts
+    clock: FakeClock
+    settings: SchedulerSettings
+
+    def scheduler(self, holder: str = "me") -> Scheduler:
+        return Scheduler(
+            self.settings,
+            self.store,
+            self.engine,
+            self.monitors,  # type: ignore[arg-type]
+            self.alerts,  # type: ignore[arg-type]
+            holder,
+            self.clock,
+            self.clock,
+        )
+
+    def submit(self, user: str = "ann", **fields: Any) -> str:
+        spec = JobSpec(user, "config.yaml", f"/data/{user}", config_text="a: 1\n", **fields)
+        return self.store.enqueue(spec, self.clock(), Caps(per_user=1000)).job_id
+
+    def job(self, job_id: str) -> Job:
+        return self.store.job(job_id)
+
+
+@pytest.fixture
+def rig(store: Store) -> Rig:
+    settings = SchedulerSettings(workflow_template=TEMPLATES / "proto-gcn-workflow.yaml", lease_s=60)
+    return Rig(store, FakeEngine(), FakeMonitors(make_node()), FakeAlerts(), FakeClock(), settings)

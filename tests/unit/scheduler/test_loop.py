@@ -1,0 +1,410 @@
+"""The cycle on a real Redis with a fake engine: what it writes, makes, repairs and says."""
+
+import pytest
+
+from jobqueue.errors import StoreUnavailable
+from jobqueue.invariants import LiveWorkflow, violations
+from jobqueue.leader import Leader
+from jobqueue.phase import Phase
+from jobqueue.reason import ReasonCode
+from jobqueue.store import Caps, Store
+from scheduler.engine import (
+    EndedBy,
+    EngineForbidden,
+    EngineUnavailable,
+    WorkflowNotMade,
+    WorkflowPhase,
+    WorkflowRejected,
+    WorkflowStatus,
+)
+from scheduler.loop import HURRY_PAUSE_S
+from tests.fakes import NOW, make_node
+
+
+def name(job_id: str, attempt: int = 1) -> str:
+    return f"proto-gcn-{job_id.replace('_', '-')}" + (f"-r{attempt}" if attempt > 1 else "")
+
+
+def sound(rig, *job_ids: str) -> None:
+    live = [LiveWorkflow(w.name, w.job_id) for w in rig.engine.workflows() if w.is_live]
+    assert violations(rig.store, live, job_ids) == []
+
+
+def started(rig, job_id: str) -> None:
+    rig.engine.set(name(job_id), phase=WorkflowPhase.RUNNING, started_at=rig.clock())
+
+
+def ended(rig, job_id: str, attempt: int = 1, **fields) -> None:
+    fields = {"phase": WorkflowPhase.FAILED, "finished_at": rig.clock() + 60, **fields}
+    rig.engine.set(name(job_id, attempt), **fields)
+
+
+class TestOneJob:
+    def test_from_submission_to_success(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        assert scheduler.run_cycle() == "0 queued, 1 admitted or running"
+        assert rig.job(job_id).phase is Phase.ADMITTED
+        assert rig.job(job_id).workflow_uid == "uid-0"
+        assert rig.engine.placements[name(job_id)].gpu_uuids == ("GPU-00000000-gpu-1",)
+        started(rig, job_id)
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.RUNNING
+        ended(rig, job_id, phase=WorkflowPhase.SUCCEEDED, exit_code=0)
+        scheduler.run_cycle()
+        job = rig.job(job_id)
+        assert (job.phase, job.result.exit_code) == (Phase.SUCCEEDED, 0)
+        assert rig.store.durations([("ann", "config.yaml")]) == {("ann", "config.yaml"): 60.0}
+        sound(rig, job_id)
+
+    def test_one_runs_at_a_time_in_order(self, rig) -> None:
+        ids = [rig.submit(user) for user in ("a", "b", "c")]
+        scheduler = rig.scheduler()
+        for job_id in ids:
+            scheduler.run_cycle()
+            assert [job.job_id for job in rig.store.running()] == [job_id]
+            sound(rig, *ids)
+            ended(rig, job_id, phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=NOW)
+        scheduler.run_cycle()
+        assert rig.engine.created == [name(job_id) for job_id in ids]
+
+    def test_a_failed_one_frees_the_slot_for_the_next(self, rig) -> None:
+        first, second = rig.submit("a"), rig.submit("b")
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        ended(rig, first, exit_code=1, started_at=NOW, log_tail=("boom",))
+        scheduler.run_cycle()
+        assert rig.job(first).reason.message.endswith("boom")
+        assert rig.job(second).phase is Phase.ADMITTED
+        sound(rig, first, second)
+
+    def test_busy_means_waiting_with_the_reason(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        rig.monitors.answer = [make_node(busy=(0,))]
+        assert "GPU 0 is at 93 %" in scheduler.run_cycle()
+        assert rig.job(job_id).reason.code is ReasonCode.RESOURCES_BUSY
+        assert rig.store.nodes()["gpu-1"]["snapshot"]["available"] is False
+        rig.monitors.answer = [make_node()]
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.ADMITTED
+
+    def test_heads_beyond_a_page_of_one_users_jobs(self, rig) -> None:
+        rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
+        rig.monitors.answer = [make_node(gpus=2)]
+        for _ in range(150):
+            rig.submit("greedy")
+            rig.clock.tick(1)
+        other, scheduler = rig.submit("modest"), rig.scheduler()
+        scheduler.run_cycle()
+        scheduler.run_cycle()
+        assert rig.job(other).phase is Phase.ADMITTED
+
+
+class TestCreate:
+    def test_not_made_goes_back_to_the_front(self, rig) -> None:
+        first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
+        rig.engine.refuse = WorkflowNotMade("The disk is full.")
+        scheduler.run_cycle()
+        job = rig.job(first)
+        assert (job.phase, job.attempt, job.requeues) == (Phase.QUEUED, 1, 0)
+        assert rig.store.position(first) == 1
+        sound(rig, first, second)
+        scheduler.run_cycle()
+        assert rig.job(first).phase is Phase.ADMITTED
+
+    def test_no_answer_after_the_effect_never_makes_a_second(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        rig.engine.refuse, rig.engine.late = EngineUnavailable("reset"), True
+        scheduler.run_cycle()
+        assert rig.job(job_id).workflow_uid is None
+        scheduler.run_cycle()
+        assert rig.job(job_id).workflow_uid == "uid-0"
+        assert rig.engine.created == [name(job_id)]
+        sound(rig, job_id)
+
+    def test_no_answer_before_the_effect_is_made_next_time(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        rig.engine.refuse = EngineUnavailable("timeout")
+        scheduler.run_cycle()
+        sound_phase = rig.job(job_id).phase
+        scheduler.run_cycle()
+        assert sound_phase is Phase.ADMITTED
+        assert rig.job(job_id).attempt == 1
+        assert rig.engine.created == [name(job_id)]
+
+    def test_refused_for_good_fails_that_job_alone(self, rig) -> None:
+        first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
+        rig.engine.refuse = WorkflowRejected("spec.templates[0].container.image: required")
+        scheduler.run_cycle()
+        assert rig.job(first).reason.code is ReasonCode.REJECTED
+        scheduler.run_cycle()
+        assert rig.job(second).phase is Phase.ADMITTED
+
+    def test_forbidden_is_never_the_jobs_fault(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        for _ in range(4):
+            rig.engine.refuse = EngineForbidden("workflows is forbidden")
+            scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.QUEUED
+        assert rig.alerts.sent == ["workflows is forbidden"]
+
+    def test_a_foreign_object_of_that_name_is_left_alone(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        rig.engine.made[name(job_id)] = WorkflowStatus(
+            name(job_id), "x", "somebody", 1, WorkflowPhase.FAILED, finished_at=NOW
+        )
+        scheduler.run_cycle()
+        assert rig.job(job_id).reason.code is ReasonCode.NAME_TAKEN
+        assert rig.engine.stopped == []
+
+    def test_a_missing_template_keeps_the_job_in_its_place(self, rig) -> None:
+        job_id, scheduler = rig.submit(workflow="nowhere"), rig.scheduler()
+        scheduler.run_cycle()
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.QUEUED
+        assert len(rig.alerts.sent) == 1
+
+    def test_cancelled_between_admission_and_create(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        admit = Leader.admit
+
+        def admit_then_cancel(self, *args, **kwargs):
+            slot = admit(self, *args, **kwargs)
+            rig.store.cancel(job_id, rig.clock())
+            return slot
+
+        Leader.admit = admit_then_cancel
+        try:
+            scheduler.run_cycle()
+        finally:
+            Leader.admit = admit
+        assert rig.job(job_id).phase is Phase.CANCELLED
+        assert rig.engine.created == []
+        sound(rig, job_id)
+
+
+class TestRestart:
+    def test_admitted_but_never_made(self, rig) -> None:
+        job_id = rig.submit()
+        lead = Leader.lead(rig.store, "dead", 60)
+        assert lead is not None
+        lead.admit(
+            rig.job(job_id), NOW, node="gpu-1", gpu_uuids=[], workflow_name=name(job_id), message="m", max_running=1,
+            max_per_user=1,
+        )  # fmt: skip
+        Leader.resign(rig.store, "dead")
+        rig.scheduler().run_cycle()
+        job = rig.job(job_id)
+        assert (job.phase, job.attempt, job.breaks) == (Phase.ADMITTED, 1, 1)
+        sound(rig, job_id)
+
+    def test_made_but_not_recorded(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        rig.store._redis.hdel(f"job:{job_id}", "workflow_uid")
+        rig.scheduler().run_cycle()
+        assert rig.job(job_id).workflow_uid == "uid-0"
+        assert rig.engine.created == [name(job_id)]
+
+    def test_a_standby_does_nothing(self, rig) -> None:
+        job_id = rig.submit()
+        Leader.lead(rig.store, "other", 60)
+        assert rig.scheduler().run_cycle() == "Stands by; another scheduler leads."
+        assert rig.job(job_id).phase is Phase.QUEUED
+
+    def test_redis_lost_the_admission_but_the_engine_did_not(self, rig) -> None:
+        job_id, other = rig.submit("a"), rig.submit("b")
+        rig.engine.made[name(job_id)] = WorkflowStatus(name(job_id), "u", job_id, 1, WorkflowPhase.RUNNING, "gpu-1")
+        rig.scheduler().run_cycle()
+        assert rig.job(job_id).phase.holds_slot
+        assert rig.job(other).phase is Phase.QUEUED
+        sound(rig, job_id, other)
+
+    def test_an_empty_redis_never_stops_what_runs(self, rig) -> None:
+        rig.engine.made["w"] = WorkflowStatus("w", "u", "gone_20261124120000", 1, WorkflowPhase.RUNNING, "gpu-1")
+        waiting, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        scheduler.run_cycle()
+        assert rig.engine.stopped == []
+        assert rig.job(waiting).phase is Phase.QUEUED
+        assert len(rig.alerts.sent) == 1
+
+    def test_a_live_workflow_of_a_finished_job_is_stopped(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        rig.store.cancel(job_id, NOW)
+        rig.engine.made[name(job_id)] = WorkflowStatus(name(job_id), "u", job_id, 1, WorkflowPhase.RUNNING)
+        scheduler.run_cycle()
+        assert rig.engine.stopped == [name(job_id)]
+
+    def test_tombstones_stay_for_their_time(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        ended(rig, job_id, exit_code=1, started_at=NOW)
+        scheduler.run_cycle()
+        rig.clock.tick(7 * 86400 - 60)
+        scheduler.run_cycle()
+        assert name(job_id) in rig.engine.made
+        rig.clock.tick(120)
+        scheduler.run_cycle()
+        assert name(job_id) not in rig.engine.made
+
+
+class TestRequeue:
+    def test_an_evicted_job_resumes_first_under_the_next_name(self, rig) -> None:
+        first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
+        scheduler.run_cycle()
+        ended(rig, first, ended_by=EndedBy.EVICTION, started_at=NOW)
+        scheduler.run_cycle()
+        assert rig.engine.created == [name(first), name(first, 2)]
+        assert rig.job(first).requeues == 1
+        sound(rig, first, second)
+
+    def test_four_evictions_end_it(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        for attempt in range(1, 5):
+            ended(rig, job_id, attempt, ended_by=EndedBy.EVICTION, started_at=NOW)
+            scheduler.run_cycle()
+        assert rig.job(job_id).reason.code is ReasonCode.REQUEUE_LIMIT
+
+    def test_a_busy_gpu_does_not_count_but_is_avoided_for_a_minute(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        ended(rig, job_id, exit_code=75, started_at=NOW)
+        scheduler.run_cycle()
+        job = rig.job(job_id)
+        assert (job.phase, job.attempt, job.requeues) == (Phase.QUEUED, 2, 0)
+        assert "turned out to be busy" in job.reason.message
+        rig.clock.tick(61)
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.ADMITTED
+
+    def test_a_busy_gpu_is_tried_again_once_it_was_seen_busy_and_free(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        ended(rig, job_id, exit_code=75, started_at=NOW)
+        for node in (make_node(busy=(0,)), make_node()):
+            rig.monitors.answer = [node]
+            scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.ADMITTED
+
+
+class TestPoison:
+    def test_a_job_that_breaks_the_cycle_is_put_aside_and_the_next_goes_on(self, rig) -> None:
+        first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
+
+        class Broken(dict):
+            def __getitem__(self, key):
+                raise RuntimeError("broken")
+
+        create = rig.engine.create
+        rig.engine.create = lambda workflow, *rest: (
+            Broken()["x"] if workflow["metadata"]["name"] == name(first) else create(workflow, *rest)
+        )
+        for _ in range(5):
+            scheduler.run_cycle()
+        assert rig.job(first).reason.code is ReasonCode.POISON
+        assert rig.job(second).phase is Phase.ADMITTED
+        assert len(rig.alerts.sent) == 1
+
+
+class TestHurry:
+    def test_after_an_end_the_gate_is_asked_about_the_time_since_only(self, rig) -> None:
+        first, _, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
+        scheduler.run_cycle()
+        rig.monitors.answer = [make_node(busy=(0,))]
+        ended(rig, first, exit_code=1, started_at=NOW)
+        scheduler.run_cycle()
+        assert scheduler._next_pause() == HURRY_PAUSE_S
+        rig.clock.tick(2)
+        scheduler.run_cycle(full=False)
+        assert rig.monitors.windows[-1] == {"gpu-1": 2.0}
+        rig.clock.tick(9)
+        scheduler.run_cycle(full=False)
+        assert rig.monitors.windows[-1] == {}
+        assert scheduler._next_pause() == 10
+
+    def test_an_empty_queue_is_no_hurry(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        ended(rig, job_id, exit_code=1, started_at=NOW)
+        scheduler.run_cycle()
+        assert scheduler._next_pause() == 10
+
+
+class TestOutages:
+    def test_redis_away_three_retries_then_halted_with_one_alert(self, rig) -> None:
+        rig.store = Store.connect("redis://127.0.0.1:1/0")
+        scheduler = rig.scheduler()
+        pauses = [scheduler._one_cycle(True) for _ in range(3)]
+        assert pauses == [5, 5, 5]
+        assert rig.alerts.sent == []
+        for _ in range(4):
+            scheduler._one_cycle(True)
+        assert len(rig.alerts.sent) == 1
+        assert "halted" in rig.alerts.sent[0]
+
+    def test_it_resumes_by_itself(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler._redis.halt_now("Redis is away.", "Start it.")
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.ADMITTED
+        assert [title for title in rig.alerts.sent if "goes on" in title]
+
+    def test_with_resume_manual_it_waits_for_an_admin(self, rig) -> None:
+        rig.settings = rig.settings.model_copy(update={"resume": "manual"})
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler._redis.halt_now("Redis was away.", "Look at it.")
+        scheduler.run_cycle()
+        assert rig.job(job_id).reason.code is ReasonCode.HALTED
+        heartbeat = rig.store.heartbeat()
+        assert heartbeat is not None
+        assert heartbeat["halted"]["remedy"] == "Look at it."
+        rig.store.request_resume(rig.clock() + 1)
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.ADMITTED
+
+    def test_the_engine_away_backs_off_then_halts_once(self, rig) -> None:
+        scheduler = rig.scheduler()
+        rig.engine.away = EngineUnavailable("no answer")
+        pauses = [scheduler._one_cycle(True) for _ in range(12)]
+        assert all(2**n / 2 <= pause <= 2**n for n, pause in enumerate(pauses[:6]))
+        assert all(30 <= pause <= 60 for pause in pauses[6:])
+        assert len(rig.alerts.sent) == 1
+        rig.engine.away = None
+        scheduler._one_cycle(True)
+        assert scheduler._halt() is None
+
+    def test_an_unforeseen_error_does_not_end_the_loop(self, rig) -> None:
+        scheduler = rig.scheduler()
+        rig.monitors.nodes = lambda windows: 1 / 0
+        assert scheduler._one_cycle(True) == 10
+
+    def test_junk_in_the_queue_is_one_alert_and_the_queue_goes_on(self, rig, raw_redis) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        raw_redis.rpush("job_queue", "garbage")
+        scheduler.run_cycle()
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.ADMITTED
+        assert len(rig.alerts.sent) == 1
+
+
+def test_cancel_of_a_running_job_stops_its_workflow_once_seen(rig) -> None:
+    job_id, scheduler = rig.submit(), rig.scheduler()
+    scheduler.run_cycle()
+    started(rig, job_id)
+    scheduler.run_cycle()
+    rig.store.cancel(job_id, NOW)
+    scheduler.run_cycle()
+    assert rig.engine.stopped == [name(job_id)]
+    ended(rig, job_id, exit_code=143, ended_by=EndedBy.STOP)
+    scheduler.run_cycle()
+    assert rig.job(job_id).phase is Phase.CANCELLED
+    rig.store.retry(job_id, NOW, Caps())
+    scheduler.run_cycle()
+    assert rig.engine.created == [name(job_id), name(job_id, 2)]
+
+
+@pytest.mark.parametrize("call", ["queue_length", "running", "heartbeat"])
+def test_reads_say_that_redis_is_away(call: str) -> None:
+    with pytest.raises(StoreUnavailable):
+        getattr(Store.connect("redis://127.0.0.1:1/0"), call)()

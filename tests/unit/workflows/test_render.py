@@ -1,0 +1,141 @@
+"""The Workflow of a job as a whole dict, and what must never reach it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes import make_job
+from workflows.render import TemplateError, load_template, render, template_names, workflow_name
+
+FOLDER = Path(__file__).parent.parent.parent.parent / "workflows"
+TEMPLATE = load_template(FOLDER, "proto-gcn")
+
+
+def container(workflow: dict) -> dict:
+    return workflow["spec"]["templates"][0]["container"]
+
+
+def env(workflow: dict) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in container(workflow)["env"]}
+
+
+def test_the_seeds_fields() -> None:
+    workflow = render(TEMPLATE, make_job("user1"))
+    assert workflow["apiVersion"] == "argoproj.io/v1alpha1"
+    assert workflow["kind"] == "Workflow"
+    assert workflow["spec"]["entrypoint"] == "train"
+    assert container(workflow)["image"] == "proto-gcn:latest"
+    assert container(workflow)["command"] == ["python", "train.py"]
+    assert container(workflow)["resources"]["limits"] == {"nvidia.com/gpu": 1, "memory": "16Gi"}
+    assert env(workflow) == {
+        "CUDA_VISIBLE_DEVICES": "0",
+        "CONFIG_FILE": "/config/{{workflow.parameters.config}}",
+        "WORK_DIR": "{{workflow.parameters.workdir}}",
+        "JOB_ID": "user1_20261124120001",
+    }
+    assert workflow["spec"]["arguments"]["parameters"] == [
+        {"name": "user", "value": "user1"},
+        {"name": "config", "value": "config.yaml"},
+        {"name": "workdir", "value": "/data/user1"},
+    ]
+
+
+def test_metadata_as_a_whole() -> None:
+    metadata = render(TEMPLATE, make_job("user1", attempt=2))["metadata"]
+    submission = metadata.pop("annotations")["gpuq/submission"]
+    assert metadata == {
+        "name": "proto-gcn-user1-20261124120001-r2",
+        "labels": {
+            "app.kubernetes.io/name": "proto-gcn",
+            "app.kubernetes.io/part-of": "gpuq",
+            "gpuq/job-id": "user1_20261124120001",
+            "gpuq/user": "user1",
+            "gpuq/attempt": "2",
+        },
+    }
+    assert '"entry": {"user": "user1"' in submission
+    assert "config_text" not in submission
+
+
+def test_several_gpus_time_limit_and_node() -> None:
+    workflow = render(TEMPLATE, make_job(spec_gpus=2, spec_time_limit_s=3600), node="gpu-1")
+    assert env(workflow)["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert container(workflow)["resources"]["limits"]["nvidia.com/gpu"] == 2
+    assert workflow["spec"]["templates"][0]["activeDeadlineSeconds"] == 3600
+    assert "activeDeadlineSeconds" not in workflow["spec"]
+    assert workflow["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "gpu-1"}
+
+
+def test_no_gpu_is_asked_for_where_none_is_required() -> None:
+    workflow = render(TEMPLATE, make_job(), require_gpu=False)
+    assert "CUDA_VISIBLE_DEVICES" not in env(workflow)
+    assert "nvidia.com/gpu" not in container(workflow)["resources"]["limits"]
+
+
+def test_the_config_travels_beside_under_the_same_name() -> None:
+    job = make_job()
+    volumes = {volume["name"]: volume for volume in render(TEMPLATE, job)["spec"]["volumes"]}
+    assert volumes["config"]["configMap"] == {
+        "name": workflow_name(job),
+        "items": [{"key": "config", "path": "config.yaml"}],
+    }
+
+
+@given(st.text(min_size=8))
+def test_the_config_makes_no_difference_to_the_workflow(text: str) -> None:
+    job = make_job()
+    other = replace(job, spec=replace(job.spec, config_text=text))
+    assert render(TEMPLATE, other) == render(TEMPLATE, job)
+
+
+def test_the_template_stays_as_it_is() -> None:
+    before = yaml.safe_dump(TEMPLATE)
+    render(TEMPLATE, make_job(spec_gpus=4), node="x", require_gpu=False)
+    assert yaml.safe_dump(TEMPLATE) == before
+
+
+def test_the_template_can_be_submitted_by_hand() -> None:
+    assert [parameter["name"] for parameter in TEMPLATE["spec"]["arguments"]["parameters"]] == [
+        "user",
+        "config",
+        "workdir",
+    ]
+    assert env(TEMPLATE)["JOB_ID"] == "{{workflow.name}}"
+
+
+def test_names_stay_within_what_argo_allows() -> None:
+    job = make_job("u" * 28, attempt=99, spec_workflow="proto-gcn")
+    assert len(workflow_name(job)) + len("-99") <= 63
+
+
+def test_a_template_laid_beside(tmp_path: Path) -> None:
+    (tmp_path / "other-workflow.yaml").write_text(yaml.safe_dump(TEMPLATE), encoding="utf-8")
+    (tmp_path / "NOT_A_NAME-workflow.yaml").touch()
+    assert template_names(tmp_path) == ["other"]
+    workflow = render(load_template(tmp_path, "other"), make_job(spec_workflow="other"))
+    assert workflow["metadata"]["name"].startswith("other-ann-")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("kind: Pod", "no Workflow"),
+        ("[1", "not YAML"),
+        ("", "no Workflow"),
+        ("kind: Workflow\nmetadata: {}\nspec: {entrypoint: x, templates: []}", "no Workflow"),
+    ],
+)
+def test_a_broken_template_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "bad-workflow.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(TemplateError, match=says):
+        load_template(tmp_path, "bad")
+
+
+@pytest.mark.parametrize("bad", ["../etc", "", "UPPER", "a" * 13, "none"])
+def test_names_that_are_no_template(tmp_path: Path, bad: str) -> None:
+    with pytest.raises(TemplateError):
+        load_template(tmp_path, bad)
