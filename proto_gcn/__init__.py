@@ -2,6 +2,7 @@
 
 train.py       config -> Trainer -> exit code
 config.py      the keys of a config file, typed; config_file.py reads one and words what is wrong with it
+atomic_file.py files that appear whole or not at all
 errors.py      what can go wrong, and the exit code of each
 model/         graph -> gcn + tcn -> backbone -> head, losses
 data/          NTU pickle -> transforms -> batches; synthetic.py makes a data set

@@ -1,5 +1,6 @@
 """Samples and batches, functions of (seed, epoch, position): a resumed epoch goes on exactly where it stopped."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,7 +97,7 @@ def load_splits(config: TrainConfig, path: Path) -> Splits:
 
 def make_loader(dataset: SkeletonDataset, config: DataConfig, seed: int | None) -> DataLoader[Any]:
     """Shuffles with a seed, keeps the order without one; its batch_sampler is an EpochBatches."""
-    workers = config.workers_per_gpu
+    workers = min(config.workers_per_gpu, len(os.sched_getaffinity(0)))  # more would only fight for the same CPUs
     return DataLoader(
         dataset,
         batch_sampler=EpochBatches(len(dataset), config.videos_per_gpu, seed),

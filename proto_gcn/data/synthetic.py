@@ -8,7 +8,6 @@ The first six are both arms, two cycles, axis x/y/z and both signs. The same arg
 
 import argparse
 import itertools
-import os
 import pickle
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from proto_gcn.atomic_file import write_atomically
 from proto_gcn.data.transforms import LEFT_RIGHT
 
 # Rest pose in metres (Kinect v2 joints, x to the subject's left, y up), the centre line and the left side.
@@ -105,20 +105,6 @@ def _body(frames: int, generator: np.random.Generator) -> NDArray[np.float64]:
     return pose + (place + drift)[:, None] + generator.normal(0, 0.01, (frames, 25, 3))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m proto_gcn.data.synthetic", description=str(__doc__).splitlines()[0]
@@ -133,6 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--classes must be from 1 to {len(MOVEMENTS)}")
     content = make_dataset(options.seed, options.classes, options.train, options.val)
     try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(options.out, pickle.dumps(content, protocol=4))
     except OSError as error:
         print(f"cannot write {options.out}: {error.strerror}", file=sys.stderr)

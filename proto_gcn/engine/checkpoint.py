@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
+from proto_gcn.atomic_file import write_atomically
 from proto_gcn.config import TrainConfig
 from proto_gcn.engine import failpoint
-from proto_gcn.engine.run_folder import sync_folder, write_durably
 from proto_gcn.errors import ConfigError, TrainerError
 from proto_gcn.model.head import ProtoGCN
 
@@ -68,14 +68,9 @@ def encode(model: ProtoGCN, optimizer: Optimizer, progress: Progress, config: Tr
 
 def write(path: Path, content: bytes) -> None:
     """Atomic and durable; raises TrainerError where it cannot be written, with the earlier file intact."""
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        write_durably(temporary, content)
-        failpoint.reach("trainer.checkpoint.written")
-        temporary.replace(path)
-        sync_folder(path.parent)
+        write_atomically(path, content, written=lambda: failpoint.reach("trainer.checkpoint.written"))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         reason = f"{error.strerror} ({len(content) / 1e6:.0f} MB needed)"
         raise TrainerError(
             f"cannot write {path}: {reason}; the earlier checkpoint is intact; free space, retry"

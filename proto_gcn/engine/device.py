@@ -18,7 +18,7 @@ def pick_device(sample: Sample, busy_percent: float | None) -> torch.device:
     if not torch.cuda.is_available():
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cpu_threads()))
         return torch.device("cpu")
-    for gpu in sample.gpus:
+    for gpu in sample.gpus[:1]:  # we compute on the first one that we may see
         if busy_percent is not None and gpu.utilization_percent is not None and gpu.utilization_percent >= busy_percent:
             use = f"{gpu.utilization_percent:.0f} %"
             raise BusyError(f"GPU {gpu.index} is in use by somebody else ({use}, the limit is {busy_percent:g} %)")
@@ -42,7 +42,8 @@ def cpu_threads() -> int:
 def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"the CPU ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"the CPU ({threads} thread{'s' if threads > 1 else ''})"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from proto_gcn.engine.checkpoint import Progress
 from proto_gcn.engine.run_log import MetricsLog, RunLog, duration
 from proto_gcn.engine.telemetry import Gpu, Sample, Telemetry
 
-STEP_LINE_EVERY_S = 1.0
+STEP_LINE_EVERY_S = 2.0
 
 
 class Reporter:
@@ -30,7 +30,7 @@ class Reporter:
         self._metrics.write("start", **fixed, **facts)
 
     def step(self, progress: Progress, steps: int, loss: float, eta_s: float | None) -> None:
-        """A line for programs at most every second, one for people every log_config.interval steps."""
+        """A line for programs at most every 2 s, one for people every log_config.interval steps."""
         epoch, epochs = progress.epoch + 1, self._config.total_epochs
         if time.monotonic() >= self._step_line_due:
             self._step_line_due = time.monotonic() + STEP_LINE_EVERY_S
@@ -39,10 +39,13 @@ class Reporter:
         if progress.step % self._config.log_config.interval == 0 and progress.step < steps:
             self._log.line(f"epoch {epoch}/{epochs} step {progress.step}/{steps} loss {loss:.3g} ETA {duration(eta_s)}")
 
-    def publish(self, report: dict[str, Any] | None) -> None:
-        """A finished epoch, once, however often it is published."""
-        if report is None or self._metrics.has_epoch(report["epoch"]):
-            return
+    def publish_missing(self, report: dict[str, Any] | None) -> None:
+        """The epoch that the process before finished, where it died just before it said so."""
+        if report is not None and not self._metrics.has_epoch(report["epoch"]):
+            self.publish(report)
+
+    def publish(self, report: dict[str, Any]) -> None:
+        """A finished epoch."""
         self._metrics.write("epoch", **report)
         self._log.line(epoch_line(report, self._telemetry.latest))
         if self._progress_file:

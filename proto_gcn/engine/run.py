@@ -1,12 +1,13 @@
 """One run from the environment to an exit code."""
 
 import os
-import sys
 from collections.abc import Mapping
+from typing import Any
 
 import yaml
 
 from proto_gcn import errors
+from proto_gcn.atomic_file import write_atomically
 from proto_gcn.config import TrainConfig
 from proto_gcn.data.dataset import Splits, load_splits
 from proto_gcn.engine import device, failpoint
@@ -14,7 +15,7 @@ from proto_gcn.engine.checkpoint import Progress
 from proto_gcn.engine.learner import Learner
 from proto_gcn.engine.reporter import Reporter
 from proto_gcn.engine.resume import resume
-from proto_gcn.engine.run_folder import RunFolder, write_atomically
+from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.run_log import MetricsLog, RunLog
 from proto_gcn.engine.settings import RunSettings
 from proto_gcn.engine.stopping import Stop
@@ -31,6 +32,10 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         run(environment, log, stop)
     except TrainerError as error:
         return _said(log, str(error), error.exit_code)
+    except OSError as error:
+        log.trace()
+        place = error.filename or "a file of the run"
+        return _said(log, f"cannot use {place}: {error.strerror}; free space or access, then retry", errors.FAILED)
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a trace-back
         log.trace()
         return _said(log, f"unexpected {type(error).__name__}: {error} (trace-back in train.log)", errors.FAILED)
@@ -43,7 +48,7 @@ def run(environment: Mapping[str, str], log: RunLog, stop: Stop) -> None:
     settings = RunSettings.from_environment(environment)
     folder = RunFolder(settings.run_folder())
     folder.create()
-    with folder.locked(settings.lock_wait_s):
+    with folder.locked(settings.lock_wait_s, log.line):
         if folder.result.exists():
             return log.line(f"{settings.job_id} has finished already: {folder.result}")
         log.open(folder.log)
@@ -69,10 +74,15 @@ def train(config: TrainConfig, settings: RunSettings, folder: RunFolder, log: Ru
         trainer = Trainer(config, splits, learner, progress, folder, reporter, stop)
         reporter.start(settings.config_file.name, facts(settings, splits, learner, progress, trainer.steps))
         with stop.deferred():
-            result = trainer.run()
+            finish(trainer.run(), folder, reporter, telemetry)
     finally:
         telemetry.stop()
+
+
+def finish(result: dict[str, Any], folder: RunFolder, reporter: Reporter, telemetry: Telemetry) -> None:
+    """result.json is the last write of all."""
     reporter.end(result)
+    telemetry.stop()
     failpoint.reach("trainer.result.before")
     folder.write_result(result)
     failpoint.reach("trainer.result.after")
@@ -95,6 +105,6 @@ def facts(settings: RunSettings, splits: Splits, learner: Learner, progress: Pro
 def _said(log: RunLog, sentence: str, code: int) -> int:
     try:
         log.line(" ".join(sentence.split()))
-    except OSError as error:  # the disk of train.log is full: stdout has the sentence already
-        print(f"train.log cannot be written: {error.strerror}", file=sys.stderr)
+    except OSError:
+        pass  # the disk of train.log is full; stdout has the sentence
     return code

@@ -2,13 +2,13 @@
 
 import fcntl
 import json
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from proto_gcn.atomic_file import write_atomically
 from proto_gcn.errors import BusyError, ConfigError
 
 RETRY_S = 0.2
@@ -34,50 +34,29 @@ class RunFolder:
             raise ConfigError(f"cannot create {self.path}: {error.strerror}; check WORK_DIR") from error
 
     @contextmanager
-    def locked(self, wait_s: float) -> Iterator[None]:
+    def locked(self, wait_s: float, say: Callable[[str], None]) -> Iterator[None]:
         """Holds the lock; waits for a predecessor that may be writing its checkpoint, then raises BusyError."""
         with (self.path / "lock").open("a") as file:  # the kernel drops the lock with the process, however it ends
-            self._acquire(file.fileno(), wait_s)
+            if not _taken(file.fileno()):
+                say(f"waiting for another process that is training in {self.path}")
+                self._wait(file.fileno(), wait_s)
             yield
 
-    def _acquire(self, descriptor: int, wait_s: float) -> None:
+    def _wait(self, descriptor: int, wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise BusyError(f"another process is training in {self.path}; waited {wait_s:g} s") from None
-                time.sleep(RETRY_S)
+        while not _taken(descriptor):
+            if time.monotonic() >= deadline:
+                raise BusyError(f"another process is training in {self.path}; waited {wait_s:g} s for it")
+            time.sleep(RETRY_S)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """The last write of a run, and only of one that succeeded."""
         write_atomically(self.result, (json.dumps(result, indent=2) + "\n").encode())
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file has its old or its new content, also after a power cut; leaves no temporary file behind an error."""
-    temporary = path.with_name(f".{path.name}.tmp")  # one name: the next writer replaces what a killed one left
+def _taken(descriptor: int) -> bool:
     try:
-        write_durably(temporary, content)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """A rename is on disk once its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

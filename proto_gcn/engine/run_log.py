@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import threading
 import traceback
 from datetime import UTC, datetime
@@ -44,8 +43,11 @@ class RunLog:
     def trace(self) -> None:
         """The exception being handled, in full."""
         if self._path is None:
-            print(traceback.format_exc(), file=sys.stderr)
-        self._append(traceback.format_exc().rstrip())
+            traceback.print_exc()
+        try:
+            self._append(traceback.format_exc().rstrip())
+        except OSError:
+            pass  # its disk is full, and stdout is for sentences
 
     def _append(self, text: str) -> None:
         if self._path is not None:
@@ -92,5 +94,10 @@ def _append_line(path: Path, text: str) -> None:
 
 def _end_torn_line(path: Path) -> None:
     """A process killed in mid-write may have left half a line; the next one must not be glued to it."""
-    if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        torn = file.read() != b"\n"
+    if torn:
         _append_line(path, "")

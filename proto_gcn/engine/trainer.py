@@ -46,7 +46,7 @@ class Trainer:
 
     def run(self) -> dict[str, Any]:
         """The result of the finished run; raises TrainerError."""
-        self.reporter.publish(self.progress.report)  # the process before may have died just before it
+        self.reporter.publish_missing(self.progress.report)
         with device.memory_advice(self.config.data.videos_per_gpu):
             while self.progress.epoch < self.config.total_epochs:
                 self.train_epoch()
@@ -83,7 +83,8 @@ class Trainer:
     def finish_epoch(self, measured: dict[str, float], trained_s: float) -> None:
         """Checkpoints, then the report: each checkpoint holds the report, so a death in between loses no line."""
         better = self.progress.is_better(measured.get("top1"))
-        self.progress = self.progress.next_epoch(self.epoch_report(measured, trained_s))
+        line = self.epoch_report(measured, trained_s)
+        self.progress = self.progress.next_epoch(line)
         self.clock.next_epoch()
         if better:
             self.save("best")
@@ -91,7 +92,7 @@ class Trainer:
         if self.progress.epoch % self.config.checkpoint_config.interval == 0 or self.is_finished():
             self.save("latest")
             failpoint.reach("trainer.latest.saved")
-        self.reporter.publish(self.progress.report)
+        self.reporter.publish(line)
         failpoint.reach("trainer.epoch.reported")
 
     def epoch_report(self, measured: dict[str, float], trained_s: float) -> dict[str, Any]:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from proto_gcn.atomic_file import write_atomically
 from proto_gcn.config import EvaluationConfig, TrainConfig
 from proto_gcn.engine import checkpoint, device, failpoint, telemetry
 from proto_gcn.engine.checkpoint import DamagedError, Progress
 from proto_gcn.engine.evaluation import mean_class, measure, top_k
 from proto_gcn.engine.learner import Learner, cosine
 from proto_gcn.engine.reporter import epoch_line
-from proto_gcn.engine.run_folder import RunFolder, write_atomically
+from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.run_log import MetricsLog, RunLog, duration
 from proto_gcn.engine.settings import RunSettings
 from proto_gcn.engine.stopping import Stop
@@ -191,7 +192,7 @@ def test_failpoints_are_refused_outside_tests_and_unknown_ones_always(monkeypatc
 
 
 def _hold(path: Path, held: Any, release: Any) -> None:
-    with RunFolder(path).locked(0):
+    with RunFolder(path).locked(0, print):
         held.set()
         release.wait()
 
@@ -202,11 +203,11 @@ def test_the_lock_is_the_kernels_and_goes_with_its_process(tmp_path: Path) -> No
     process = context.Process(target=_hold, args=(tmp_path, held, release))
     process.start()
     assert held.wait(30)
-    with pytest.raises(BusyError, match="another process is training"), RunFolder(tmp_path).locked(0.1):
+    with pytest.raises(BusyError, match="another process is training"), RunFolder(tmp_path).locked(0.1, print):
         pass
     process.kill()
     process.join()
-    with RunFolder(tmp_path).locked(0):
+    with RunFolder(tmp_path).locked(0, print):
         pass
 
 
@@ -255,6 +256,8 @@ def test_a_busy_gpu_is_refused_and_an_unknown_one_is_not(monkeypatch: pytest.Mon
     with pytest.raises(BusyError, match=r"GPU 0 is in use by somebody else \(80 %, the limit is 80 %\)"):
         device.pick_device(busy, 80)
     assert device.pick_device(busy, None).type == "cuda"
+    idle = Sample([Gpu(0, None, 0, None, None, None), *busy.gpus])  # a second GPU, which we do not use
+    assert device.pick_device(idle, 80).type == "cuda"
     assert device.pick_device(Sample([Gpu(0, None, 79, None, None, None)]), 80).type == "cuda"
     assert device.pick_device(Sample([Gpu(0, None, None, None, None, None)]), 80).type == "cuda"
 
