@@ -85,17 +85,16 @@ class LocalEngine:
         return uid
 
     def get(self, name: str) -> WorkflowStatus | None:
-        folder = self._state / name
-        return self._status(folder) if folder.is_dir() else None
+        return self._status(self._state / name)
 
     def workflows(self) -> list[WorkflowStatus]:
         """All workflows; one that was made but whose runner was never started gets it now."""
         self._runners = [runner for runner in self._runners if runner.poll() is None]
         try:
-            folders = sorted(path for path in self._state.iterdir() if path.is_dir())
+            folders = sorted(path for path in self._state.iterdir() if not path.name.startswith("."))
         except OSError as error:
             raise EngineUnavailable(f"The folder {self._state} cannot be read ({error.strerror}).") from error
-        found = [self._status(folder) for folder in folders if not folder.name.startswith(".")]
+        found = [status for folder in folders if (status := self._status(folder)) is not None]
         for workflow in found:
             if workflow.phase is WorkflowPhase.PENDING:
                 self._spawn(self._state / workflow.name)
@@ -171,7 +170,11 @@ class LocalEngine:
     def _spawn(self, folder: Path) -> None:
         """Start the folder's runner; of two, the one that comes second goes away again."""
         lifeline = os.environ.get("LIFELINE_FD")
-        with (folder / "runner.log").open("ab") as log:
+        try:
+            log = (folder / "runner.log").open("ab")
+        except FileNotFoundError:
+            return  # deleted a moment ago
+        with log:
             runner = subprocess.Popen(
                 [sys.executable, "-m", "scheduler.runner", str(folder)],
                 stdin=subprocess.DEVNULL,
@@ -192,19 +195,21 @@ class LocalEngine:
             return set()
         return {(name, mark) for name in names for mark in _MARKS if (self._state / name / mark).exists()}
 
-    def _status(self, folder: Path) -> WorkflowStatus:
-        launch = _read_json(folder / "launch.json") or {}
+    def _status(self, folder: Path) -> WorkflowStatus | None:
+        launch = _read_json(folder / "launch.json")
+        if launch is None:
+            return None
         # The order matters: the runner locks, then writes started.json; it writes exit.json, then unlocks.
         started = _read_json(folder / "started.json")
         held = started is not None and _is_held(folder / "lock")
         ended = _read_json(folder / "exit.json")
         known = {
             "name": folder.name,
-            "uid": launch.get("uid", ""),
-            "job_id": launch.get("job_id", ""),
-            "attempt": launch.get("attempt", 1),
+            "uid": launch["uid"],
+            "job_id": launch["job_id"],
+            "attempt": launch["attempt"],
             "node": self._node,
-            "gpu_uuids": tuple(launch.get("gpu_uuids", ())),
+            "gpu_uuids": tuple(launch["gpu_uuids"]),
             "started_at": started and started["at"],
         }
         if started is None:
@@ -250,7 +255,7 @@ def _is_held(lock: Path) -> bool:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

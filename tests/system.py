@@ -112,7 +112,7 @@ class System:
             )
         url = {"monitor": f"http://127.0.0.1:{self.monitor_port}/readyz", "queue_manager": f"{self.api}/healthz"}
         if service in url:
-            wait_for(f"{service} answers: {self.log(service)[-500:]}", lambda: self._answers(url[service]))
+            wait_for(f"{service} answers: {self.log(service)[-500:]}", lambda: self.answers(url[service]))
 
     def start_redis(self) -> None:
         config = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
@@ -196,10 +196,10 @@ class System:
         return [line["event"] for line in lines if line.get("alert")]
 
     def live_workflows(self) -> list[LiveWorkflow]:
-        found = [(name, self.engine.get(name)) for name in self._workflow_names()]
+        found = [(name, self.engine.get(name)) for name in self.workflow_names()]
         return [LiveWorkflow(name, status.job_id) for name, status in found if status is not None and status.is_live]
 
-    def _workflow_names(self) -> list[str]:
+    def workflow_names(self) -> list[str]:
         return [path.name for path in (self.folder / "workflows").iterdir() if not path.name.startswith(".")]
 
     def violations(self) -> list[str]:
@@ -235,7 +235,7 @@ class System:
             and any(pid != life["pid"] and at < life["at"] < ends.get(pid, 0) for pid, at in starts.items())
         ]
 
-    def _answers(self, url: str) -> bool:
+    def answers(self, url: str) -> bool:
         try:
             return requests.get(url, timeout=2).status_code == 200
         except requests.RequestException:

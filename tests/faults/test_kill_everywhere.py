@@ -1,5 +1,6 @@
 """Every service is killed at every point between two of its writes, and started again: nothing is lost or run twice."""
 
+import json
 import os
 import signal
 import time
@@ -52,13 +53,13 @@ class Life:
         for workflow in self.system.live_workflows():
             started = self.system.folder / "workflows" / workflow.name / "started.json"
             if workflow.job_id == self.evicted and started.exists():
-                pid = int(__import__("json").loads(started.read_text())["pid"])
+                pid = int(json.loads(started.read_text())["pid"])
                 return pid if pid != not_ else 0
         return 0
 
     def _tidy(self) -> bool:
         self._revive()
-        return self.system.engine.workflows() == []
+        return self.system.workflow_names() == []
 
     def _revive(self) -> None:
         """What Kubernetes or `gpuq up` would do with a scheduler that died."""
@@ -164,6 +165,9 @@ def test_a_killed_scheduler_leaves_the_training_alone_and_finds_it_again(system:
 
 def test_a_killed_monitor_makes_jobs_wait_with_that_reason(system: System) -> None:
     system.kill("monitor")
+    wait_for(
+        "its worker is gone too", lambda: not system.answers(f"http://127.0.0.1:{system.monitor_port}/healthz"), 10
+    )
     job_id = system.submitted("waits", {"seconds": 0.1})
     wait_for("the reason", lambda: system.job(job_id)["reason"]["code"] == "monitor_unavailable", 10)
     system.start_one("monitor")

@@ -66,8 +66,12 @@ def test_imports_keep_to_the_table(path: Path) -> None:
     for module in imports(path):
         top = module.partition(".")[0]
         if top in OURS:
-            fits = any(module == ours or module.startswith(f"{ours}.") or ours.startswith(f"{module}.") for ours in allowed)
+            fits = any(
+                module == ours or module.startswith(f"{ours}.") or ours.startswith(f"{module}.") for ours in allowed
+            )
             assert fits, f"{name} must not import {module}"
         fence = FENCES.get(top)
-        inside = fence is None or any(name == place or (place.endswith("/") and name.startswith(place)) for place in fence)
+        inside = fence is None or any(
+            name == place or (place.endswith("/") and name.startswith(place)) for place in fence
+        )
         assert inside, f"{name} must not import {top}: only {sorted(fence or ())} may"

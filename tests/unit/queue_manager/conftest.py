@@ -1,0 +1,85 @@
+"""The API's application over a real Valkey, with folders of its own and a clock that stands still."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from jobqueue.leader import Leader
+from jobqueue.store import Store
+from queue_manager import create_app
+from queue_manager.settings import QueueManagerSettings
+from tests.fakes import FakeClock
+
+ROOT = Path(__file__).parent.parent.parent.parent
+BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """`templates` and `configs` as shipped, a template without a schema (`other`), and an empty `data`."""
+    (tmp_path / "templates").mkdir()
+    for shipped in ("proto-gcn-workflow.yaml", "proto-gcn.schema.json"):
+        shutil.copy(ROOT / "workflows" / shipped, tmp_path / "templates")
+    shutil.copy(ROOT / "workflows" / "proto-gcn-workflow.yaml", tmp_path / "templates" / "other-workflow.yaml")
+    shutil.copytree(ROOT / "workflows" / "configs", tmp_path / "configs")
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def settings(folders: Path) -> QueueManagerSettings:
+    return QueueManagerSettings(
+        data_root=folders / "data",
+        config_root=folders / "configs",
+        workflow_template=folders / "templates" / "proto-gcn-workflow.yaml",
+    )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def make_app(settings: QueueManagerSettings, store: Store, clock: FakeClock) -> Callable[..., Flask]:
+    """The application with some settings changed."""
+    return lambda **changed: create_app(settings.model_copy(update=changed), store, clock)
+
+
+@pytest.fixture
+def client(make_app: Callable[..., Flask]) -> FlaskClient:
+    return make_app().test_client()
+
+
+@pytest.fixture
+def submit(client: FlaskClient) -> Callable[..., Any]:
+    """Submit the seed's example with some fields changed; the answer."""
+    return lambda _headers=None, **fields: client.post("/submit", json={**BODY, **fields}, headers=_headers)
+
+
+@pytest.fixture
+def leader(store: Store) -> Leader:
+    """The lead over the queue, as a scheduler has it."""
+    lead = Leader.lead(store, "a test", 60)
+    assert lead is not None
+    return lead
+
+
+@pytest.fixture
+def admit(store: Store, leader: Leader, clock: FakeClock) -> Callable[..., None]:
+    """Admit a job; with `running` also see its container run."""
+
+    def admitted(job_id: str, running: bool = True) -> None:
+        leader.admit(
+            store.job(job_id), clock.now, node="gpu-1", gpu_uuids=["GPU-0"], workflow_name=f"w-{job_id}",
+            message="Admitted on gpu-1.", max_running=9, max_per_user=9,
+        )  # fmt: skip
+        if running:
+            leader.mark_running(job_id, clock.now, "Runs on gpu-1.")
+
+    return admitted

@@ -1,0 +1,43 @@
+"""The wait estimate: the seed's rule where nothing better is known, and what was learnt where it is."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobqueue.store import Store
+from queue_manager.estimate import ONE_BY_ONE, Outlook, read_outlook
+from tests.fakes import NOW
+
+
+def test_the_seeds_rule() -> None:
+    """Position times the average run time, where the running job has only just begun."""
+    outlook = Outlook(slots=1, left_s={"r": 600}, ahead_s=[600, 600], average_s=600)
+    assert [outlook.wait_s(position) for position in (1, 2, 3)] == [600, 1200, 1800]
+
+
+def test_beyond_what_was_read_each_counts_with_the_average() -> None:
+    outlook = Outlook(slots=1, left_s={}, ahead_s=[10] * ONE_BY_ONE, average_s=7)
+    assert outlook.wait_s(ONE_BY_ONE + 1) == 10 * ONE_BY_ONE
+    assert outlook.wait_s(ONE_BY_ONE + 4) == 10 * ONE_BY_ONE + 3 * 7
+
+
+def test_one_unknown_part_makes_the_wait_unknown() -> None:
+    assert Outlook(1, {"r": None}, [], None).wait_s(1) is None
+    assert Outlook(1, {}, [5, None, 5], 5).wait_s(2) == 5
+    assert Outlook(1, {}, [5, None, 5], 5).wait_s(3) is None
+    assert Outlook(1, {}, [5], None).wait_s(3) is None
+
+
+@given(
+    slots=st.integers(1, 8),
+    left=st.lists(st.floats(0, 1e6), max_size=4),
+    ahead=st.lists(st.floats(0, 1e6), max_size=9),
+    average=st.floats(0, 1e6),
+)
+def test_who_is_behind_waits_no_less(slots: int, left: list[float], ahead: list[float], average: float) -> None:
+    outlook = Outlook(slots, {str(number): part for number, part in enumerate(left)}, ahead, average)
+    waits = [outlook.wait_s(position) or 0 for position in range(1, 14)]
+    assert waits == sorted(waits)
+
+
+def test_an_empty_system_starts_at_once(store: Store) -> None:
+    assert read_outlook(store, 1, NOW, 1).wait_s(1) == 0

@@ -1,0 +1,168 @@
+"""Health, and problems as such: their form, their request ids, and what an error of ours tells whom."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+
+from jobqueue.clock import rfc3339
+from jobqueue.leader import Leader
+from jobqueue.store import Store
+from queue_manager import create_app
+from queue_manager.settings import QueueManagerSettings
+from tests.fakes import NOW, FakeClock
+
+HEARTBEAT = {"at": rfc3339(NOW), "summary": "", "poll_interval_s": 10, "halted": None, "holder": "me"}
+
+
+def test_health_asks_nobody(settings: QueueManagerSettings) -> None:
+    client = create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client()
+    assert client.get("/healthz").json == {"status": "ok"}
+    assert client.get("/version").json == {"name": "gpuq", "version": "0.1.0"}
+
+
+def test_ready_while_the_heart_beats(client: FlaskClient, leader: Leader, clock: FakeClock) -> None:
+    assert_not_ready(client, "The scheduler has not reported yet")
+    leader.observe(HEARTBEAT, {})
+    clock.tick(30)
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json
+    assert answer.json["status"] == "ready"
+    assert "append-only" in answer.json["warnings"][0]
+    clock.tick(1)
+    assert_not_ready(client, f"The scheduler is away since {rfc3339(NOW)}")
+
+
+def assert_not_ready(client: FlaskClient, says: str) -> None:
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.json
+    assert says in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "says"),
+    [
+        ({**HEARTBEAT, "halted": {"since": "S", "why": "W.", "remedy": "R."}}, "halted since S: W. R."),
+        ({**HEARTBEAT, "halted": {"since": "S", "why": "W"}}, "halted since S: W."),
+        ({**HEARTBEAT, "at": "yesterday"}, "heartbeat cannot be read"),
+        ({"at": rfc3339(NOW)}, "heartbeat cannot be read"),
+        ([], "has not reported yet"),
+    ],
+)
+def test_not_ready(client: FlaskClient, leader: Leader, heartbeat: Any, says: str) -> None:
+    leader.observe(heartbeat, {})
+    assert_not_ready(client, says)
+
+
+def test_not_ready_with_a_heartbeat_that_is_no_json(client: FlaskClient, raw_redis: "redis.Redis") -> None:
+    raw_redis.set("scheduler_heartbeat", "{")
+    assert_not_ready(client, "has not reported yet")
+
+
+def test_not_ready_on_an_evicting_redis(client: FlaskClient, leader: Leader, raw_redis: "redis.Redis") -> None:
+    leader.observe(HEARTBEAT, {})
+    raw_redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert_not_ready(client, "may evict queued jobs")
+    finally:
+        raw_redis.config_set("maxmemory-policy", "noeviction")
+
+
+# -- problems --------------------------------------------------------------------------------------------------------
+
+
+def test_the_form_of_a_problem(client: FlaskClient) -> None:
+    answer = client.get("/jbos", headers={"X-Request-Id": "r-1"})
+    assert answer.content_type == "application/problem+json"
+    assert answer.headers["X-Request-Id"] == "r-1"
+    assert answer.json == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is no /jbos here; did you mean /jobs?",
+        "instance": "/jbos",
+        "error": "There is no /jbos here; did you mean /jobs?",
+        "errors": [],
+        "request_id": "r-1",
+    }
+
+
+def test_a_request_id_that_could_forge_a_log_line_is_replaced(client: FlaskClient) -> None:
+    answer = client.get("/healthz", headers={"X-Request-Id": "a b"})
+    assert len(answer.headers["X-Request-Id"]) == 32
+
+
+def test_a_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
+    answer = client.get("/submit")
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+    assert answer.json
+    assert answer.json["error"] == "/submit takes POST, not GET."
+
+
+def test_redis_away_is_503_at_once(settings: QueueManagerSettings) -> None:
+    client = create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client()
+    body = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
+    for method, path in [
+        ("POST", "/submit"), ("GET", "/status/user1"), ("GET", "/queue"), ("GET", "/jobs"), ("GET", "/jobs/x"),
+        ("DELETE", "/jobs/x"), ("POST", "/jobs/x/retry"), ("GET", "/jobs/x/logs"), ("GET", "/nodes"),
+        ("GET", "/readyz"),
+    ]:  # fmt: skip
+        answer = client.open(path, method=method, json=body if path == "/submit" else None)
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.json
+        assert "Redis cannot be reached" in answer.json["error"]
+
+
+class _BrokenStore:
+    """A store with an error of ours in it."""
+
+    def running(self) -> list[Any]:
+        raise ZeroDivisionError("the inside of gpuq")
+
+
+def test_an_error_of_ours_is_told_to_the_log_and_not_to_the_client(
+    settings: QueueManagerSettings, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = create_app(settings, _BrokenStore()).test_client()  # type: ignore[arg-type]
+    answer = client.get("/status/user1", headers={"X-Request-Id": "r-7"})
+    assert answer.status_code == 500
+    assert answer.json
+    assert "r-7" in answer.json["error"]
+    assert "inside" not in answer.get_data(as_text=True)
+    told = capsys.readouterr().out + caplog.text
+    assert "ZeroDivisionError: the inside of gpuq" in told
+    assert "r-7" in told
+
+
+class _FadingStore:
+    """Redis goes away right after the job was written."""
+
+    def __init__(self, store: Store, away: Store) -> None:
+        self.enqueue, self.running = store.enqueue, away.running
+
+
+def test_a_job_that_was_written_is_acknowledged_without_an_estimate(
+    settings: QueueManagerSettings, store: Store
+) -> None:
+    fading = _FadingStore(store, Store.connect("redis://127.0.0.1:1/0"))
+    client = create_app(settings, fading).test_client()  # type: ignore[arg-type]
+    answer = client.post("/submit", json={"user": "user1", "config": "config.yaml", "workdir": "/data/user1"})
+    assert answer.status_code == 202
+    assert answer.json
+    assert (answer.json["position"], answer.json["estimated_wait"]) == (1, "unknown")
+
+
+def test_behind_a_path_prefix_links_have_it(make_app: Callable[..., Flask]) -> None:
+    client = make_app().test_client()
+    body = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
+    answer = client.post("/submit", json=body, environ_overrides={"SCRIPT_NAME": "/gpuq"})
+    assert answer.json
+    assert answer.headers["Location"] == f"/gpuq/jobs/{answer.json['job_id']}" == answer.json["links"]["job"]

@@ -1,0 +1,66 @@
+"""Settings: what is refused, and what the sentence says."""
+
+from pathlib import Path
+
+import pytest
+
+from jobqueue.settings import load_settings, shown
+from queue_manager.settings import QueueManagerSettings
+
+TEMPLATE = Path(__file__).parent.parent.parent.parent / "workflows" / "proto-gcn-workflow.yaml"
+
+
+@pytest.fixture(autouse=True)
+def env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("WORKFLOW_TEMPLATE", str(TEMPLATE))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("QUEUE_MANAGER_HOST", "0.0.0.0", "without tokens everybody"),
+        ("QUEUE_MANAGER_HOST", "::", "without tokens everybody"),
+        ("QUEUE_MANAGER_HOST", "gpu-1", "without tokens everybody"),
+        ("AUTH", "token", "no tokens yet"),
+        ("AUTH", "maybe", "should be 'token' or 'off'"),
+        ("REDIS_URL", "http://redis:6379", "must begin with redis://"),
+        ("REDIS_URL", "redis://redis:port", "Port could not be cast"),
+        ("WORKFLOW_TEMPLATE", "/nowhere/proto-gcn-workflow.yaml", "must be an existing file"),
+        ("QUEUE_MANAGER_PORT", "0", "greater than or equal to 1"),
+        ("QUEUE_MANAGER_THREADS", "8", "greater than 8"),
+        ("MAX_QUEUED", "many", "valid integer"),
+        ("REQUIRE_GPU", "perhaps", "valid boolean"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_and_exit_2(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, says: str
+) -> None:
+    env.setenv(name, value)
+    with pytest.raises(SystemExit) as exit_:
+        load_settings(QueueManagerSettings)
+    assert exit_.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"{name}='{value}' is refused: ")
+    assert says.lower() in told.lower()
+    assert told.count("\n") == 1
+
+
+def test_the_password_of_redis_is_in_no_log(env: pytest.MonkeyPatch) -> None:
+    env.setenv("REDIS_URL", "redis://:hunter2@redis:6379/0")
+    settings = load_settings(QueueManagerSettings)
+    assert settings.redis_url.endswith("hunter2@redis:6379/0")
+    assert "hunter2" not in str(shown(settings))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_needs_no_tokens(env: pytest.MonkeyPatch, host: str) -> None:
+    env.setenv("QUEUE_MANAGER_HOST", host)
+    settings = load_settings(QueueManagerSettings)
+    assert (settings.queue_manager_host, settings.auth) == (host, "off")
+
+
+def test_threads_are_left_for_those_who_do_not_follow() -> None:
+    settings = QueueManagerSettings()
+    assert settings.max_followers == 32
+    assert settings.default_workflow == "proto-gcn"
