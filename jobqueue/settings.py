@@ -34,7 +34,7 @@ def shown(settings: BaseSettings) -> dict[str, Any]:
 
 
 def _masked(value: Any) -> Any:
-    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:…@", value) if isinstance(value, str) else value
+    return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:…@", value) if isinstance(value, str) else value
 
 
 def _sentence(detail: dict[str, Any]) -> str:

@@ -2,24 +2,23 @@
 
 import sys
 
+from jobqueue.listening import CannotListen, listen
 from jobqueue.log import configure_logging, get_logger
-from resource_monitor.server import CannotListen, Server, listen
-from resource_monitor.settings import BadSettings, load
+from jobqueue.settings import load_settings, shown
+from resource_monitor.server import Server
+from resource_monitor.settings import Settings
 
 
 def main() -> int:
-    try:
-        settings = load()
-    except BadSettings as error:
-        print("\n".join(error.sentences), file=sys.stderr)
-        return 2
+    settings = load_settings(Settings)
     configure_logging("resource-monitor", settings.log_level, settings.log_format)
     try:
-        listener = listen(settings.monitor_host, settings.monitor_port)
+        remedy = "Set MONITOR_HOST and MONITOR_PORT to another address."
+        listener = listen(settings.monitor_host, settings.monitor_port, remedy)
     except CannotListen as error:
         print(error, file=sys.stderr)
         return 1
-    get_logger(__name__).info("The monitor starts", **settings.model_dump(mode="json"))
+    get_logger(__name__).info("Starts.", **shown(settings))
     Server(settings, listener).run()
     return 0
 

@@ -13,21 +13,6 @@ from resource_monitor.settings import Settings
 log = get_logger(__name__)
 
 
-class CannotListen(Exception):
-    """The address is taken, or not ours; the text is one sentence for a person."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Bound here and not by gunicorn, which would try for five seconds and say it five times."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        why = str(error.strerror).partition(" (")[0]
-        message = f"Cannot listen on {host} port {port}: {why}. Set MONITOR_HOST and MONITOR_PORT to another address."
-        raise CannotListen(message) from None
-
-
 class Server(BaseApplication):
     """`run` serves until SIGTERM or SIGINT, and raises SystemExit."""
 

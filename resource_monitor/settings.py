@@ -5,21 +5,12 @@ import socket
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobqueue.resources import NODE_NAME, OFF, PERCENT, Thresholds
 
 MOST_MB = 10**9
-
-
-class BadSettings(Exception):
-    """Some variables have wrong values; `sentences` has one for each."""
-
-    def __init__(self, sentences: list[str]) -> None:
-        super().__init__(" ".join(sentences))
-        self.sentences = sentences
 
 
 def _limit_up_to(high: float) -> Callable[[Any], float | None]:
@@ -76,17 +67,3 @@ class Settings(BaseSettings):
             cpu_percent=self.cpu_percent,
             memory_percent=self.memory_percent,
         )
-
-
-def load() -> Settings:
-    """The settings in the environment; raises BadSettings, which names every wrong variable."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise BadSettings([_sentence(problem) for problem in error.errors()]) from None
-
-
-def _sentence(problem: ErrorDetails) -> str:
-    name = str(problem["loc"][0]).upper()
-    rule = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} is {problem['input']!r}: it {rule}."

@@ -62,7 +62,8 @@ class Scheduler:
         self._reconciled = Reconciled()
         self._ended: dict[str, float] = {}  # node -> when (monotonic) we last saw a job of ours end there
         self._queued = self._running = 0
-        self._last_summary = ""
+        self._news: tuple[object, ...] = ()  # what would make the cycle's sentence worth a line in the log
+        self._told: tuple[object, ...] = ()
         self.stopping = threading.Event()
         self.waker = Waker(store, engine, self.stopping)
 
@@ -95,15 +96,16 @@ class Scheduler:
         except Exception:
             log.exception("This cycle broke; the next one starts afresh.")
             return self._settings.poll_interval_s
-        if summary != self._last_summary:
+        if self._news != self._told:
             log.info(summary)
-        self._last_summary = summary
+        self._told = self._news
         return self._next_pause()
 
     def run_cycle(self, full: bool = True) -> str:
         """One cycle; `full=False` leaves out the engine (step 2) and repeats what was seen of it last."""
         # 1. lead: be or become the leader, else stand by
         if not self._lead():
+            self._news = ("standby",)
             return "Stands by; another scheduler leads."
         leader = self._leader
         assert leader is not None
@@ -168,9 +170,11 @@ class Scheduler:
         leader.set_reasons(nomination.reasons)
         self._queued, self._running = self._store.queue_length(), len(self._store.running_raw())
         summary = f"{self._queued} queued, {self._running} admitted or running"
+        self._news = (self._queued, self._running)
         if nomination.reasons:
             job, reason = nomination.reasons[0]
             summary += f"; next is {job.job_id}: {reason.message}"
+            self._news += (job.job_id, reason.code)
         halt, at = self._halt(), rfc3339(self._clock())
         heartbeat = {
             "at": at,

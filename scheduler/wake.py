@@ -27,7 +27,8 @@ class Waker:
     def wait(self, timeout_s: float) -> bool:
         """Until woken, at most `timeout_s`; tells whether it was."""
         woken = self._woken.wait(timeout_s)
-        self._woken.clear()
+        if woken:  # never after a timeout: a wake that came just then would be lost
+            self._woken.clear()
         return woken
 
     def _follow_events(self) -> None:

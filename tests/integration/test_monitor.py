@@ -158,4 +158,4 @@ def test_wrong_settings_are_a_sentence_each_and_exit_2() -> None:
     done = subprocess.run(COMMAND, env=os.environ | wrong, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert [line.split()[0] for line in done.stderr.splitlines()] == ["REQUIRE_GPU", "CPU_PERCENT"]
+    assert [line.partition("=")[0] for line in done.stderr.splitlines()] == ["REQUIRE_GPU", "CPU_PERCENT"]

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "workflows": {"jobqueue"},
     "queue_manager": {"jobqueue", "workflows"},
     "scheduler": {"jobqueue", "workflows"},
-    "resource_monitor": {"jobqueue.resources", "jobqueue.log", "jobqueue.settings"},
+    "resource_monitor": {"jobqueue.resources", "jobqueue.log", "jobqueue.settings", "jobqueue.listening"},
     "proto_gcn": set(),
     "gpuq": {"jobqueue"},
 }

@@ -109,6 +109,22 @@ def test_retry_of_a_failed_job(client: FlaskClient, submit: Submit, admit: Calla
     assert wrong.json["error"] == f"Job {job_id} is queued, so it cannot become queued."
 
 
+@pytest.mark.parametrize(("call", "phase"), [("cancel", "cancelled"), ("retry", "queued")])
+@pytest.mark.parametrize("point", ["before", "after"])
+def test_failpoints_stand_on_both_sides_of_the_write(
+    client: FlaskClient, submit: Submit, monkeypatch: pytest.MonkeyPatch, call: str, phase: str, point: str
+) -> None:
+    job_id = submit().json["job_id"]
+    if call == "retry":
+        client.delete(f"/jobs/{job_id}")
+    before = record(client, job_id)["status"]
+    monkeypatch.setenv("GPUQ_TESTING", "1")
+    monkeypatch.setenv("FAILPOINT", f"queue_manager.{call}.{point}:raise")
+    path, method = (f"/jobs/{job_id}/retry", "POST") if call == "retry" else (f"/jobs/{job_id}", "DELETE")
+    assert client.open(path, method=method).status_code == 500
+    assert record(client, job_id)["status"] == (before if point == "before" else phase)
+
+
 # -- lists -----------------------------------------------------------------------------------------------------------
 
 

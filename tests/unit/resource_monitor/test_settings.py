@@ -3,11 +3,12 @@
 import pytest
 
 from jobqueue.resources import Thresholds
-from resource_monitor.settings import BadSettings, load
+from jobqueue.settings import load_settings
+from resource_monitor.settings import Settings
 
 
 def test_the_seeds_thresholds_are_the_defaults() -> None:
-    settings = load()
+    settings = load_settings(Settings)
     assert settings.thresholds == Thresholds(200, 80, 90, 85)
     assert (settings.monitor_port, settings.require_gpu, settings.monitor_host) == (8080, True, "127.0.0.1")
 
@@ -21,7 +22,7 @@ def test_each_threshold_can_be_set_or_off(monkeypatch: pytest.MonkeyPatch) -> No
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    assert load().thresholds == Thresholds(0, None, 99.5, 100)
+    assert load_settings(Settings).thresholds == Thresholds(0, None, 99.5, 100)
 
 
 @pytest.mark.parametrize(
@@ -39,19 +40,23 @@ def test_each_threshold_can_be_set_or_off(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_wrong_value_is_named_with_its_rule(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, rule: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, rule: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(BadSettings) as refused:
-        load()
-    (sentence,) = refused.value.sentences
-    assert sentence.startswith(f"{name} is '{value}'")
+    with pytest.raises(SystemExit) as refused:
+        load_settings(Settings)
+    assert refused.value.code == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(f"{name}='{value}' is refused: ")
     assert rule in sentence
 
 
-def test_every_wrong_variable_gets_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_wrong_variable_gets_its_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("CPU_PERCENT", "lots")
     monkeypatch.setenv("MONITOR_PORT", "http")
-    with pytest.raises(BadSettings) as refused:
-        load()
-    assert [sentence.split()[0] for sentence in refused.value.sentences] == ["MONITOR_PORT", "CPU_PERCENT"]
+    with pytest.raises(SystemExit):
+        load_settings(Settings)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("=")[0] for line in lines] == ["MONITOR_PORT", "CPU_PERCENT"]

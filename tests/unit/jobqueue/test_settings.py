@@ -1,0 +1,52 @@
+"""How settings are read, refused and shown, for every service."""
+
+import pytest
+
+from jobqueue.settings import load_settings, shown
+from scheduler.settings import SchedulerSettings
+
+
+def test_the_names_and_defaults_of_the_design() -> None:
+    settings = SchedulerSettings()
+    assert (settings.poll_interval_s, settings.max_running_jobs, settings.max_running_per_user) == (10, 1, 1)
+    assert (settings.redis_retries, settings.redis_retry_delay_s) == (3, 5)
+    assert settings.resource_monitor_url == "http://resource-monitor:8080"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("POLL_INTERVAL_S", "0", "greater than 0"),
+        ("POLL_INTERVAL_S", "inf", "finite"),
+        ("MAX_RUNNING_JOBS", "many", "integer"),
+        ("ENGINE", "slurm", "'local'"),
+        ("LOCAL_IMAGES", "proto-gcn", "write it like proto-gcn:latest=/opt/proto_gcn"),
+        ("RESUME", "perhaps", "'auto' or 'manual'"),
+    ],
+)
+def test_a_wrong_value_refuses_to_start(monkeypatch, capsys, name: str, value: str, says: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as refused:
+        load_settings(SchedulerSettings)
+    assert refused.value.code == 2
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(f"{name}='{value}' is refused: ")
+    assert says in sentence
+
+
+def test_secrets_are_not_shown(monkeypatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://me:secret@redis:6379/0")
+    monkeypatch.setenv("ALERT_URLS", "slack://token-a, mailto://user:secret@host")
+    settings = load_settings(SchedulerSettings)
+    assert settings.alert_urls == ("slack://token-a", "mailto://user:secret@host")
+    text = str(shown(settings))
+    assert "secret" not in text
+    assert "token-a" not in text
+    assert "redis://me:…@redis:6379/0" in text
+
+
+def test_a_wrong_url_does_not_show_its_password_either(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("LOCAL_IMAGES", "redis://me:secret@host")
+    with pytest.raises(SystemExit):
+        load_settings(SchedulerSettings)
+    assert "secret" not in capsys.readouterr().err
