@@ -1,9 +1,12 @@
 """The wait estimate: the seed's rule where nothing better is known, and what was learnt where it is."""
 
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue.store import Store
+from jobqueue import keys
+from jobqueue.job import JobSpec
+from jobqueue.store import Caps, Store
 from queue_manager.estimate import ONE_BY_ONE, Outlook, read_outlook
 from tests.fakes import NOW
 
@@ -41,3 +44,12 @@ def test_who_is_behind_waits_no_less(slots: int, left: list[float], ahead: list[
 
 def test_an_empty_system_starts_at_once(store: Store) -> None:
     assert read_outlook(store, 1, NOW, 1).wait_s(1) == 0
+
+
+def test_each_one_ahead_counts_with_what_its_user_and_config_took(store: Store, raw_redis: "redis.Redis") -> None:
+    for user, took_s in (("a", 100), ("b", 700)):
+        raw_redis.lpush(keys.durations(user, "c.yaml")[0], took_s)
+        store.enqueue(JobSpec(user, "c.yaml", f"/data/{user}"), NOW, Caps())
+    raw_redis.lpush(keys.DURATIONS, 9)
+    outlook = read_outlook(store, 1, NOW, 3)
+    assert [outlook.wait_s(position) for position in (1, 2, 3, 4)] == [0, 100, 800, 809]

@@ -93,6 +93,12 @@ def test_the_form_of_a_problem(client: FlaskClient) -> None:
     }
 
 
+def test_doubled_slashes_are_404_and_no_redirect(client: FlaskClient) -> None:
+    answer = client.get("//status//user1")
+    assert answer.status_code == 404
+    assert answer.content_type == "application/problem+json"
+
+
 def test_a_request_id_that_could_forge_a_log_line_is_replaced(client: FlaskClient) -> None:
     answer = client.get("/healthz", headers={"X-Request-Id": "a b"})
     assert len(answer.headers["X-Request-Id"]) == 32

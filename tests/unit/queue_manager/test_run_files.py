@@ -188,6 +188,17 @@ def test_following_waits_for_the_file_and_reads_what_was_written_last(tmp_path: 
     assert b"".join(pieces) == b"ne\ntwo\nlast\n"
 
 
+def test_what_was_written_just_before_the_end_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_bytes(b"one\n")
+
+    def is_over() -> bool:
+        path.write_bytes(path.read_bytes() + b"last\n")
+        return True
+
+    assert b"".join(follow(lambda: path.open("rb", buffering=0), 0, is_over, lambda: None)) == b"one\nlast\n"
+
+
 @given(pieces=st.lists(st.binary(max_size=5) | st.just(b"\n"), max_size=10))
 def test_whole_lines_are_the_same_bytes_up_to_the_last_line_end(pieces: list[bytes]) -> None:
     text = b"".join(pieces)

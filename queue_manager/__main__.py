@@ -1,0 +1,29 @@
+"""`python -m queue_manager`: exit 2 on wrong settings, 1 where the port cannot be had, else serve until SIGTERM."""
+
+import sys
+
+from jobqueue.failpoints import check_failpoints
+from jobqueue.listening import CannotListen, listen
+from jobqueue.log import configure_logging, get_logger
+from jobqueue.settings import load_settings, shown
+from queue_manager.server import Server
+from queue_manager.settings import QueueManagerSettings
+
+
+def main() -> int:
+    check_failpoints()
+    settings = load_settings(QueueManagerSettings)
+    configure_logging("queue-manager", settings.log_level, settings.log_format)
+    try:
+        remedy = "Set QUEUE_MANAGER_PORT to another port."
+        listener = listen(settings.queue_manager_host, settings.queue_manager_port, remedy)
+    except CannotListen as error:
+        print(error, file=sys.stderr)
+        return 1
+    get_logger(__name__).info("Starts.", **shown(settings))
+    Server(settings, listener).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""The services' disk: /data as people write it -> DATA_ROOT, and reading files that may not lead out of a folder."""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from queue_manager.text_rules import DATA
+
+
+class LeadsOut(Exception):
+    """A symbolic link on the way leads out of the folder that the path must stay in."""
+
+
+def on_disk(path: str, data_root: Path) -> Path:
+    """Where `path` (/data or below, as people write it) is on this disk."""
+    return data_root / path.removeprefix(DATA).lstrip("/")
+
+
+def stays_inside(path: Path, folder: Path) -> bool:
+    """Whether `path`, its links followed as far as it exists, is `folder` or below it."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def open_inside(path: Path, folder: Path) -> BinaryIO:
+    """The regular file `path`, open for reading. Raises LeadsOut where it is not below `folder`, else OSError.
+
+    The file that was opened is looked at, not the path again: its owner may swap links meanwhile.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # not blocking: it might be a pipe
+    try:
+        if not Path(os.path.realpath(f"/proc/self/fd/{descriptor}")).is_relative_to(os.path.realpath(folder)):
+            raise LeadsOut(f"{path} leads out of {folder}")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise IsADirectoryError(f"{path} is no file")
+        return os.fdopen(descriptor, "rb", buffering=0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def config_names(config_root: Path, most: int = 1000) -> list[str]:
+    """The names that a submission may give as `config`: the YAML files below the folder, hidden ones left out."""
+    found: list[str] = []
+    for folder, folders, files in os.walk(config_root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))  # ConfigMaps have a ..data there
+        paths = [Path(folder, name) for name in files if name.endswith((".yaml", ".yml")) and name[0] != "."]
+        found += [str(path.relative_to(config_root)) for path in paths if stays_inside(path, config_root)]
+    return sorted(found)[:most]

@@ -1,0 +1,53 @@
+"""When queued jobs start: what runs and what waits, read once, around the arithmetic of jobqueue.eta."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jobqueue import eta
+from jobqueue.errors import CorruptEntry
+from jobqueue.job import Job, QueueEntry
+from jobqueue.store import Store
+
+#: Jobs ahead that count one by one; those beyond count with the average.
+ONE_BY_ONE = 200
+
+_ANYBODY = ("", "")
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is expected (s) of everything that runs and of the first queued jobs; None where nothing was learnt yet."""
+
+    slots: int
+    left_s: Mapping[str, float | None]  #: job id of each admitted or running job -> what it has left
+    ahead_s: Sequence[float | None]  #: the first jobs in dispatch order
+    average_s: float | None
+
+    def wait_s(self, position: int) -> float | None:
+        """How long (s) until the job at `position` (1 = next) starts."""
+        ahead = self.ahead_s[: position - 1]
+        beyond = position - 1 - len(ahead)
+        rest = [] if not beyond else [None if self.average_s is None else beyond * self.average_s]
+        return eta.wait_s(list(self.left_s.values()), [*ahead, *rest], self.slots)
+
+
+def read_outlook(store: Store, slots: int, now: float, deepest: int) -> Outlook:
+    """The outlook at `now` (s since the epoch) for positions up to `deepest` (0: nothing queued is asked about)."""
+    running = store.running()
+    count = min(max(deepest - 1, 0), ONE_BY_ONE)
+    ahead = [_pair(raw) for raw in store.queue_raw(0, count)] if count else []
+    learnt = store.durations([*{(job.spec.user, job.spec.config) for job in running}, *set(ahead), _ANYBODY])
+    left = {job.job_id: _left_s(job, learnt[(job.spec.user, job.spec.config)], now) for job in running}
+    return Outlook(slots, left, [learnt[pair] for pair in ahead], learnt[_ANYBODY])
+
+
+def _left_s(job: Job, expected_s: float | None, now: float) -> float | None:
+    return eta.remaining_s(expected_s, 0 if job.started_at is None else max(now - job.started_at, 0))
+
+
+def _pair(raw: str) -> tuple[str, str]:
+    try:
+        entry = QueueEntry.decode(raw)
+    except CorruptEntry:  # the scheduler puts it aside; until then it counts with the average
+        return _ANYBODY
+    return entry.user, entry.config

@@ -1,0 +1,13 @@
+"""Where to go on from a job: paths, behind a prefix too."""
+
+from flask import url_for
+
+
+def job_path(job_id: str) -> str:
+    return url_for("jobs.show", job_id=job_id)
+
+
+def links(job_id: str) -> dict[str, str]:
+    """The calls about a job."""
+    calls = {"job": "jobs.show", "logs": "run_files.logs", "metrics": "run_files.metrics"}
+    return {name: url_for(call, job_id=job_id) for name, call in calls.items()}

@@ -1,0 +1,139 @@
+"""Every refusal and every failure as RFC 9457 has it, plus `error` (= detail) and `errors` for people with curl."""
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from itertools import islice
+from typing import Any
+
+from flask import Flask, Response, current_app, g, json, request
+from werkzeug.exceptions import HTTPException
+
+from jobqueue import errors
+from jobqueue.log import get_logger
+
+log = get_logger(__name__)
+
+RETRY_SOON_S = 5
+RETRY_LATER_S = 60
+MOST_ERRORS = 10
+_LONGEST_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One field that is refused: the rule it breaks, and what to write instead."""
+
+    field: str
+    rule: str
+    hint: str = ""
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.field}: {self.rule}" + (f" ({self.hint})" if self.hint else "")
+
+
+class Problem(Exception):
+    """An answer that is not what was asked for; `detail` is one sentence for a person."""
+
+    def __init__(
+        self, status: int, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.errors, self.headers = status, detail, errors, headers or {}
+
+
+def bad_fields(found: Sequence[FieldError]) -> Problem:
+    """400 about fields: the first one in the sentence, the others beside."""
+    more = f" ({len(found) - 1} more to correct)" if len(found) > 1 else ""
+    return Problem(HTTPStatus.BAD_REQUEST, found[0].sentence + more, found)
+
+
+def bad_field(name: str, rule: str, hint: str = "") -> Problem:
+    return bad_fields([FieldError(name, rule, hint)])
+
+
+def unknown_name(name: str, known: Iterable[str]) -> FieldError:
+    """`name` is not one of `known`: names the nearest. A name may be as long as a request: only its head counts."""
+    head, names = short(name), sorted(known)
+    near = difflib.get_close_matches(head, names, n=1)
+    return FieldError(head, "unknown field", f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}")
+
+
+def unknown_names(names: Iterable[str], known: Collection[str]) -> list[FieldError]:
+    """Those of `names` that are not `known`, the first few: a body may have tens of thousands."""
+    return [unknown_name(name, known) for name in islice((name for name in names if name not in known), MOST_ERRORS)]
+
+
+def short(value: object) -> str:
+    """`value` as it may stand in a sentence: what a stranger sent can be long."""
+    text = value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def register(app: Flask) -> None:
+    """Make every error of `app` a problem response."""
+    app.register_error_handler(Problem, lambda problem: _response(problem))
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(errors.GpuqError, _of_gpuq)
+    app.register_error_handler(Exception, _of_unexpected)
+
+
+def _response(problem: Problem) -> Response:
+    status = HTTPStatus(problem.status)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": problem.detail,
+        "instance": request.path,
+        "error": problem.detail,
+        "errors": [asdict(found) for found in problem.errors[:MOST_ERRORS]],
+        "request_id": g.get("request_id", ""),
+    }
+    return Response(json.dumps(body) + "\n", status, dict(problem.headers), content_type="application/problem+json")
+
+
+#: What the store may raise -> status, seconds until another try makes sense.
+_STATUS: dict[type[errors.GpuqError], tuple[HTTPStatus, int | None]] = {
+    errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, RETRY_SOON_S),
+    errors.JobNotFound: (HTTPStatus.NOT_FOUND, None),
+    errors.InvalidTransition: (HTTPStatus.CONFLICT, None),
+    errors.QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, RETRY_LATER_S),
+    errors.IdempotencyConflict: (HTTPStatus.CONFLICT, None),
+}
+
+
+def _of_gpuq(error: errors.GpuqError) -> Response:
+    status, retry_s = _STATUS.get(type(error), (HTTPStatus.INTERNAL_SERVER_ERROR, None))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("A request failed.", path=request.path, error=str(error))
+    headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
+    return _response(Problem(status, str(error), headers=headers))
+
+
+def _of_http(error: HTTPException) -> Response:
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    detail = error.description or HTTPStatus(status).phrase
+    if status == HTTPStatus.NOT_FOUND:
+        detail = f"There is no {short(request.path)} here; {_nearest_path()}"
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = ", ".join(sorted({*(getattr(error, "valid_methods", None) or ())} - {"HEAD", "OPTIONS"}))
+        detail = f"{short(request.path)} takes {allowed}, not {request.method}."
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail = f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH'] // 1024} KiB."
+    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    return _response(Problem(status, detail, headers=headers))
+
+
+def _nearest_path() -> str:
+    known = sorted({rule.rule for rule in current_app.url_map.iter_rules()})
+    near = difflib.get_close_matches(short(request.path), known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+
+
+def _of_unexpected(error: Exception) -> Response:
+    log.error("A request met an error of ours.", path=request.path, method=request.method, exc_info=error)
+    detail = f"The queue manager met an error of its own; its log has the details under {g.get('request_id', '')}."
+    return _response(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))

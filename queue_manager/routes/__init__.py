@@ -1,0 +1,1 @@
+"""One blueprint per noun of the API; `app.py` registers them all."""

@@ -1,0 +1,34 @@
+"""GET /configs and /workflows: what can be named in a submission."""
+
+from flask import Blueprint, Response, jsonify
+
+from queue_manager.config_check import SCHEMA_SUFFIX
+from queue_manager.disk import config_names
+from queue_manager.query import take
+from queue_manager.services import services
+from workflows.render import template_names
+
+blueprint = Blueprint("catalogue", __name__)
+
+
+@blueprint.get("/configs")
+def configs() -> Response:
+    take()
+    return jsonify({"configs": [{"name": name} for name in config_names(services().settings.config_root)]})
+
+
+@blueprint.get("/workflows")
+def workflows() -> Response:
+    """The templates; `checks_config` where a schema lies beside one, `is_default` for what a submission gets."""
+    take()
+    settings = services().settings
+    folder = settings.template_folder
+    shown = [
+        {
+            "name": name,
+            "is_default": name == settings.default_workflow,
+            "checks_config": (folder / f"{name}{SCHEMA_SUFFIX}").is_file(),
+        }
+        for name in template_names(folder)
+    ]
+    return jsonify({"workflows": shown})

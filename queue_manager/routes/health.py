@@ -1,0 +1,54 @@
+"""GET /healthz, /readyz and /version."""
+
+from functools import cache
+from http import HTTPStatus
+from importlib import metadata
+
+from flask import Blueprint, Response, jsonify
+
+from jobqueue.errors import StoreUnavailable
+from jobqueue.store import Store
+from queue_manager.heartbeat import read_heartbeat, scheduler_trouble
+from queue_manager.problems import RETRY_SOON_S, Problem
+from queue_manager.services import services
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """Whether this process answers; it asks nobody else."""
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
+    """Whether a job that is submitted now is kept and started: Redis, and the scheduler's heartbeat."""
+    app = services()
+    trouble = _trouble(app.store, app.clock())
+    if trouble is not None:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, trouble, headers={"Retry-After": str(RETRY_SOON_S)})
+    return jsonify({"status": "ready", "warnings": app.store.warnings()})
+
+
+@blueprint.get("/version")
+def version() -> Response:
+    return jsonify({"name": "gpuq", "version": _version()})
+
+
+def _trouble(store: Store, now: float) -> str | None:
+    try:
+        if (redis_trouble := store.trouble()) is not None:
+            return redis_trouble
+        reason = scheduler_trouble(read_heartbeat(store), now)
+    except StoreUnavailable as error:
+        return str(error)
+    return None if reason is None else reason.message
+
+
+@cache
+def _version() -> str:
+    try:
+        return metadata.version("gpuq")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,104 @@
+"""GET /jobs and /jobs/<id>, DELETE /jobs/<id>, POST /jobs/<id>/retry."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request, url_for
+
+from jobqueue.failpoints import failpoint
+from jobqueue.job import Job
+from jobqueue.log import get_logger
+from jobqueue.phase import Phase
+from queue_manager import history, query
+from queue_manager.board import read_board
+from queue_manager.links import job_path, links
+from queue_manager.problems import bad_field
+from queue_manager.run_files import result_paths
+from queue_manager.services import services
+from queue_manager.text_rules import USER_PATTERN, USER_RULE
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
+log = get_logger(__name__)
+
+
+@blueprint.get("")
+def index() -> Response:
+    """A page of records: a user's, the newest first; or all, those that run, then queued, then finished ones."""
+    query.take("user", "status", "since", "limit", "cursor")
+    app, limit = services(), query.limit()
+    user, status, since = _user(), _status(), query.time("since")
+
+    def wanted(job: Job) -> bool:
+        return (status is None or job.phase is status) and (since is None or job.submitted_at >= since)
+
+    start = query.cursor(history.Place.read) or history.Place()
+    lists = history.sections(app.store, user, status)
+    jobs, end = history.page(app.store, lists, wanted, start, limit)
+    positions = app.store.positions([job.job_id for job in jobs if job.phase is Phase.QUEUED])
+    board = read_board(app.store, app.settings.max_running_jobs, app.clock(), positions)
+    return jsonify({"jobs": [board.record(job) for job in jobs], "next": _next(end)})
+
+
+@blueprint.get("/<job_id>")
+def show(job_id: str) -> Response:
+    """The record with its timeline, the last lines of its log, and where its result lies once it has succeeded."""
+    query.take()
+    app = services()
+    job = app.store.job(job_id)
+    positions = app.store.positions([job_id])
+    board = read_board(app.store, app.settings.max_running_jobs, app.clock(), positions)
+    succeeded = job.phase is Phase.SUCCEEDED
+    return jsonify(
+        {
+            **board.record(job),
+            "result": result_paths(job, app.settings.data_root) if succeeded else None,
+            "log_tail": list(job.result.log_tail),
+            "timeline": app.store.timeline(job_id),
+            "links": links(job_id),
+        }
+    )
+
+
+@blueprint.delete("/<job_id>")
+def cancel(job_id: str) -> Response:
+    """At once where it is queued; else its end is asked for, and `status` stays until the scheduler has stopped it."""
+    app = services()
+    failpoint("queue_manager.cancel.before")
+    phase = app.store.cancel(job_id, app.clock())
+    failpoint("queue_manager.cancel.after")
+    log.info("A cancel was asked for.", job_id=job_id, status=phase)
+    return jsonify({"status": phase, "job_id": job_id, "cancelling": phase.holds_slot, "links": links(job_id)})
+
+
+@blueprint.post("/<job_id>/retry")
+def retry(job_id: str) -> tuple[Response, int, dict[str, str]]:
+    """A failed or cancelled job again, at the back of the queue; it resumes from its checkpoint."""
+    app = services()
+    failpoint("queue_manager.retry.before")
+    position = app.store.retry(job_id, app.clock(), app.settings.caps)
+    failpoint("queue_manager.retry.after")
+    log.info("A job is queued again.", job_id=job_id)
+    answer = {"status": Phase.QUEUED, "job_id": job_id, "position": position, "links": links(job_id)}
+    return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": job_path(job_id)}
+
+
+def _user() -> str | None:
+    user = request.args.get("user")
+    if user is not None and not USER_PATTERN.fullmatch(user):
+        raise bad_field("user", USER_RULE)
+    return user
+
+
+def _status() -> Phase | None:
+    text = request.args.get("status")
+    try:
+        return None if text is None else Phase(text)
+    except ValueError:
+        raise bad_field("status", f"must be one of {', '.join(Phase)}") from None
+
+
+def _next(end: history.Place | None) -> str | None:
+    if end is None:
+        return None
+    args: dict[str, Any] = {**request.args.to_dict(), "cursor": query.write_cursor(str(end))}
+    return url_for("jobs.index", **args)

@@ -1,0 +1,19 @@
+"""GET /nodes: what each node's monitor last said."""
+
+from flask import Blueprint, Response, jsonify
+
+from jobqueue.clock import seconds
+from queue_manager.query import take
+from queue_manager.services import services
+
+blueprint = Blueprint("nodes", __name__)
+
+
+@blueprint.get("/nodes")
+def nodes() -> Response:
+    take()
+    app = services()
+    now = app.clock()
+    said = app.store.nodes()
+    shown = [{"node": node, **what, "age_s": round(now - seconds(what["at"]), 1)} for node, what in said.items()]
+    return jsonify({"nodes": shown})

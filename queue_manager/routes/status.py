@@ -1,0 +1,57 @@
+"""GET /status/<user>: where a user's jobs stand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from jobqueue.job import Job
+from jobqueue.store import Store
+from queue_manager.board import read_board
+from queue_manager.problems import bad_field
+from queue_manager.query import take
+from queue_manager.services import services
+from queue_manager.text_rules import USER_PATTERN, USER_RULE
+
+blueprint = Blueprint("status", __name__)
+
+_MOST_QUEUED = 100
+_MOST_FINISHED = 5
+
+_IDLE = dict.fromkeys(
+    (
+        *("job_id", "config", "reason", "position", "estimated_wait", "estimated_wait_s", "estimated_start_at"),
+        *("submitted_at", "started_at", "estimated_end_at", "finished_at"),
+    )
+)
+
+
+@blueprint.get("/status/<user>")
+def status(user: str) -> Response:
+    """The user's most relevant job at the top, and her jobs: those that run, the queued ones, the last finished."""
+    take()
+    if not USER_PATTERN.fullmatch(user):
+        raise bad_field("user", USER_RULE)
+    app = services()
+    jobs = _jobs_of(user, app.store)
+    positions = app.store.positions([job.job_id for job in jobs if not job.phase.is_finished]) if jobs else {}
+    board = read_board(app.store, app.settings.max_running_jobs, app.clock(), positions)
+    shown: list[dict[str, Any]] = [board.brief(job) for job in jobs]
+    top = shown[0] if shown else {"user": user, "status": "idle", **_IDLE}
+    return jsonify({**top, "jobs": shown})
+
+
+def _jobs_of(user: str, store: Store) -> list[Job]:
+    """Running ones, then queued ones in dispatch order, then the last finished, the latest first."""
+    running = [job.job_id for job in store.running() if job.spec.user == user]
+    active = [*running, *store.user_queue(user, _MOST_QUEUED)]
+    newest = store.user_jobs(user, 0, len(active) + _MOST_FINISHED)
+    jobs = store.jobs(dict.fromkeys([*active, *newest]))
+    return _most_relevant_first(jobs)
+
+
+def _most_relevant_first(jobs: Sequence[Job]) -> list[Job]:
+    running = [job for job in jobs if job.phase.holds_slot]
+    queued = [job for job in jobs if not job.phase.holds_slot and not job.phase.is_finished]
+    finished = sorted((job for job in jobs if job.phase.is_finished), key=lambda job: -(job.finished_at or 0))
+    return running + queued + finished[:_MOST_FINISHED]

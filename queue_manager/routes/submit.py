@@ -1,0 +1,132 @@
+"""POST /submit: the way into the queue."""
+
+import hashlib
+import re
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from jobqueue.clock import id_stamp, seed_timestamp
+from jobqueue.errors import JobNotFound, StoreUnavailable
+from jobqueue.failpoints import failpoint
+from jobqueue.job import Job, JobSpec, QueueEntry
+from jobqueue.log import get_logger
+from jobqueue.phase import Phase
+from jobqueue.reason import Reason, ReasonCode
+from queue_manager import config_text
+from queue_manager.board import wait_fields
+from queue_manager.config_check import Schema
+from queue_manager.estimate import read_outlook
+from queue_manager.json_body import canonical, read_object
+from queue_manager.links import job_path, links
+from queue_manager.problems import Problem, bad_field
+from queue_manager.run_files import workdir_leads_out
+from queue_manager.services import Services, services
+from queue_manager.submission import Rules, Submission, parse
+from workflows.render import TemplateError, load_template, render, template_names
+
+blueprint = Blueprint("submit", __name__)
+log = get_logger(__name__)
+
+Answer = tuple[Response, int, dict[str, str]]
+
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
+
+
+@blueprint.post("/submit")
+def submit() -> Answer:
+    """Queue a job; with `dry_run` say what would become of it."""
+    app = services()
+    body = read_object(request)
+    key = _idempotency_key()
+    submission = parse(body, _rules(app))
+    spec = _with_config_text(submission, app)
+    if submission.dry_run:
+        return _dry_run(spec, app), HTTPStatus.OK, {}
+    return _enqueue(spec, key, _digest(body) if key else "", app)
+
+
+def _enqueue(spec: JobSpec, key: str, digest: str, app: Services) -> Answer:
+    now = app.clock()
+    failpoint("queue_manager.enqueue.before")
+    enqueued = app.store.enqueue(spec, now, app.settings.caps, key, digest)
+    failpoint("queue_manager.enqueue.after")
+    job_id = enqueued.job_id
+    log.info("A job is queued.", job_id=job_id, user=spec.user, existing=enqueued.existing)
+    status, position = _stands(job_id, app) if enqueued.existing else (Phase.QUEUED, enqueued.position)
+    answer = {"status": status, "job_id": job_id, **_wait(position, now, app), "links": links(job_id)}
+    return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": job_path(job_id)}
+
+
+def _idempotency_key() -> str:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return ""
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise bad_field("Idempotency-Key", "must be 1 to 255 visible ASCII characters without spaces")
+    return key
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+
+def _rules(app: Services) -> Rules:
+    settings = app.settings
+    return Rules(
+        workflows=template_names(settings.template_folder),
+        workflow=settings.default_workflow,
+        require_gpu=settings.require_gpu,
+        workdir_anywhere=settings.workdir_anywhere,
+    )
+
+
+def _with_config_text(submission: Submission, app: Services) -> JobSpec:
+    """The spec with the config's text as it is now, checked; so is the workdir against what lies on the disk."""
+    spec, settings = submission.spec, app.settings
+    if workdir_leads_out(spec.workdir, spec.user, settings.data_root):
+        raise bad_field("workdir", "is, or is below, a symbolic link that leads out of the user's folder")
+    if submission.inline is None:
+        text = config_text.read_named(spec.config, settings.config_root)
+    else:
+        text = config_text.write_inline(submission.inline)
+    config_text.check(text, spec.config, Schema.of_template(settings.template_folder, spec.workflow))
+    return JobSpec(**{**spec.__dict__, "config_text": text})
+
+
+def _stands(job_id: str, app: Services) -> tuple[Phase, int | None]:
+    """Where the job that a repeated submission meant stands by now."""
+    try:
+        return app.store.job(job_id).phase, app.store.position(job_id)
+    except JobNotFound:
+        detail = f"This Idempotency-Key was used for job {job_id}, which has finished and is no longer on record."
+        raise Problem(HTTPStatus.CONFLICT, detail) from None
+
+
+def _wait(position: int | None, now: float, app: Services) -> dict[str, Any]:
+    """The estimate; unknown where Redis went away just now, because the job is acknowledged all the same."""
+    if position is None:
+        return wait_fields(None, None, now)
+    try:
+        wait_s = read_outlook(app.store, app.settings.max_running_jobs, now, position).wait_s(position)
+    except StoreUnavailable:
+        wait_s = None
+    return wait_fields(position, wait_s, now)
+
+
+def _dry_run(spec: JobSpec, app: Services) -> Response:
+    now = app.clock()
+    try:
+        template = load_template(app.settings.template_folder, spec.workflow)
+    except TemplateError as error:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+    workflow = render(template, _would_be(spec, now), require_gpu=app.settings.require_gpu)
+    position = app.store.order_length() + 1
+    return jsonify({"dry_run": True, "workflow": workflow, **_wait(position, now, app)})
+
+
+def _would_be(spec: JobSpec, now: float) -> Job:
+    job_id = f"{spec.user}_{id_stamp(now)}"
+    entry = QueueEntry(spec.user, spec.config, spec.workdir, seed_timestamp(now), job_id).encode()
+    return Job(job_id, spec, entry, Phase.QUEUED, Reason(ReasonCode.SUBMITTED, ""), now, now)

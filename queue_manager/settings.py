@@ -1,0 +1,97 @@
+"""The queue manager's settings, from the environment; a wrong value refuses to start."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobqueue.store import Caps
+from workflows.render import SUFFIX
+
+#: Threads that followers may never have: they answer everything else.
+_RESERVED_THREADS = 8
+
+
+class QueueManagerSettings(BaseSettings):
+    """Each field is the environment variable of the same name in capitals.
+
+    Tokens do not exist yet, so the API serves this machine only: AUTH is `off` unless set, `AUTH=token` is refused
+    rather than ignored, and so is every host off loopback.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=True)
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    data_root: Path = Path("/data")  #: where /data of a workdir is on this disk
+    config_root: Path = Path("/config")  #: the folder that a submission's `config` names a file of
+    workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")  #: its folder holds the other templates too
+    max_queued_per_user: Annotated[int, Field(ge=1)] = 100
+    max_queued: Annotated[int, Field(ge=1)] = 10_000
+    max_running_jobs: Annotated[int, Field(ge=1)] = 1
+    max_running_per_user: Annotated[int, Field(ge=1)] = 1
+    require_gpu: bool = True
+    workdir_anywhere: bool = False  #: any workdir below /data, not only below /data/<user>
+    auth: Literal["token", "off"] = "off"
+    queue_manager_host: str = "127.0.0.1"
+    queue_manager_port: Annotated[int, Field(ge=1, le=65535)] = 8081
+    queue_manager_threads: Annotated[int, Field(gt=_RESERVED_THREADS, le=1000)] = 40
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    @property
+    def caps(self) -> Caps:
+        return Caps(self.max_queued_per_user, self.max_queued)
+
+    @property
+    def template_folder(self) -> Path:
+        return self.workflow_template.parent
+
+    @property
+    def default_workflow(self) -> str:
+        """The name of the template that a submission gets when it names none."""
+        return self.workflow_template.name.removesuffix(SUFFIX)
+
+    @property
+    def max_followers(self) -> int:
+        """How many requests may follow a log at once, so that threads are left for all others."""
+        return self.queue_manager_threads - _RESERVED_THREADS
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("it must begin with redis://, rediss:// or unix://")
+        _ = parts.port  # raises ValueError where it is no port
+        return url
+
+    @field_validator("workflow_template")
+    @classmethod
+    def _check_template(cls, path: Path) -> Path:
+        if not path.name.endswith(SUFFIX) or not path.is_file():
+            raise ValueError(f"it must be an existing file <name>{SUFFIX}")
+        return path
+
+    @field_validator("auth")
+    @classmethod
+    def _check_auth(cls, auth: str) -> str:
+        if auth == "token":
+            raise ValueError("this version has no tokens yet and serves loopback only, with AUTH=off")
+        return auth
+
+    @field_validator("queue_manager_host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        if not _is_loopback(host):
+            raise ValueError("without tokens everybody who reaches it could submit as anybody; use 127.0.0.1")
+        return host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,21 @@
+"""Why a job stands where it stands, as shown: pure."""
+
+from jobqueue.eta import in_words
+from jobqueue.job import Job
+from jobqueue.phase import Phase
+from jobqueue.reason import Reason, ReasonCode
+
+#: The scheduler words the reasons of this many jobs at the head of the queue.
+WORDED_BY_SCHEDULER = 100
+
+
+def shown_reason(job: Job, position: int | None, wait_s: float | None, trouble: Reason | None) -> Reason:
+    """The job's own reason, unless it waits and `trouble` (see heartbeat.py) or its position (1 = next) says more."""
+    if job.phase is not Phase.QUEUED:
+        return job.reason
+    if trouble is not None:
+        return trouble
+    if position is not None and position > WORDED_BY_SCHEDULER:
+        about = "" if wait_s is None else f", for about {in_words(wait_s)}"
+        return Reason(ReasonCode.WAITING_TURN, f"Position {position}; {position - 1} jobs are ahead{about}.")
+    return job.reason
