@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from jobqueue import eta
 from jobqueue.errors import CorruptEntry
 from jobqueue.job import Job, QueueEntry
+from jobqueue.reason import ReasonCode
 from jobqueue.store import Store
+from queue_manager.heartbeat import read_heartbeat, scheduler_trouble
 
 #: Jobs ahead that count one by one; those beyond count with the average.
 ONE_BY_ONE = 200
+
+#: Reasons of the next job with which nobody can say when it starts: somebody else has the GPU, a service is away.
+HELD_UP = frozenset({ReasonCode.RESOURCES_BUSY, ReasonCode.MONITOR_UNAVAILABLE, ReasonCode.ENGINE_UNAVAILABLE})
 
 _ANYBODY = ("", "")
 
@@ -22,9 +27,12 @@ class Outlook:
     left_s: Mapping[str, float | None]  #: job id of each admitted or running job -> what it has left
     ahead_s: Sequence[float | None]  #: the first jobs in dispatch order
     average_s: float | None
+    is_stuck: bool = False  #: what holds the queue up is nothing that we know the end of
 
     def wait_s(self, position: int) -> float | None:
-        """How long (s) until the job at `position` (1 = next) starts."""
+        """How long (s) until the job at `position` (1 = next) starts; None where that cannot be known."""
+        if self.is_stuck:
+            return None
         ahead = self.ahead_s[: position - 1]
         beyond = position - 1 - len(ahead)
         rest = [] if not beyond else [None if self.average_s is None else beyond * self.average_s]
@@ -33,12 +41,17 @@ class Outlook:
 
 def read_outlook(store: Store, slots: int, now: float, deepest: int) -> Outlook:
     """The outlook at `now` (s since the epoch) for positions up to `deepest` (0: nothing queued is asked about)."""
+    is_stuck = scheduler_trouble(read_heartbeat(store), now) is not None or _head_is_held_up(store)
     running = store.running()
     count = min(max(deepest - 1, 0), ONE_BY_ONE)
     ahead = [_pair(raw) for raw in store.queue_raw(0, count)] if count else []
     learnt = store.durations([*{(job.spec.user, job.spec.config) for job in running}, *set(ahead), _ANYBODY])
     left = {job.job_id: _left_s(job, learnt[(job.spec.user, job.spec.config)], now) for job in running}
-    return Outlook(slots, left, [learnt[pair] for pair in ahead], learnt[_ANYBODY])
+    return Outlook(slots, left, [learnt[pair] for pair in ahead], learnt[_ANYBODY], is_stuck)
+
+
+def _head_is_held_up(store: Store) -> bool:
+    return any(job.reason.code in HELD_UP for job in store.jobs(store.order(0, 1)))
 
 
 def _left_s(job: Job, expected_s: float | None, now: float) -> float | None:

@@ -61,6 +61,12 @@ def leader(system: System) -> Leader:
     return lead
 
 
+def report(system: System) -> None:
+    """What a scheduler writes at the end of each cycle."""
+    heartbeat = {"at": rfc3339(time.time()), "summary": "", "poll_interval_s": 10, "halted": None, "holder": "me"}
+    leader(system).observe(heartbeat, {})
+
+
 def run(system: System, job_id: str) -> None:
     """The job is admitted and its container runs."""
     lead, now = leader(system), time.time()
@@ -105,6 +111,7 @@ def test_stage_1_submit(api: System) -> None:
 
 
 def test_stage_2_status(api: System) -> None:
+    report(api)
     for user, ends in (("user2", True), ("user2", False)):
         job_id = post(api, seed_body(user)).json()["job_id"]
         run(api, job_id)
@@ -222,8 +229,7 @@ def test_a_redis_that_hangs_is_503_within_two_seconds(tmp_path: Path) -> None:
 
 def test_ready_with_a_heartbeat(api: System) -> None:
     assert requests.get(f"{api.api}/readyz", timeout=5).status_code == 503
-    heartbeat = {"at": rfc3339(time.time()), "summary": "", "poll_interval_s": 10, "halted": None, "holder": "me"}
-    leader(api).observe(heartbeat, {})
+    report(api)
     assert api.get("/readyz") == {"status": "ready", "warnings": []}
 
 

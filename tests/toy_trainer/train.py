@@ -1,4 +1,4 @@
-"""A training that keeps the trainer's contract (design: what it reads, writes and exits with) and takes as long as told.
+"""A training that keeps the trainer's contract (what it reads, writes and exits with) and takes as long as told.
 
 Its config: `{seconds: 1, exit: 0, cores: 0, say: "…"}`. Each life leaves a line in `lives.log` when it arrives, one
 when it has the run folder and one at its end, so that a test can see whether two of one job ever ran side by side.

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from gpuq.client import Client
 from gpuq.errors import GpuqFailure
+from gpuq.progress import Phases
 from gpuq.up import ports, preflight, process, redis_server
+from gpuq.up.demo import Demo
 from gpuq.up.folder import FREE_BYTES_NEEDED, Folder, default_root
 from gpuq.up.services import STOP_ORDER, Ports, make_environment, make_services
 from gpuq.up.supervisor import MOST_PAUSE_S, Child, Service
@@ -85,6 +88,12 @@ def test_a_taken_port_names_who_listens_and_the_option(taken: int) -> None:
     assert f"Port {taken} is taken" in said
     assert f"pid {os.getpid()}" in said
     assert "--redis-port" in said
+
+
+def test_an_address_that_is_not_ours_is_not_said_to_be_taken() -> None:
+    with pytest.raises(GpuqFailure) as failure:
+        ports.check_free("192.0.2.1", 8081, "--port")  # a documentation address: no machine has it
+    assert "cannot be listened on" in one_sentence(failure)
 
 
 def test_a_free_port_is_free() -> None:
@@ -221,6 +230,41 @@ def test_a_server_that_is_no_redis_has_not_answered(taken: int, server: Any) -> 
     assert redis_server.ping(int(server.url.rpartition(":")[2])) is not None
 
 
+# -- demo ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["queued", "admitted", "running"])
+def test_a_demo_that_was_interrupted_is_followed_and_not_submitted_again(
+    server: Any, make_job: Callable[..., Any], tmp_path: Path, status: str
+) -> None:
+    server.on("GET /status/demo", make_job(status, job_id="demo_1"))
+    server.on("GET /jobs/demo_1", make_job(status, job_id="demo_1"))
+    server.on("GET /jobs/demo_1/metrics?since=0", b"")
+    demo = Demo(Client(server.url), Folder(tmp_path), Phases())
+    assert not demo.is_over()
+    assert not any(asked.call == "POST /submit" for asked in server.asked)
+
+
+def test_a_demo_submits_as_anybody_would_and_ends_with_its_job(
+    server: Any, make_job: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = {"checkpoint": "/data/demo/runs/demo_2/checkpoints/best.pth"}
+    server.on("GET /status/demo", {"status": "succeeded", "job_id": "demo_1"})
+    server.on("POST /submit", {"job_id": "demo_2"}, status=202)
+    server.on("GET /jobs/demo_2", make_job("succeeded", job_id="demo_2", result=paths))
+    server.on("GET /jobs/demo_2/metrics?since=0", b'{"kind":"epoch","best_top1":97.5}\n')
+    demo = Demo(Client(server.url), Folder(tmp_path), Phases())
+    assert demo.is_over()
+    demo.report()
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        "succeeded: best top-1 97.5 %",
+        f"  checkpoint {tmp_path}/data/demo/runs/demo_2/checkpoints/best.pth",
+    ]
+    submitted = next(asked.body for asked in server.asked if asked.call == "POST /submit")
+    assert {"user": "demo", "config": "demo.yaml", "workdir": "/data/demo"}.items() <= submitted.items()
+
+
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +292,24 @@ def test_sigkill_follows_where_sigterm_is_ignored(tmp_path: Path) -> None:
     wait_until(lambda: (tmp_path / "log").read_text() != "")
     process.end(stubborn, lambda: 0.1)
     assert stubborn.returncode == -signal.SIGKILL
+
+
+def test_what_a_service_leaves_behind_becomes_ours_and_is_ended(tmp_path: Path) -> None:
+    """In a process of its own: this one has other children."""
+    code = (
+        "import os, pathlib, sys; from gpuq.up import process\n"
+        "process.become_subreaper()\n"
+        "leaves = ['bash', '-c', 'trap \"\" TERM; setsid sleep 60 & echo $!']\n"
+        "log = pathlib.Path(sys.argv[1]); child = process.spawn(leaves, os.environ, log); child.wait()\n"
+        "left = int(log.read_text()); assert process.children() == [left], process.children()\n"
+        "process.end_orphans(lambda: 0.7, print); assert process.children() == []; print(left)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "log")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert ran.returncode == 0, ran.stderr
+    said, left = ran.stdout.splitlines()
+    assert said.startswith("Waiting up to 1 s for the running training")
+    assert has_ended(int(left))
 
 
 def test_a_dead_service_is_started_again_after_a_growing_pause(

@@ -9,11 +9,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from jobqueue.clock import rfc3339
 from jobqueue.leader import Leader
 from jobqueue.store import Store
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
-from tests.fakes import FakeClock
+from tests.fakes import NOW, FakeClock
 
 ROOT = Path(__file__).parent.parent.parent.parent
 BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
@@ -68,6 +69,12 @@ def leader(store: Store) -> Leader:
     lead = Leader.lead(store, "a test", 60)
     assert lead is not None
     return lead
+
+
+@pytest.fixture
+def working(leader: Leader) -> None:
+    """A scheduler that has just reported."""
+    leader.observe({"at": rfc3339(NOW), "poll_interval_s": 10_000, "halted": None}, {})
 
 
 @pytest.fixture

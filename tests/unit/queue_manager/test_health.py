@@ -152,7 +152,7 @@ class _FadingStore:
     """Redis goes away right after the job was written."""
 
     def __init__(self, store: Store, away: Store) -> None:
-        self.enqueue, self.running = store.enqueue, away.running
+        self.enqueue, self.running, self.heartbeat = store.enqueue, away.running, away.heartbeat
 
 
 def test_a_job_that_was_written_is_acknowledged_without_an_estimate(

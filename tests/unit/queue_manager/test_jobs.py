@@ -27,6 +27,7 @@ def record(client: FlaskClient, job_id: str) -> dict[str, Any]:
     return dict(answer.json)
 
 
+@pytest.mark.usefixtures("working")
 def test_a_queued_job(client: FlaskClient, submit: Submit) -> None:
     job_id = submit(name="first", gpus=2, time_limit_s=60).json["job_id"]
     shown = record(client, job_id)

@@ -238,6 +238,7 @@ def test_caps_are_429_with_retry_after(make_app: Callable[..., Flask]) -> None:
     assert "The queue holds 2 queued jobs" in full.json["error"]
 
 
+@pytest.mark.usefixtures("working")
 def test_the_wait_is_what_was_learnt(
     submit: Submit, store: Store, admit: Callable[..., None], leader: Leader, clock: FakeClock
 ) -> None:

@@ -1,0 +1,71 @@
+# gpuq: everything that is done with this repository. Nothing is installed by hand: `setup` makes the virtual environment.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+#: The folders of tests/ in the order in which `make test` runs them.
+STAGES ?= unit integration faults docs
+#: Further options for `make up`, `make demo` and `make test-fast`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-fast lint fmt typecheck bench clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make the virtual environment (again only when pyproject.toml has changed)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "gpuq needs Python 3.11 or newer as $(PYTHON); name another one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing gpuq and what it needs into $(VENV) (PyTorch is large: a few minutes the first time) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: setup ## Train Proto-GCN through the queue on this machine, show it to its end, stop everything
+	@$(BIN)/gpuq up --demo --data-dir build/demo $(ARGS)
+
+up: setup ## Run the whole system on this machine until Ctrl-C
+	@$(BIN)/gpuq up $(ARGS)
+
+test: setup ## Run all tests, stage by stage, and say what each stage took
+	@mkdir -p build/test; rm -f build/test/*.log; begun=$$SECONDS; failed=; summary=; \
+	for stage in $(STAGES); do \
+	  started=$$SECONDS; echo "== $$stage"; \
+	  $(BIN)/pytest -q --durations=5 tests/$$stage 2>&1 | tee "build/test/$${stage//\//-}.log" && ended= || ended=" FAILED"; \
+	  failed+="$$ended"; summary+="stage $$stage $$((SECONDS - started)) s$$ended"$$'\n'; \
+	done; \
+	printf '\n%s' "$$summary"; echo "all stages $$((SECONDS - begun)) s"; \
+	tail -qn 1 build/test/*.log | awk '{ for (i = 2; i <= NF; i++) { \
+	  if ($$i ~ /^passed/) passed += $$(i - 1); if ($$i ~ /^(failed|errors?)/) failed += $$(i - 1) } } \
+	  END { printf "%d passed, %d failed\n", passed, failed }'; \
+	test -z "$$failed"
+
+test-fast: setup ## Run the unit tests alone
+	@$(BIN)/pytest -q tests/unit $(ARGS)
+
+lint: setup typecheck ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+fmt: setup ## Format the code, and mend what can be mended by itself
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+typecheck: setup ## Check the types alone
+	@$(BIN)/mypy
+
+bench: setup ## Measure; results in benchmarks/results.json
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove what was built and the caches; the virtual environment stays
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

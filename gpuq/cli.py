@@ -1,0 +1,38 @@
+"""The command group: what all commands share, and the list of them."""
+
+import click
+
+from gpuq.client import DEFAULT_SERVER
+from gpuq.commands.admin import admin
+from gpuq.commands.jobs import cancel, logs, queue, retry, show, status
+from gpuq.commands.submit import submit
+from gpuq.up.command import up
+
+_EPILOG = """\b
+Exit codes:
+    0  ok
+    1  failure
+    2  wrong usage
+    3  the job failed (under --wait)
+    4  not found
+    5  refused
+    6  the server does not answer
+  124  the wait timed out
+  130  Ctrl-C (the job goes on)
+"""
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--server", envvar="GPUQ_SERVER", default=DEFAULT_SERVER, show_default=True, show_envvar=True)
+@click.version_option(package_name="gpuq")
+@click.pass_context
+def cli(ctx: click.Context, server: str) -> None:
+    """A queue for trainings on shared GPUs.
+
+    `gpuq up` runs the whole system on this machine; the other commands talk to a queue manager, here or elsewhere.
+    """
+    ctx.obj = server
+
+
+for command in (up, submit, status, queue, show, logs, cancel, retry, admin):
+    cli.add_command(command)

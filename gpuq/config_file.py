@@ -1,0 +1,47 @@
+"""`--config @file`: a configuration that lies on this machine, as the JSON object that a submission takes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gpuq.errors import GpuqFailure
+
+
+def read_config(value: str) -> str | dict[str, Any]:
+    """A name stays a name; `@file` becomes the file's content. Raises GpuqFailure."""
+    if not value.startswith("@"):
+        return value
+    path = Path(value[1:])
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise GpuqFailure(f"{path} cannot be read ({why}).") from error
+    config = _parse(path, text)
+    if not isinstance(config, dict):
+        raise GpuqFailure(f"{path} must hold keys and values, like `total_epochs: 24`.")
+    _check_json(path, config)
+    return config
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass  # then it is YAML
+    try:
+        import yaml  # not needed for anything else here, so the base install goes without
+    except ImportError as error:
+        raise GpuqFailure(f"To read {path} as YAML: pip install pyyaml (a JSON file needs nothing).") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise GpuqFailure(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_json(path: Path, config: dict[str, Any]) -> None:
+    """YAML knows values that JSON does not: dates, NaN, keys that are no text."""
+    try:
+        json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise GpuqFailure(f"{path} has a value that JSON cannot carry ({error}); write it as a text.") from error

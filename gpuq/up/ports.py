@@ -1,0 +1,76 @@
+"""Whether a port is free, who listens on it where that can be known, and which one is."""
+
+import errno
+import socket
+from pathlib import Path
+
+from gpuq.errors import GpuqFailure
+
+_LISTEN = "0A"
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    return _refusal(host, port) is None
+
+
+def free_port(host: str) -> int:
+    with socket.socket(_family(host)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def check_free(host: str, port: int, option: str) -> None:
+    """Raises GpuqFailure that names the port, who listens or what else is wrong, and the option that changes it."""
+    refusal = _refusal(host, port)
+    if refusal is None:
+        return
+    is_taken = refusal.errno == errno.EADDRINUSE
+    why = f"is taken{_by_whom(port)}" if is_taken else f"cannot be listened on ({refusal.strerror})"
+    raise GpuqFailure(f"Port {port} {why}; name another one with {option}.")
+
+
+def _refusal(host: str, port: int) -> OSError | None:
+    """What the kernel says to a server that wants to listen there."""
+    with socket.socket(_family(host)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is closing down is not in the way
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error
+    return None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _by_whom(port: int) -> str:
+    try:
+        owner = _owner(_listening_inodes(port))
+    except OSError:
+        owner = None
+    return f" by {owner}" if owner else ""
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """The sockets that listen on `port`, from the kernel's tables."""
+    found = set()
+    for path in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        for fields in map(str.split, lines):
+            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _owner(sockets: set[str]) -> str | None:
+    """`command (pid n)` of the process that has one of these open; None where it is another user's."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                return f"{words[:80]} (pid {process.name})"
+        except OSError:
+            continue  # not ours to look at, or gone by now
+    return None

@@ -1,0 +1,259 @@
+"""The real `gpuq up` with the real services on free ports; parts of it, or all of it, are killed."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.system import ROOT, free_port, wait_for
+
+TOY = {"seconds": 60}
+SERVICES = {
+    "redis": "-server",
+    "resource-monitor": "resource_monitor",
+    "queue-manager": "queue_manager",
+    "scheduler": "scheduler",
+}
+
+
+class Up:
+    """One `gpuq up` on `folder`; what it says is in `said()`."""
+
+    def __init__(self, folder: Path, *options: str, **env: str) -> None:
+        self.folder, self.port = folder, free_port()
+        self.api = f"http://127.0.0.1:{self.port}"
+        self._said = folder.parent / "said.txt"
+        ports = ("--port", self.port, "--monitor-port", free_port(), "--redis-port", free_port())
+        words = ["up", "--data-dir", folder, *(() if "--demo" in options else ports), *options]
+        with self._said.open("wb") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gpuq", *map(str, words)],
+                env={**os.environ, **self._env(), **env},
+                stdout=said,
+                stderr=said,
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+
+    def _env(self) -> dict[str, str]:
+        return {
+            "WORKFLOW_TEMPLATE": str(self.folder.parent / "templates" / "proto-gcn-workflow.yaml"),
+            "LOCAL_IMAGES": f"toy:latest={ROOT / 'tests' / 'toy_trainer'}",
+            "POLL_INTERVAL_S": "1",
+            "LEASE_S": "2",
+            "CPU_PERCENT": "off",
+            "MEMORY_PERCENT": "off",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def said(self) -> str:
+        return self._said.read_text(encoding="utf-8", errors="replace")
+
+    def wait_said(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
+        try:
+            found = wait_for(f"it says {pattern}", lambda: re.search(pattern, self.said()), timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said:\n{self.said()}") from error
+        assert isinstance(found, re.Match)
+        return found
+
+    def wait_up(self) -> "Up":
+        self.wait_said("gpuq is up: ")
+        return self
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=40)
+
+    def pid(self, service: str) -> int | None:
+        """The main process of a service: our child whose command names it."""
+        for pid, words, parent in processes():
+            if parent == self.process.pid and SERVICES[service] in words:
+                return pid
+        return None
+
+    def answers(self, path: str) -> bool:
+        try:
+            return requests.get(f"{self.api}{path}", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def run_toy(self) -> str:
+        """Submit a minute's training and wait until it runs."""
+        body = {"user": "ann", "config": TOY, "workdir": "/data/ann", "workflow": "toy"}
+        job_id = str(requests.post(f"{self.api}/submit", json=body, timeout=10).json()["job_id"])
+        wait_for("the training runs", lambda: self.lives(job_id))
+        return job_id
+
+    def lives(self, job_id: str) -> list[dict[str, Any]]:
+        path = self.folder / "data" / "ann" / "runs" / job_id / "lives.log"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(requests.get(f"{self.api}/jobs/{job_id}", timeout=10).json())
+
+    def left(self) -> list[str]:
+        """Every process, dead ones aside, whose command or environment names the folder."""
+        return [f"{pid} {words}" for pid, words, _ in processes(naming=str(self.folder))]
+
+
+def processes(naming: str = "") -> list[tuple[int, str, int]]:
+    """(pid, command, parent's pid) of all processes whose command or environment has that text."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            everything = words + (folder / "environ").read_bytes().decode(errors="replace")
+            parent = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if words and naming in everything and int(folder.name) != os.getpid():
+            found.append((int(folder.name), words, parent))
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where a `gpuq up` may live; whatever a failing test leaves there is killed."""
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    for source in (ROOT / "workflows", ROOT / "tests" / "templates"):
+        for shipped in source.glob("*-workflow.yaml"):
+            shutil.copy(shipped, templates)
+    shutil.copy(ROOT / "workflows" / "proto-gcn.schema.json", templates)
+    root = tmp_path / "gpuq"
+    yield root
+    for pid, _, _ in processes(naming=str(root)):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_is_and_stops_everything_in_order(folder: Path, number: int) -> None:
+    up = Up(folder).wait_up()
+    assert up.answers("/readyz")
+    assert f"curl {up.api}/submit" in up.said()
+    assert "REQUIRE_GPU=false" in up.said() or Path("/dev/nvidia0").exists()
+    up.run_toy()
+    assert up.stop(number) == 0
+    assert up.left() == []
+    assert "Stopping queue-manager, scheduler, resource-monitor, redis" in up.said()
+    assert "Traceback" not in up.said()
+
+
+def test_a_second_one_is_refused_and_the_first_goes_on(folder: Path) -> None:
+    up = Up(folder).wait_up()
+    command = [sys.executable, "-m", "gpuq", "up", "--data-dir", str(folder)]
+    second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert second.returncode == 1
+    assert second.stderr == (
+        f"Another gpuq up (pid {up.process.pid}) uses {folder}; stop it, or name another folder with --data-dir.\n"
+    )
+    assert up.answers("/readyz")
+    assert up.stop() == 0
+
+
+def test_a_killed_service_is_started_again_and_the_training_goes_on(folder: Path) -> None:
+    up = Up(folder).wait_up()
+    job_id = up.run_toy()
+    for service in SERVICES:
+        killed = wait_for(f"{service} runs", lambda service=service: up.pid(service))
+        os.kill(killed, signal.SIGKILL)
+        up.wait_said(f"{service} was ended by signal 9; starting it again in 1 s")
+        wait_for(f"{service} runs again", lambda service=service, killed=killed: up.pid(service) not in (None, killed))
+        wait_for("all is well again", lambda: up.answers("/readyz"))
+    assert up.job(job_id)["status"] == "running"
+    assert [life["what"] for life in up.lives(job_id)] == ["arrive", "start"]
+    assert up.stop() == 0
+    assert up.left() == []
+
+
+def test_sigkill_leaves_nothing_and_the_next_one_goes_on(folder: Path) -> None:
+    up = Up(folder).wait_up()
+    job_id = up.run_toy()
+    os.kill(up.process.pid, signal.SIGKILL)
+    up.process.wait()
+    again = Up(folder).wait_up()  # at once: it waits for the old Redis to leave the folder
+    wait_for("the training resumes", lambda: [life["what"] for life in again.lives(job_id)][-1:] == ["start"])
+    assert [life["what"] for life in again.lives(job_id)] == ["arrive", "start", "end", "arrive", "start"]
+    wait_for("the record says so", lambda: again.job(job_id)["status"] == "running")
+    assert again.job(job_id)["attempt"] == 2
+    os.kill(again.process.pid, signal.SIGKILL)
+    again.process.wait()
+    wait_for("nothing is left", lambda: not again.left(), 10)
+
+
+def test_a_service_that_cannot_start_ends_it_with_that_services_last_words(folder: Path) -> None:
+    up = Up(folder, MAX_QUEUED="none")
+    assert up.process.wait(timeout=40) == 1
+    assert "queue-manager did not start: it ended with exit code 2" in up.said()
+    assert "MAX_QUEUED='none' is refused" in up.said()
+    assert "Traceback" not in up.said()
+    assert up.left() == []
+
+
+def test_a_signal_in_the_middle_of_the_start_stops_what_was_started(folder: Path) -> None:
+    up = Up(folder)
+    wait_for("Redis is started", lambda: up.pid("redis"))
+    assert up.stop() == 0
+    assert "gpuq is up" not in up.said()
+    assert up.left() == []
+
+
+# -- the demo ------------------------------------------------------------------------------------------------------
+
+
+def make_small_demo(folder: Path, **changes: str) -> None:
+    """The shipped demo, narrow and short; `changes` are further lines of its config to replace."""
+    text = (ROOT / "workflows" / "configs" / "demo.yaml").read_text()
+    for key, value in {"base_channels": "8", "total_epochs": "2", **changes}.items():
+        text, count = re.subn(rf"\b{key}: \S+", f"{key}: {value}", text)
+        assert count == 1, key
+    (folder / "configs").mkdir(parents=True)
+    (folder / "configs" / "demo.yaml").write_text(text)
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    """The queue manager's usual port, taken: by us, or by whoever was here before."""
+    with socket.socket() as listener:
+        try:
+            listener.bind(("127.0.0.1", 8081))
+            listener.listen()
+        except OSError:
+            pass  # then somebody else listens there, which does as well
+        yield 8081
+
+
+def test_the_demo_trains_to_its_end_and_says_where_everything_is(folder: Path, busy_port: int) -> None:
+    make_small_demo(folder)
+    up = Up(folder, "--demo", WORKFLOW_TEMPLATE=str(ROOT / "workflows" / "proto-gcn-workflow.yaml"))
+    assert up.process.wait(timeout=120) == 0, up.said()
+    said = up.said()
+    assert f"Port {busy_port} is taken; the demo uses" in said
+    assert "Generating the data set" in said
+    assert re.search(r"^epoch 2/2  loss ", said, re.MULTILINE)
+    assert re.search(r"^succeeded: best top-1 [0-9.]+ %$", said, re.MULTILINE)
+    for what in ("checkpoint", "log", "metrics"):
+        path = re.search(rf"^  {what} +(/\S+)$", said, re.MULTILINE)
+        assert path is not None, said
+        assert Path(path[1]).stat().st_size > 0
+    assert up.left() == []
+
+
+def test_a_demo_that_fails_says_why_and_is_exit_3(folder: Path) -> None:
+    make_small_demo(folder, train_split="no_such_split")
+    up = Up(folder, "--demo", WORKFLOW_TEMPLATE=str(ROOT / "workflows" / "proto-gcn-workflow.yaml"))
+    assert up.process.wait(timeout=60) == 3, up.said()
+    assert re.search(r"^demo_\d+ failed: ", up.said(), re.MULTILINE)
+    assert "no_such_split" in up.said().partition("Its last log lines:")[2]
+    assert up.left() == []
