@@ -13,21 +13,21 @@ STAGES ?= unit integration faults docs
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast lint fmt typecheck bench clean
+.PHONY: help setup demo up test test-fast lint fmt typecheck lock bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make the virtual environment (again only when pyproject.toml has changed)
+setup: $(STAMP) ## Make the virtual environment (again only when pyproject.toml or constraints.txt has changed)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "gpuq needs Python 3.11 or newer as $(PYTHON); name another one: make setup PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing gpuq and what it needs into $(VENV) (PyTorch is large: a few minutes the first time) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup ## Train Proto-GCN through the queue on this machine, show it to its end, stop everything
@@ -62,6 +62,10 @@ fmt: setup ## Format the code, and mend what can be mended by itself
 
 typecheck: setup ## Check the types alone
 	@$(BIN)/mypy
+
+lock: setup ## Settle on the newest versions of everything: constraints.txt
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
+	  --no-emit-index-url --no-annotate --no-header --output-file constraints.txt
 
 bench: setup ## Measure; results in benchmarks/results.json
 	@$(BIN)/python -m benchmarks

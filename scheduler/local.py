@@ -101,7 +101,12 @@ class LocalEngine:
         return found
 
     def stop(self, workflow: WorkflowStatus) -> None:
-        (self._state / workflow.name / "stop").touch()
+        try:
+            (self._state / workflow.name / "stop").touch()
+        except FileNotFoundError:
+            return  # deleted a moment ago
+        except OSError as error:
+            raise EngineUnavailable(f"{workflow.name} cannot be told to stop ({error.strerror}).") from error
 
     def delete(self, workflow: WorkflowStatus) -> None:
         present = self.get(workflow.name)
