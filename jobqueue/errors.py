@@ -8,7 +8,8 @@ GpuqError
 ├── IdempotencyConflict    the same Idempotency-Key with another body
 ├── StaleLeader            another scheduler leads; this one's write was refused
 ├── NoFreeSlot             MAX_RUNNING_JOBS or MAX_RUNNING_PER_USER is reached
-└── CorruptEntry           a stored entry cannot be read
+├── CorruptEntry           a stored entry cannot be read
+└── CorruptData            a script of ours met data that no gpuq wrote
 """
 
 
@@ -61,6 +62,10 @@ class StaleLeader(GpuqError):
 
 class NoFreeSlot(GpuqError):
     """All slots, or all that this user may have, are taken."""
+
+
+class CorruptData(GpuqError):
+    """Redis serves, but a script failed on what is stored; nothing was changed before it failed."""
 
 
 class CorruptEntry(GpuqError):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from jobqueue.clock import rfc3339, seconds
 from jobqueue.errors import CorruptEntry
 from jobqueue.phase import Phase
-from jobqueue.reason import Reason, ReasonCode
+from jobqueue.reason import Reason
 
 ENTRY_VERSION = 1
 
@@ -113,9 +113,9 @@ class Job:
             return cls(
                 job_id=record["job_id"],
                 spec=_spec(record),
-                entry=record.get("entry", ""),
+                entry=record["entry"],
                 phase=Phase(record["phase"]),
-                reason=Reason(ReasonCode(record["reason_code"]), record.get("reason_message", "")),
+                reason=Reason.read(record["reason_code"], record.get("reason_message", "")),
                 submitted_at=seconds(record["submitted_at"]),
                 queued_at=seconds(record["queued_at"]),
                 admitted_at=_time(record, "admitted_at"),

@@ -15,7 +15,7 @@ events                              STREAM  one entry per transition; wakes the 
 nodes                               HASH    node -> JSON of what its monitor last said, with the time
 scheduler_heartbeat                 STRING  JSON: when the last cycle ended, what it did, whether it is halted
 idempotency:<user>:<key>            STRING  digest of the body and job_id; 7 days
-quarantine                          LIST    entries that could not be read, with where they stood; the last 1000
+quarantine                          LIST    entries that could not be read, with where they stood; the last 10000
 admin                               HASH    what `gpuq admin` asked of the scheduler
 scheduler_leader, scheduler_epoch   STRING  who leads (PX), and the fencing number
 """

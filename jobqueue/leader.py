@@ -41,8 +41,9 @@ class Leader:
             self._run("admit", job.job_id, rfc3339(at), max_running, max_per_user, node, uuids, workflow_name, message)
         )
 
-    def record_workflow(self, job_id: str, name: str, uid: str) -> None:
-        self._run("record_workflow", job_id, name, uid)
+    def record_workflow(self, job_id: str, name: str, uid: str, node: str, gpu_uuids: Iterable[str]) -> None:
+        """The workflow of this attempt, and where it really is."""
+        self._run("record_workflow", job_id, name, uid, node, json.dumps(list(gpu_uuids)))
 
     def mark_running(self, job_id: str, started_at: float, message: str) -> None:
         self._run("mark_running", job_id, rfc3339(started_at), message)
@@ -98,7 +99,9 @@ class Leader:
         records; returns what was put aside in words, "" when all was well. Cheap then, so it is part of every cycle.
         """
         records = self._repair_records(at)
-        entries = 0 if self._is_in_step() else int(self._run("repair_queue", rfc3339(at))[0])
+        # Asked twice: a submission between two of its reads looks like a fault.
+        in_step = self._is_in_step() or self._is_in_step()
+        entries = 0 if in_step else int(self._run("repair_queue", rfc3339(at))[0])
         found = {"queue entries": entries, "slots": self._repair_slots(at), "records": records}
         return ", ".join(f"{count} {what}" for what, count in found.items() if count)
 

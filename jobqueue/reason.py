@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class ReasonCode(StrEnum):
-    """The closed list of reasons. A new one is added here, and where it arises; nothing else knows the list."""
+    """The closed list of reasons. A new one is added here and where it arises (CONTRIBUTING.md)."""
 
     # queued: why it waits
     SUBMITTED = "submitted"  #: just came in; the scheduler has not looked at it yet
@@ -39,6 +39,7 @@ class ReasonCode(StrEnum):
     REJECTED = "rejected"  #: the engine refuses the workflow for good
     NAME_TAKEN = "name_taken"  #: an object that is not ours bears the workflow's name
     REQUEUE_LIMIT = "requeue_limit"
+    START_DEADLINE = "start_deadline"  #: its container did not start in time
     POISON = "poison"  #: broke the scheduler three times
 
 
@@ -46,8 +47,16 @@ class ReasonCode(StrEnum):
 class Reason:
     """`code` for machines, `message` (one sentence) for people."""
 
-    code: ReasonCode
+    code: str  #: a ReasonCode; another word only where a newer version wrote it
     message: str
 
+    @classmethod
+    def read(cls, code: str, message: str) -> "Reason":
+        """A stored reason; a code that this version does not know yet stays the word that it is."""
+        return cls(ReasonCode(code) if code in _KNOWN else code, message)
+
     def to_dict(self) -> dict[str, str]:
-        return {"code": self.code.value, "message": self.message}
+        return {"code": str(self.code), "message": self.message}
+
+
+_KNOWN = frozenset(ReasonCode)

@@ -6,7 +6,7 @@ from jobqueue import errors
 
 
 def translate(error: Exception) -> errors.GpuqError:
-    """An error of redis-py as ours: the refusals of our own scripts (GPUQ_…), else StoreUnavailable."""
+    """An error of redis-py as ours: refusals of our own scripts (GPUQ_…), StoreUnavailable, or CorruptData."""
     text, kinds = str(error), {cls.__name__ for cls in type(error).__mro__}
     code, _, detail = text.partition(" ")
     ours = _OURS.get(code)
@@ -19,6 +19,8 @@ def translate(error: Exception) -> errors.GpuqError:
         return errors.StoreUnavailable("Redis does not answer in time; look at its load and its disk.")
     if "ConnectionError" in kinds:
         return errors.StoreUnavailable(f"Redis cannot be reached ({text}); start it, or mend REDIS_URL.")
+    if "user_script" in text:  # a Lua error of ours, not a refusal of Redis
+        return errors.CorruptData(f"What Redis holds makes no sense to gpuq: {text}")
     return errors.StoreUnavailable(f"Redis refuses: {text}")
 
 

@@ -2,10 +2,31 @@
 
 import re
 import sys
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())]
+LogFormat = Literal["json", "console"]
+
+
+def _check_url(schemes: tuple[str, ...]) -> AfterValidator:
+    """A URL of one of these schemes, with a port that is one."""
+
+    def check(url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in schemes:
+            raise ValueError(f"it must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        _ = parts.port  # raises ValueError where it is none
+        return url
+
+    return AfterValidator(check)
+
+
+RedisUrl = Annotated[str, _check_url(("redis", "rediss", "unix"))]
+HttpUrl = Annotated[str, _check_url(("http", "https"))]
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 

@@ -94,7 +94,7 @@ class Store:
     def enqueue(self, spec: JobSpec, at: float, caps: Caps, idempotency_key: str = "", digest: str = "") -> Enqueued:
         """Put a job at the back of the queue. Raises QueueFull, IdempotencyConflict."""
         entry = QueueEntry(spec.user, spec.config, spec.workdir, seed_timestamp(at), _ID_PLACEHOLDER).encode()
-        before, after = entry.split(json.dumps(_ID_PLACEHOLDER)[1:-1])
+        before, _, after = entry.rpartition(json.dumps(_ID_PLACEHOLDER)[1:-1])  # the job id stands last
         fields = [item for pair in spec.to_hash().items() for item in pair]
         answer = self.run(
             "enqueue",

@@ -40,11 +40,14 @@ class Schema:
 
     @classmethod
     def of_template(cls, folder: Path, name: str) -> "Schema | None":
-        """The schema beside the template `name`, None where there is none."""
+        """The schema beside the template `name`, None where there is none; raises BrokenSchema."""
+        path = folder / f"{name}{SCHEMA_SUFFIX}"
         try:
-            return cls((folder / f"{name}{SCHEMA_SUFFIX}").read_text(encoding="utf-8"))
+            return cls(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise BrokenSchema(f"{path} cannot be read: {error}") from error
 
 
 @lru_cache(maxsize=64)  # pure, and a lab submits the same few files over and over

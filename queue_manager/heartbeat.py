@@ -1,4 +1,4 @@
-"""What the scheduler's heartbeat says about the scheduler: pure."""
+"""What the scheduler's heartbeat says about the scheduler."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -37,9 +37,16 @@ def open_run_file(job: Job, name: str, data_root: Path) -> BinaryIO | None:
 
 def result_paths(job: Job, data_root: Path) -> dict[str, str]:
     """Where the result of a job that succeeded lies, as people write it (/data/…)."""
-    present = [name for name in _CHECKPOINTS if on_disk(f"{job.run_folder}/{name}", data_root).is_file()]
+    present = [name for name in _CHECKPOINTS if _is_file(on_disk(f"{job.run_folder}/{name}", data_root))]
     paths = {"checkpoint": (present or _CHECKPOINTS)[0], "log": LOG, "metrics": METRICS}
     return {what: f"{job.run_folder}/{name}" for what, name in paths.items()}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that we may not look into
+        return False
 
 
 def workdir_leads_out(workdir: str, user: str, data_root: Path) -> bool:

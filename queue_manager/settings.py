@@ -3,11 +3,11 @@
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobqueue.settings import LogFormat, LogLevel, RedisUrl
 from jobqueue.store import Caps
 from workflows.render import SUFFIX
 
@@ -24,22 +24,21 @@ class QueueManagerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=True)
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
     data_root: Path = Path("/data")  #: where /data of a workdir is on this disk
     config_root: Path = Path("/config")  #: the folder that a submission's `config` names a file of
     workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")  #: its folder holds the other templates too
     max_queued_per_user: Annotated[int, Field(ge=1)] = 100
     max_queued: Annotated[int, Field(ge=1)] = 10_000
     max_running_jobs: Annotated[int, Field(ge=1)] = 1
-    max_running_per_user: Annotated[int, Field(ge=1)] = 1
     require_gpu: bool = True
     workdir_anywhere: bool = False  #: any workdir below /data, not only below /data/<user>
     auth: Literal["token", "off"] = "off"
     queue_manager_host: str = "127.0.0.1"
     queue_manager_port: Annotated[int, Field(ge=1, le=65535)] = 8081
     queue_manager_threads: Annotated[int, Field(gt=_RESERVED_THREADS, le=1000)] = 40
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["json", "console"] = "json"
+    log_level: LogLevel = "INFO"
+    log_format: LogFormat = "json"
 
     @property
     def caps(self) -> Caps:
@@ -58,15 +57,6 @@ class QueueManagerSettings(BaseSettings):
     def max_followers(self) -> int:
         """How many requests may follow a log at once, so that threads are left for all others."""
         return self.queue_manager_threads - _RESERVED_THREADS
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("redis", "rediss", "unix"):
-            raise ValueError("it must begin with redis://, rediss:// or unix://")
-        _ = parts.port  # raises ValueError where it is no port
-        return url
 
     @field_validator("workflow_template")
     @classmethod

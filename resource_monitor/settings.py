@@ -3,12 +3,13 @@
 import math
 import socket
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobqueue.resources import NODE_NAME, OFF, PERCENT, Thresholds
+from jobqueue.settings import LogFormat, LogLevel
 
 MOST_MB = 10**9
 
@@ -39,7 +40,6 @@ def _check_node_name(name: str) -> str:
 
 Percent = Annotated[float | None, PlainValidator(_limit_up_to(PERCENT))]
 Megabytes = Annotated[float | None, PlainValidator(_limit_up_to(MOST_MB))]
-Upper = BeforeValidator(lambda value: str(value).upper())
 
 
 class Settings(BaseSettings):
@@ -56,8 +56,8 @@ class Settings(BaseSettings):
     gpu_utilization_percent: Percent = 80
     cpu_percent: Percent = 90
     memory_percent: Percent = 85
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Upper] = "INFO"
-    log_format: Literal["json", "console"] = "json"
+    log_level: LogLevel = "INFO"
+    log_format: LogFormat = "json"
 
     @property
     def thresholds(self) -> Thresholds:

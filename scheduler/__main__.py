@@ -44,7 +44,9 @@ def main() -> None:
 def _engine(settings: SchedulerSettings) -> Engine:
     images = {**default_images(), **settings.local_images}
     try:
-        return LocalEngine(settings.local_state_dir, settings.data_root, images, settings.node_name)
+        return LocalEngine(
+            settings.local_state_dir, settings.data_root, images, settings.node_name, settings.local_grace_s
+        )
     except OSError as error:
         refuse_to_start(
             f"LOCAL_STATE_DIR={settings.local_state_dir} cannot be made ({error.strerror}); name a folder that can."

@@ -1,14 +1,16 @@
 """Which queued job starts where: a pure function of the queue, the snapshots, what runs, and the limits."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from jobqueue.eta import in_words
 from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.resources import Gpu, NodeSnapshot, free_gpus
+from scheduler.engine import WorkflowStatus
 
 #: Reasons are written for this many jobs; the API words the rest from their position.
 REASONS_WRITTEN = 100
@@ -52,14 +54,14 @@ class Nomination:
 class _Ledger:
     """What is promised already: capacity counts as free only by this ledger AND by measurement."""
 
-    slots: int
-    users: Counter[str]
+    slots: int = 0
+    users: Counter[str] = field(default_factory=Counter)
     uuids: set[str] = field(default_factory=set)
-    nodes: set[str] = field(default_factory=set)
+    nodes: set[str | None] = field(default_factory=set)
 
-    def book(self, job: Job, node: str, gpu_uuids: Iterable[str]) -> None:
+    def book(self, user: str, node: str | None, gpu_uuids: Iterable[str]) -> None:
         self.slots += 1
-        self.users[job.spec.user] += 1
+        self.users[user] += 1
         self.uuids.update(gpu_uuids)
         self.nodes.add(node)
 
@@ -71,23 +73,26 @@ def nominate(
     limits: Limits,
     now: float,
     avoid: frozenset[tuple[str, str]] = frozenset(),
-    unknown_running: int = 0,
+    strays: Sequence[WorkflowStatus] = (),
+    unfit: Mapping[str, str] = MappingProxyType({}),
 ) -> Nomination:
     """Admissions in strict order, and a reason for every head that stays.
 
     A job is passed over only if its user runs as many as allowed, or if no known node could ever hold its GPUs; a head
-    that merely does not fit now is not overtaken. `avoid`: (job id, node) pairs to pass over; `unknown_running`: live
-    workflows that the queue knows nothing of, each of which occupies a slot.
+    that merely does not fit now is not overtaken. `avoid`: (job id, node) pairs to pass over; `strays`: live workflows
+    of no admitted job, which hold what they hold until they end; `unfit`: template -> why it cannot be used now.
     """
-    ledger = _Ledger(unknown_running, Counter())
+    ledger = _Ledger()
     for job in running:
-        ledger.book(job, job.node or "", job.gpu_uuids)
+        ledger.book(job.spec.user, job.node, job.gpu_uuids)
+    for stray in strays:
+        ledger.book("", stray.node, stray.gpu_uuids)
     admissions: list[Admission] = []
     reasons: list[tuple[Job, Reason]] = []
     cause = ""
     for job in heads:
         place = f"{ordinal(len(reasons) + 1)} in line"
-        passed = _passed_over(job, nodes, ledger, limits)
+        passed = _passed_over(job, nodes, ledger, limits, unfit)
         if passed is not None:
             reasons.append((job, Reason(passed.code, f"{place}; {passed.message}")))
             continue
@@ -96,7 +101,7 @@ def nominate(
             continue
         found = _place(job, nodes, ledger, limits, avoid)
         if found is not None and ledger.slots < limits.max_running:
-            ledger.book(job, found.node, found.gpu_uuids)
+            ledger.book(job.spec.user, found.node, found.gpu_uuids)
             admissions.append(found)
             continue
         admitted = [admission.job for admission in admissions]
@@ -113,8 +118,12 @@ def ordinal(number: int) -> str:
     return f"{number}{last}"
 
 
-def _passed_over(job: Job, nodes: Sequence[Node], ledger: _Ledger, limits: Limits) -> Reason | None:
+def _passed_over(
+    job: Job, nodes: Sequence[Node], ledger: _Ledger, limits: Limits, unfit: Mapping[str, str]
+) -> Reason | None:
     user = job.spec.user
+    if job.spec.workflow in unfit:  # an admin's fault: the job keeps its place, and holds nobody up
+        return Reason(ReasonCode.ENGINE_UNAVAILABLE, unfit[job.spec.workflow])
     if ledger.users[user] >= limits.max_per_user:
         text = f"{user} already runs {ledger.users[user]} of at most {limits.max_per_user} at once"
         return Reason(ReasonCode.USER_LIMIT, text)

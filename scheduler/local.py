@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from jobqueue.failpoints import failpoint
+from jobqueue.log import get_logger
 from scheduler.engine import (
     EndedBy,
     EngineUnavailable,
@@ -35,13 +36,18 @@ from scheduler.engine import (
 from scheduler.runner import write_json
 from workflows.render import LABEL_ATTEMPT, LABEL_JOB, entry_template
 
+log = get_logger(__name__)
+
 LOG_TAIL_LINES = 20
 _LOG_TAIL_BYTES = 8192
 _WATCH_S = 0.1
 _MARKS = ("started.json", "exit.json")
+_Mark = tuple[str, str]
 
 #: What a training inherits of the scheduler's environment; never REDIS_URL and the like.
-_INHERITED = re.compile(r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|OMP_.*|MKL_.*|OPENBLAS_.*|CUDA_.*|NVIDIA_.*")
+_INHERITED = re.compile(
+    r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|GPU_UTILIZATION_PERCENT|OMP_.*|MKL_.*|OPENBLAS_.*|CUDA_.*|NVIDIA_.*"
+)
 _INHERITED_IN_TESTS = re.compile(r"FAILPOINT.*|GPUQ_TESTING")
 _PARAMETER = re.compile(r"\{\{\s*workflow\.parameters\.([\w-]+)\s*\}\}")
 
@@ -56,10 +62,16 @@ def default_images() -> dict[str, Path]:
 class LocalEngine:
     """Runs workflows as processes of this machine; `state_dir` holds one folder a workflow."""
 
-    def __init__(self, state_dir: Path, data_root: Path, images: Mapping[str, Path], node: str) -> None:
+    def __init__(
+        self, state_dir: Path, data_root: Path, images: Mapping[str, Path], node: str, grace_s: float = 30
+    ) -> None:
         self._state, self._data_root, self._images, self._node = state_dir, data_root, images, node
+        self._grace_s = grace_s
         self._runners: list[subprocess.Popen[bytes]] = []
+        self._over: dict[str, WorkflowStatus] = {}  # what has ended does not change any more
         self._state.mkdir(parents=True, exist_ok=True)
+        for left in (*self._state.glob(".new-*"), *self._state.glob(".gone-*")):
+            shutil.rmtree(left, ignore_errors=True)
 
     # -- what the loop asks ----------------------------------------------------------------------------------------
 
@@ -69,7 +81,7 @@ class LocalEngine:
         folder, fresh = self._state / name, self._state / f".new-{uid}"
         launch = self._launch(workflow, folder, uid, placement)
         try:
-            self._write(fresh, workflow, launch, config_text)
+            _write(fresh, workflow, launch, config_text)
             failpoint("local.create.written")
             fresh.rename(folder)
         except OSError as error:
@@ -114,12 +126,13 @@ class LocalEngine:
             gone = self._state / f".gone-{workflow.uid}"
             (self._state / workflow.name).rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
+            self._over.pop(workflow.name, None)
 
     def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:
         """Looks for new files of the runners; a handful of stat calls."""
         known = self._marks()
         while not stopping.wait(_WATCH_S):
-            marks = self._marks()
+            marks = self._marks(known)
             if marks - known:
                 on_change()
             known = marks
@@ -129,15 +142,18 @@ class LocalEngine:
     def _launch(self, workflow: dict[str, Any], folder: Path, uid: str, placement: Placement) -> dict[str, Any]:
         template = entry_template(workflow)
         container, labels = template["container"], workflow["metadata"]["labels"]
-        image = container["image"]
+        image = container.get("image")
         if image not in self._images:
             raise WorkflowRejected(f"No folder stands in for the image {image} here; name one in LOCAL_IMAGES.")
-        argv = [*container["command"], *container.get("args", [])]
+        if not container.get("command"):
+            raise WorkflowRejected("Its template has no command; on one machine there is no image that brings one.")
+        argv = [_filled(workflow, word) for word in (*container["command"], *container.get("args", []))]
         return {
             "argv": [sys.executable if word == "python" else word for word in argv],
             "cwd": str(self._images[image]),
             "env": self._env(workflow, container, folder, placement),
             "time_limit_s": template.get("activeDeadlineSeconds"),
+            "grace_s": self._grace_s,
             "uid": uid,
             "job_id": labels[LABEL_JOB],
             "attempt": int(labels[LABEL_ATTEMPT]),
@@ -147,11 +163,7 @@ class LocalEngine:
     def _env(
         self, workflow: dict[str, Any], container: dict[str, Any], folder: Path, placement: Placement
     ) -> dict[str, str]:
-        parameters = {item["name"]: item["value"] for item in workflow["spec"]["arguments"]["parameters"]}
-        own = {
-            item["name"]: _PARAMETER.sub(lambda match: parameters[match[1]], str(item["value"]))
-            for item in container.get("env", [])
-        }
+        own = {item["name"]: _filled(workflow, _value(item)) for item in container.get("env", [])}
         if own.get("CONFIG_FILE", "").startswith("/config/"):
             own["CONFIG_FILE"] = str(folder / own["CONFIG_FILE"].lstrip("/"))
         if "CUDA_VISIBLE_DEVICES" in own or placement.gpu_uuids:
@@ -161,46 +173,52 @@ class LocalEngine:
             inherited |= {name: value for name, value in os.environ.items() if _INHERITED_IN_TESTS.fullmatch(name)}
         return {**inherited, "PYTHONUNBUFFERED": "1", "DATA_ROOT": str(self._data_root), **own}
 
-    @staticmethod
-    def _write(fresh: Path, workflow: dict[str, Any], launch: dict[str, Any], config_text: str) -> None:
-        parameters = {item["name"]: item["value"] for item in workflow["spec"]["arguments"]["parameters"]}
-        config = fresh / "config" / parameters["config"]
-        config.parent.mkdir(parents=True)
-        config.write_text(config_text, encoding="utf-8")
-        (fresh / "workflow.yaml").write_text(
-            yaml.safe_dump(workflow, sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
-        write_json(fresh / "launch.json", launch)
-
     def _spawn(self, folder: Path) -> None:
         """Start the folder's runner; of two, the one that comes second goes away again."""
         lifeline = os.environ.get("LIFELINE_FD")
         try:
-            log = (folder / "runner.log").open("ab")
-        except FileNotFoundError:
-            return  # deleted a moment ago
-        with log:
-            runner = subprocess.Popen(
-                [sys.executable, "-m", "scheduler.runner", str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(int(lifeline),) if lifeline else (),
-            )
+            with (folder / "runner.log").open("ab") as output:
+                runner = subprocess.Popen(
+                    [sys.executable, "-m", "scheduler.runner", str(folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    pass_fds=(int(lifeline),) if lifeline else (),
+                )
+        except OSError as error:  # deleted a moment ago, or nothing can be started now: the next look tries again
+            log.warning("A workflow's runner could not be started.", workflow=folder.name, error=error.strerror)
+            return
         self._runners.append(runner)
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def _marks(self) -> set[tuple[str, str]]:
-        """(workflow, `started.json` or `exit.json`) for each of these files that is there."""
+    def _marks(self, known: frozenset[_Mark] = frozenset()) -> frozenset[_Mark]:
+        """(workflow, `started.json` or `exit.json`) for each of these files; a workflow that has ended stays so."""
         try:
             names = [path.name for path in self._state.iterdir() if not path.name.startswith(".")]
         except OSError:
-            return set()
-        return {(name, mark) for name in names for mark in _MARKS if (self._state / name / mark).exists()}
+            return frozenset()
+        over = {(name, mark) for name in names if (name, "exit.json") in known for mark in _MARKS}
+        open_names = (name for name in names if (name, "exit.json") not in known)
+        seen = {(name, mark) for name in open_names for mark in _MARKS if (self._state / name / mark).exists()}
+        return frozenset(over | seen)
 
     def _status(self, folder: Path) -> WorkflowStatus | None:
+        over = self._over.get(folder.name)
+        if over is not None:
+            return over
+        try:
+            status = self._read_status(folder)
+        except (OSError, ValueError, KeyError) as error:  # never "there is none": that would end its job
+            raise EngineUnavailable(
+                f"The workflow folder {folder} cannot be read ({error}); mend or remove it."
+            ) from error
+        if status is not None and not status.is_live:
+            self._over[folder.name] = status
+        return status
+
+    def _read_status(self, folder: Path) -> WorkflowStatus | None:
         launch = _read_json(folder / "launch.json")
         if launch is None:
             return None
@@ -222,6 +240,38 @@ class LocalEngine:
         if ended is None and held:
             return WorkflowStatus(phase=WorkflowPhase.RUNNING, **known)
         return _ended_status(folder, known, ended)
+
+
+def _parameters(workflow: dict[str, Any]) -> dict[str, str]:
+    return {item["name"]: str(item.get("value", "")) for item in workflow["spec"]["arguments"]["parameters"]}
+
+
+def _filled(workflow: dict[str, Any], text: str) -> str:
+    """`text` with its `{{workflow.parameters.…}}` filled in, as Argo does it; other expressions are refused."""
+    parameters = _parameters(workflow)
+    unknown = [name for name in _PARAMETER.findall(text) if name not in parameters]
+    rest = _PARAMETER.sub("", text)
+    if unknown or "{{" in rest:
+        raise WorkflowRejected(f"The one-machine engine cannot fill in {text!r}; it knows {', '.join(parameters)}.")
+    return _PARAMETER.sub(lambda match: parameters[match[1]], text)
+
+
+def _value(item: dict[str, Any]) -> str:
+    if "value" not in item:
+        raise WorkflowRejected(
+            f"The one-machine engine knows no valueFrom, which env {item['name']} has; give it a value."
+        )
+    return str(item["value"])
+
+
+def _write(fresh: Path, workflow: dict[str, Any], launch: dict[str, Any], config_text: str) -> None:
+    """The whole folder of a workflow, still under another name."""
+    config = fresh / "config" / _parameters(workflow)["config"]
+    config.parent.mkdir(parents=True)
+    config.write_text(config_text, encoding="utf-8")
+    text = yaml.safe_dump(workflow, sort_keys=False, allow_unicode=True)
+    (fresh / "workflow.yaml").write_text(text, encoding="utf-8")
+    write_json(fresh / "launch.json", launch)
 
 
 def _ended_status(folder: Path, known: dict[str, Any], ended: dict[str, Any] | None) -> WorkflowStatus:
@@ -252,8 +302,6 @@ def _is_held(lock: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:
-        return False
     return False
 
 

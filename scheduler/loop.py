@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from jobqueue.clock import rfc3339
-from jobqueue.errors import StaleLeader, StoreUnavailable
+from jobqueue.errors import GpuqError, StaleLeader, StoreUnavailable
 from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
 from jobqueue.leader import Leader
@@ -56,8 +56,9 @@ class Scheduler:
         self._redis = Outage("Redis", settings.redis_retries, alerts, clock, manual)
         self._cluster = Outage("the engine", ENGINE_RETRIES, alerts, clock, manual)
         self._avoid = AvoidList(monotonic)
-        self._reconciler = Reconciler(store, engine, alerts, settings, self._avoid, clock)
-        self._admitter = Admitter(engine, alerts, self._cluster, settings, self._limits, clock)
+        unanswered: set[str] = set()
+        self._reconciler = Reconciler(store, engine, alerts, settings, self._avoid, unanswered, clock)
+        self._admitter = Admitter(engine, alerts, unanswered, settings, self._limits, clock)
         self._leader: Leader | None = None
         self._reconciled = Reconciled()
         self._ended: dict[str, float] = {}  # node -> when (monotonic) we last saw a job of ours end there
@@ -93,9 +94,13 @@ class Scheduler:
             return HURRY_PAUSE_S
         except EngineError as error:
             return self._engine_failed(error)
-        except Exception:
+        except Exception as error:  # the loop outlives whatever a cycle meets
             log.exception("This cycle broke; the next one starts afresh.")
+            title = f"A cycle of the scheduler broke ({type(error).__name__}: {error}); no job is started meanwhile."
+            self._alerts.once(title, "See the scheduler's log, and report it.")
+            self._beat(title)
             return self._settings.poll_interval_s
+        self._redis.recovered()
         if self._news != self._told:
             log.info(summary)
         self._told = self._news
@@ -126,7 +131,6 @@ class Scheduler:
     def _lead(self) -> bool:
         before = self._leader
         leader = Leader.lead(self._store, self._holder, self._settings.lease_s)
-        self._redis.recovered()
         self._resume_if_asked()
         if leader is None:
             self._leader = None
@@ -159,11 +163,11 @@ class Scheduler:
         if halt is not None:
             reason = Reason(ReasonCode.HALTED, f"the scheduler is halted since {rfc3339(halt.since)}: {halt.why}")
             return Nomination(reasons=tuple((job, reason) for job in heads))
-        running, unknown = self._store.running(), len(self._reconciled.unknown)
-        nomination = nominate(heads, nodes, running, self._limits, self._clock(), self._avoid.pairs(), unknown)
-        if nomination.wants_more and len(heads) < self._store.queue_length():
-            return self._nominate(self._heads(4 * len(heads)), nodes)
-        return nomination
+        unfit = self._admitter.unfit_templates(job.spec.workflow for job in heads)
+        running, strays, avoid = self._store.running(), self._reconciled.strays, self._avoid.pairs()
+        nomination = nominate(heads, nodes, running, self._limits, self._clock(), avoid, strays, unfit)
+        more = self._heads(4 * len(heads)) if heads and nomination.wants_more else []
+        return self._nominate(more, nodes) if len(more) > len(heads) else nomination
 
     def _tell(self, leader: Leader, nodes: list[Node], nomination: Nomination) -> str:
         """Write reasons, heartbeat and what the monitors said; returns the cycle's sentence."""
@@ -175,17 +179,28 @@ class Scheduler:
             job, reason = nomination.reasons[0]
             summary += f"; next is {job.job_id}: {reason.message}"
             self._news += (job.job_id, reason.code)
-        halt, at = self._halt(), rfc3339(self._clock())
-        heartbeat = {
-            "at": at,
+        at = rfc3339(self._clock())
+        leader.observe(self._heartbeat(summary), {node.name: _said(node, at) for node in nodes})
+        failpoint("scheduler.observe.after")
+        return summary
+
+    def _heartbeat(self, summary: str) -> dict[str, object]:
+        halt = self._halt()
+        return {
+            "at": rfc3339(self._clock()),
             "summary": summary,
             "poll_interval_s": self._settings.poll_interval_s,
             "halted": halt and halt.to_dict(),
             "holder": self._holder,
         }
-        leader.observe(heartbeat, {node.name: _said(node, at) for node in nodes})
-        failpoint("scheduler.observe.after")
-        return summary
+
+    def _beat(self, summary: str) -> None:
+        """The heartbeat of a cycle that got no further, so that people are told why and not that nobody is there."""
+        try:
+            if self._leader is not None:
+                self._leader.observe(self._heartbeat(summary), {})
+        except GpuqError:
+            pass  # the next cycle meets it, and says so
 
     # -- pauses ----------------------------------------------------------------------------------------------------
 
@@ -214,6 +229,7 @@ class Scheduler:
     def _engine_failed(self, error: EngineError) -> float:
         log.warning("The engine does not answer.", error=str(error), attempt=self._cluster.failures + 1)
         self._cluster.failed(str(error), "Mend the engine; the scheduler goes on by itself, trainings run meanwhile.")
+        self._beat(str(error))
         backoff = min(2.0 ** (self._cluster.failures - 1), LONGEST_BACKOFF_S)
         return backoff * random.uniform(0.5, 1)
 

@@ -64,20 +64,32 @@ class Finish:
 Action = RecordWorkflow | MarkRunning | Explain | Stop | Requeue | Finish
 
 
-def decide(job: Job, workflow: WorkflowStatus | None) -> list[Action]:
-    """What to do about an admitted or running job whose workflow stands like this (None: the engine has none)."""
+def decide(
+    job: Job,
+    workflow: WorkflowStatus | None,
+    now: float,
+    start_deadline_s: float = 600,
+    was_unanswered: bool = False,
+) -> list[Action]:
+    """What to do about an admitted or running job whose workflow stands like this (None: the engine has none).
+
+    `was_unanswered`: the engine gave no answer when it was to make it, which is not the job's fault.
+    """
     if workflow is None:
-        return [_without_workflow(job)]
+        return [_without_workflow(job, was_unanswered)]
     if workflow.job_id != job.job_id or job.workflow_uid not in (None, workflow.uid):
         text = f"The name {workflow.name} is taken by an object that is not this job's; remove it, then retry the job."
         return [Finish(Phase.FAILED, Reason(ReasonCode.NAME_TAKEN, text))]
     record: list[Action] = [] if job.workflow_uid else [RecordWorkflow(workflow)]
     if workflow.is_live:
-        return record + _live(job, workflow)
+        return record + _live(job, workflow, now, start_deadline_s)
     return record + _ended(job, workflow)
 
 
-def _without_workflow(job: Job) -> Action:
+def _without_workflow(job: Job, was_unanswered: bool) -> Action:
+    if job.workflow_uid is None and was_unanswered:
+        text = "The engine did not answer when the workflow was to be made, and has none; the job is next again."
+        return Requeue(Reason(ReasonCode.ENGINE_UNAVAILABLE, text), attempt=False)
     if job.workflow_uid is None:
         text = "The scheduler stopped before it had made the workflow; the job is next again."
         return Requeue(Reason(ReasonCode.SCHEDULER_RESTARTED, text), attempt=False, breaks=True)
@@ -85,7 +97,7 @@ def _without_workflow(job: Job) -> Action:
     return Finish(Phase.CANCELLED, Reason(ReasonCode.WORKFLOW_DELETED, text))
 
 
-def _live(job: Job, workflow: WorkflowStatus) -> list[Action]:
+def _live(job: Job, workflow: WorkflowStatus, now: float, start_deadline_s: float) -> list[Action]:
     actions: list[Action] = []
     if workflow.phase is WorkflowPhase.RUNNING and job.phase is Phase.ADMITTED:
         actions.append(_mark_running(job, workflow))
@@ -93,6 +105,9 @@ def _live(job: Job, workflow: WorkflowStatus) -> list[Action]:
         actions.append(Stop(workflow))
     elif workflow.phase is WorkflowPhase.PENDING:
         text = workflow.message or f"Starting on {job.node}; no container runs yet."
+        if now - (job.admitted_at or now) > start_deadline_s:
+            late = f"Its container did not start within {start_deadline_s:g} s: {text}"
+            return [Stop(workflow), Finish(Phase.FAILED, Reason(ReasonCode.START_DEADLINE, late))]
         actions.append(Explain(Reason(ReasonCode.STARTING, text)))
     return actions
 
@@ -129,7 +144,8 @@ def _failed(job: Job, workflow: WorkflowStatus) -> Action:
     if by is EndedBy.EVICTION or code == EXIT_TERMINATED:
         return _evicted(job, workflow)
     if code == EXIT_GPU_BUSY:
-        text = f"The GPU on {job.node} was taken when it started; it is next again."
+        said = f": {workflow.log_tail[-1].strip()}" if workflow.log_tail else "."
+        text = f"It is next again, because what it needs on {job.node} was taken when it started{said}"
         return Requeue(Reason(ReasonCode.GPU_BUSY, text), avoid_node=True)
     return _finish(Phase.FAILED, _why_failed(workflow), workflow)
 
@@ -157,9 +173,8 @@ def _why_failed(workflow: WorkflowStatus) -> Reason:
 
 
 def _finish(phase: Phase, reason: Reason, workflow: WorkflowStatus) -> Finish:
-    ran = (
-        workflow.finished_at - workflow.started_at
-        if workflow.finished_at is not None and workflow.started_at is not None
-        else None
-    )
-    return Finish(phase, reason, Result(workflow.exit_code, workflow.log_tail), workflow.finished_at, ran)
+    began, ended = workflow.started_at, workflow.finished_at
+    # A later attempt resumes from a checkpoint: how long it took tells nothing about a whole training.
+    whole = began is not None and ended is not None and workflow.attempt == 1
+    ran = ended - began if whole and began is not None and ended is not None else None
+    return Finish(phase, reason, Result(workflow.exit_code, workflow.log_tail), ended, ran)

@@ -28,15 +28,23 @@ _NO_LIMIT = 1_000_000
 
 @dataclass
 class Reconciled:
-    """What one reconciliation saw: `unknown` live workflows whose job the queue does not know, and on which nodes a job
-    of ours ended. `complete` once it went through."""
+    """What one reconciliation saw: `strays`, live workflows of no admitted job (the queue does not know it, or they are
+    being stopped), and on which nodes a job of ours ended. `complete` once it went through."""
 
-    unknown: list[WorkflowStatus] = field(default_factory=list)
+    strays: list[WorkflowStatus] = field(default_factory=list)
     ended_on: set[str] = field(default_factory=set)
     complete: bool = False
 
 
+def record_workflow(leader: Leader, job: Job, workflow: WorkflowStatus) -> None:
+    """The workflow is this job's: put it into its record, with where it really is."""
+    node, uuids = workflow.node or job.node or "", workflow.gpu_uuids or job.gpu_uuids
+    leader.record_workflow(job.job_id, workflow.name, workflow.uid, node, uuids)
+
+
 class Reconciler:
+    """Step 2 of the cycle; keeps what it told already."""
+
     def __init__(
         self,
         store: Store,
@@ -44,10 +52,11 @@ class Reconciler:
         alerts: Alerts,
         settings: SchedulerSettings,
         avoid: AvoidList,
+        unanswered: set[str],
         clock: Callable[[], float],
     ) -> None:
         self._store, self._engine, self._alerts, self._settings = store, engine, alerts, settings
-        self._avoid, self._clock = avoid, clock
+        self._avoid, self._unanswered, self._clock = avoid, unanswered, clock
         self._told: set[str] = set()  # unknown workflows that an alert was sent about
 
     def run(self, leader: Leader) -> Reconciled:
@@ -55,7 +64,8 @@ class Reconciler:
         seen = Reconciled()
         self._repair(leader)
         workflows = {workflow.name: workflow for workflow in self._engine.workflows()}
-        for job in self._store.running():
+        # The one admitted last first: of several that are requeued, the first of them ends up at the very front.
+        for job in reversed(self._store.running()):
             workflow = workflows.pop(workflow_name(job), None) or self._engine.get(workflow_name(job))
             self._follow(leader, job, workflow, seen)
         self._tidy(leader, list(workflows.values()), seen)
@@ -75,13 +85,15 @@ class Reconciler:
 
     def _follow(self, leader: Leader, job: Job, workflow: WorkflowStatus | None, seen: Reconciled) -> None:
         with put_aside_if_poison(leader, job, self._clock, self._alerts):
-            for action in reconcile.decide(job, workflow):
+            unanswered, deadline_s = job.job_id in self._unanswered, self._settings.start_deadline_s
+            for action in reconcile.decide(job, workflow, self._clock(), deadline_s, unanswered):
                 self._do(leader, job, action, seen)
+            self._unanswered.discard(job.job_id)
 
     def _do(self, leader: Leader, job: Job, action: Action, seen: Reconciled) -> None:
         match action:
             case RecordWorkflow(workflow):
-                leader.record_workflow(job.job_id, workflow.name, workflow.uid)
+                record_workflow(leader, job, workflow)
                 log.info("Adopted its workflow.", job_id=job.job_id, workflow=workflow.name)
             case MarkRunning(at, message):
                 leader.mark_running(job.job_id, at or self._clock(), message)
@@ -115,8 +127,8 @@ class Reconciler:
 
     def _finish(self, leader: Leader, job: Job, action: Finish, seen: Reconciled) -> None:
         failpoint("scheduler.finish.before")
-        now = self._clock()
-        phase = leader.finish(job.job_id, action.phase, now, action.reason, action.result, action.run_time_s)
+        at = action.at or self._clock()
+        phase = leader.finish(job.job_id, action.phase, at, action.reason, action.result, action.run_time_s)
         failpoint("scheduler.finish.after")
         seen.ended_on.add(job.node or "")
         if phase is Phase.FAILED:  # the founding document's error log
@@ -135,9 +147,10 @@ class Reconciler:
             elif not workflow.is_live:
                 self._forget(workflow, job)
             elif job is None:
-                seen.unknown.append(workflow)
+                seen.strays.append(workflow)
                 self._tell_unknown(workflow)
             elif not job.phase.holds_slot or job.attempt != workflow.attempt:
+                seen.strays.append(workflow)  # until it has ended
                 self._engine.stop(workflow)
                 failpoint("scheduler.stop.after")
                 log.warning(
@@ -159,7 +172,7 @@ class Reconciler:
             )
         except InvalidTransition:
             return  # cancelled in the meantime; the next cycle stops the workflow
-        leader.record_workflow(job.job_id, workflow.name, workflow.uid)
+        record_workflow(leader, job, workflow)
         log.warning("Adopted a workflow of a queued job.", job_id=job.job_id, workflow=workflow.name)
 
     def _forget(self, workflow: WorkflowStatus, job: Job | None) -> None:

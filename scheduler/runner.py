@@ -21,14 +21,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jobqueue.failpoints import check_failpoints, failpoint
 
 STOP_POLL_S = 0.2
-#: How long a training may take to write its checkpoint after SIGTERM.
-GRACE_S = float(os.environ.get("LOCAL_GRACE_S", "30"))
 _PR_SET_PDEATHSIG = 1
 
 
@@ -86,18 +85,19 @@ def _run(folder: Path, launch: dict[str, Any], lock: int, terminated: list[int])
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(lock,),
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with(os.getpid()),
             )
         except OSError as error:
             return {"exit_code": 127, "ended_by": "itself", "message": f"{launch['argv'][0]}: {error.strerror}"}
-    ended_by = _wait(folder, child, launch.get("time_limit_s"), terminated)
+    ended_by = _wait(folder, child, launch, terminated)
     _signal_group(child, signal.SIGKILL)  # what the training left behind
     code = child.wait()
     return {"exit_code": code if code >= 0 else 128 - code, "ended_by": ended_by, "message": ""}
 
 
-def _wait(folder: Path, child: subprocess.Popen[bytes], time_limit_s: float | None, terminated: list[int]) -> str:
+def _wait(folder: Path, child: subprocess.Popen[bytes], launch: dict[str, Any], terminated: list[int]) -> str:
     """Until the child has ended; returns who ended it."""
+    time_limit_s = launch["time_limit_s"]
     deadline = time.monotonic() + time_limit_s if time_limit_s else float("inf")
     watched = [os.pidfd_open(child.pid), *_lifeline()]
     ended_by, kill_at = "itself", float("inf")
@@ -107,7 +107,7 @@ def _wait(folder: Path, child: subprocess.Popen[bytes], time_limit_s: float | No
             ended_by = _reason_to_end(folder, watched[1:], readable, time.monotonic() > deadline, terminated)
             if ended_by != "itself":
                 child.terminate()  # the training alone: it ends its own workers when its checkpoint is written
-                kill_at = time.monotonic() + GRACE_S
+                kill_at = time.monotonic() + launch["grace_s"]
                 del watched[1:]
         elif time.monotonic() > kill_at:
             _signal_group(child, signal.SIGKILL)
@@ -137,9 +137,15 @@ def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
         pass  # nothing is left of it
 
 
-def _die_with_parent() -> None:
+def _die_with(runner: int) -> Callable[[], None]:
     """In the child, before exec: if the runner is killed, so is the training; two of a job never run side by side."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def ask() -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != runner:  # it was killed in between
+            os._exit(1)
+
+    return ask
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from jobqueue.settings import HttpUrl, LogFormat, LogLevel, RedisUrl
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -15,12 +17,12 @@ class SchedulerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
     redis_retries: Annotated[int, Field(ge=0)] = 3
     redis_retry_delay_s: Seconds = 5
     poll_interval_s: Seconds = 10
     lease_s: Seconds = 10  #: how long a leader may be silent before a standby takes over
-    resource_monitor_url: str = "http://resource-monitor:8080"
+    resource_monitor_url: HttpUrl = "http://resource-monitor:8080"
     engine: Literal["local"] = "local"
     workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")  #: its folder holds the other templates too
     workflow_retention_s: Seconds = 7 * 24 * 3600
@@ -31,12 +33,14 @@ class SchedulerSettings(BaseSettings):
     require_gpu: bool = True
     resume: Literal["auto", "manual"] = "auto"
     alert_urls: Annotated[tuple[str, ...], NoDecode] = ()  #: apprise URLs, separated by spaces or commas
+    start_deadline_s: Seconds = 600  #: how long an admitted job's container may take to start
     data_root: Path = Path("/data")
     local_state_dir: Path = Path("/var/lib/gpuq/workflows")
+    local_grace_s: Seconds = 30  #: how long a training may take to write its checkpoint after SIGTERM
     local_images: Annotated[dict[str, Path], NoDecode] = {}  #: image=folder, separated by commas
     node_name: str = socket.gethostname()
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["json", "console"] = "json"
+    log_level: LogLevel = "INFO"
+    log_format: LogFormat = "json"
 
     @field_validator("alert_urls", mode="before")
     @classmethod

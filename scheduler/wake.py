@@ -1,10 +1,14 @@
 """What ends the pause between two cycles early: a submission, a cancel, a retry, the end of a training."""
 
 import threading
+from collections.abc import Callable
 
 from jobqueue.errors import StoreUnavailable
+from jobqueue.log import get_logger
 from jobqueue.store import Store
 from scheduler.engine import Engine
+
+log = get_logger(__name__)
 
 _BLOCK_S = 2.0
 
@@ -17,9 +21,8 @@ class Waker:
         self._woken = threading.Event()
 
     def start(self) -> None:
-        threading.Thread(target=self._follow_events, name="events", daemon=True).start()
-        watch = threading.Thread(target=self._engine.watch, args=(self.wake, self._stopping), name="watch", daemon=True)
-        watch.start()
+        for task in (self._follow_events, self._watch_engine):
+            threading.Thread(target=self._keep_going, args=(task,), name=task.__name__, daemon=True).start()
 
     def wake(self) -> None:
         self._woken.set()
@@ -30,6 +33,17 @@ class Waker:
         if woken:  # never after a timeout: a wake that came just then would be lost
             self._woken.clear()
         return woken
+
+    def _keep_going(self, task: Callable[[], None]) -> None:
+        while not self._stopping.is_set():
+            try:
+                task()
+            except Exception:  # a hint less is only slower
+                log.exception("What wakes the scheduler broke; it goes on in a second.")
+                self._stopping.wait(1)
+
+    def _watch_engine(self) -> None:
+        self._engine.watch(self.wake, self._stopping)
 
     def _follow_events(self) -> None:
         last = "$"

@@ -12,7 +12,8 @@ from jobqueue.job import Job
 
 #: A template's name is its file's name without this. It begins the Workflow's name, which Argo limits to 63 characters.
 SUFFIX = "-workflow.yaml"
-NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?")
+#: Without a dash (and not `proto`), so that (template, job id) -> Workflow's name never meets itself.
+NAME_PATTERN = re.compile(r"proto-gcn|(?!proto$)[a-z0-9]{1,12}")
 
 LABEL_JOB = "gpuq/job-id"
 LABEL_USER = "gpuq/user"
@@ -34,7 +35,7 @@ def template_names(folder: Path) -> list[str]:
 def load_template(folder: Path, name: str) -> dict[str, Any]:
     """The template `name` of `folder`; raises TemplateError."""
     if not NAME_PATTERN.fullmatch(name):
-        raise TemplateError(f"{name!r} is no template's name: 1 to 12 of a-z, 0-9 and -.")
+        raise TemplateError(f"{name!r} is no template's name: proto-gcn, or 1 to 12 of a-z and 0-9.")
     path = folder / f"{name}{SUFFIX}"
     try:
         template = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -70,8 +71,10 @@ def render(template: dict[str, Any], job: Job, *, node: str | None = None, requi
         }
     )
     metadata.setdefault("annotations", {})[ANNOTATION_SUBMISSION] = _submission(job)
-    values = {"user": job.spec.user, "config": job.spec.config, "workdir": job.spec.workdir}
-    spec["arguments"] = {"parameters": [{"name": key, "value": value} for key, value in values.items()]}
+    parameters = {item["name"]: item for item in spec.setdefault("arguments", {}).get("parameters", [])}
+    for key, value in (("user", job.spec.user), ("config", job.spec.config), ("workdir", job.spec.workdir)):
+        parameters[key] = {"name": key, "value": value}
+    spec["arguments"]["parameters"] = list(parameters.values())  # others of the template keep their values
     for volume in spec.get("volumes", []):
         if "configMap" in volume:
             volume["configMap"] = {"name": name, "items": [{"key": "config", "path": job.spec.config}]}

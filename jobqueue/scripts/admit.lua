@@ -5,7 +5,7 @@ if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'admit') end
 local r = record(id, 'phase', 'user', 'entry')
 local phase, user, entry = r[1], r[2], r[3]
 if not phase then return fail('GPUQ_NOT_FOUND', id) end
-check_types(user)
+check_types(user, id)
 if not may(phase, 'admitted') then return fail('GPUQ_PHASE', id .. ' ' .. phase .. ' admitted') end
 if redis.call('HLEN', 'running_jobs') >= tonumber(ARGV[4]) then return fail('GPUQ_NO_SLOT', 'total ' .. ARGV[4]) end
 local slot

@@ -4,7 +4,7 @@ local id, at = ARGV[1], ARGV[2]
 local r = record(id, 'phase', 'user', 'cancel_requested_at')
 local phase = r[1]
 if not phase then return fail('GPUQ_NOT_FOUND', id) end
-check_types(r[2])
+check_types(r[2], id)
 if phase == 'queued' then
   redis.call('HSET', 'job:' .. id, 'cancel_requested_at', at)
   finish(id, 'cancelled', at, ARGV[3], 'cancelled', ARGV[4], 'api')

@@ -6,12 +6,14 @@ if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'finish') end
 local r = record(id, 'phase', 'user', 'config')
 local phase, user, config = r[1], r[2], r[3]
 if not phase then return fail('GPUQ_NOT_FOUND', id) end
-check_types(user)
+check_types(user, id)
 if phase == 'succeeded' or phase == 'failed' or phase == 'cancelled' then return phase end
 if not may(phase, to) then return fail('GPUQ_PHASE', id .. ' ' .. phase .. ' ' .. to) end
+local learnt = {'durations:' .. user .. ':' .. config, 'durations::' .. config, 'durations'}
+for _, key in ipairs(learnt) do redis.call('LLEN', key) end
 redis.call('HSET', 'job:' .. id, 'exit_code', ARGV[8], 'log_tail', ARGV[9])
 if to == 'succeeded' and ARGV[10] ~= '' then
-  for _, key in ipairs({'durations:' .. user .. ':' .. config, 'durations::' .. config, 'durations'}) do
+  for _, key in ipairs(learnt) do
     redis.call('LPUSH', key, ARGV[10])
     redis.call('LTRIM', key, 0, 49)
   end

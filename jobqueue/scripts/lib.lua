@@ -19,7 +19,8 @@ local function may(from, to)
 end
 
 -- Refuse early where a key has another type than ours: LLEN and the like answer WRONGTYPE before anything was written.
-local function check_types(user)
+local function check_types(user, id)
+  redis.call('LLEN', 'job_timeline:' .. id)
   redis.call('LLEN', 'job_queue')
   redis.call('ZCARD', 'queue_order')
   redis.call('ZCARD', 'user_queue:' .. user)
@@ -64,6 +65,19 @@ local function leave_queue(id, user, entry)
   redis.call('ZREM', 'user_queue:' .. user, id)
 end
 
+-- Free whatever slot holds the job, also where its record does not say which.
+local function leave_slot(id, slot, entry)
+  if slot and slot ~= '' then
+    redis.call('HDEL', 'running_jobs', slot)
+  else
+    local all = redis.call('HGETALL', 'running_jobs')
+    for i = 1, #all, 2 do
+      if all[i + 1] == entry then redis.call('HDEL', 'running_jobs', all[i]) end
+    end
+  end
+  redis.call('HDEL', 'job:' .. id, 'slot')
+end
+
 local function position(id)
   return redis.call('ZRANK', 'queue_order', id) + 1
 end
@@ -82,9 +96,7 @@ end
 local function finish(id, to, at, score, code, message, by)
   local r = record(id, 'phase', 'user', 'entry', 'slot')
   local from, user, entry, slot = r[1], r[2], r[3], r[4]
-  if from == 'queued' then leave_queue(id, user, entry) end
-  if slot and slot ~= '' then redis.call('HDEL', 'running_jobs', slot) end
-  redis.call('HDEL', 'job:' .. id, 'slot')
+  if from == 'queued' then leave_queue(id, user, entry) else leave_slot(id, slot, entry) end
   redis.call('HSET', 'job:' .. id, 'finished_at', at)
   redis.call('ZADD', 'finished_jobs', score, id)
   move(id, from, to, at, code, message, by)

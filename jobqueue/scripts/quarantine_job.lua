@@ -7,7 +7,7 @@ local r = record(id, 'user', 'entry', 'slot')
 local user = r[1] or id:match('^[^_]+') or ''
 redis.call('LPUSH', 'quarantine',
   cjson.encode({where = 'job:' .. id, raw = cjson.encode(redis.call('HGETALL', 'job:' .. id)), at = ARGV[3]}))
-redis.call('LTRIM', 'quarantine', 0, 999)
+redis.call('LTRIM', 'quarantine', 0, 9999)
 leave_queue(id, user, r[2] or '')
 if r[3] then redis.call('HDEL', 'running_jobs', r[3]) end
 redis.call('ZREM', 'user_jobs:' .. user, id)

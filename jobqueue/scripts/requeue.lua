@@ -6,7 +6,7 @@ if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'requeue') end
 local r = record(id, 'phase', 'user', 'entry', 'slot', 'cancel_requested_at')
 local phase, user, entry, slot = r[1], r[2], r[3], r[4]
 if not phase then return fail('GPUQ_NOT_FOUND', id) end
-check_types(user)
+check_types(user, id)
 if phase == 'queued' then return 'queued' end
 if not may(phase, 'queued') or phase == 'failed' or phase == 'cancelled' then
   return fail('GPUQ_PHASE', id .. ' ' .. phase .. ' queued')
@@ -15,8 +15,8 @@ if (r[5] or '') ~= '' then
   finish(id, 'cancelled', at, ARGV[4], 'cancelled', ARGV[10], 'scheduler')
   return 'cancelled'
 end
-redis.call('HDEL', 'running_jobs', slot)
-redis.call('HDEL', 'job:' .. id, 'slot', 'node', 'gpu_uuids', 'admitted_at', 'started_at', 'workflow_uid',
+leave_slot(id, slot, entry)
+redis.call('HDEL', 'job:' .. id, 'node', 'gpu_uuids', 'admitted_at', 'started_at', 'workflow_uid',
   'workflow_name')
 redis.call('HINCRBY', 'job:' .. id, 'attempt', ARGV[5])
 redis.call('HINCRBY', 'job:' .. id, 'requeues', ARGV[6])

@@ -4,7 +4,7 @@ local id, at = ARGV[1], ARGV[2]
 local r = record(id, 'phase', 'user', 'entry')
 local phase, user, entry = r[1], r[2], r[3]
 if not phase then return fail('GPUQ_NOT_FOUND', id) end
-check_types(user)
+check_types(user, id)
 if phase ~= 'failed' and phase ~= 'cancelled' then return fail('GPUQ_PHASE', id .. ' ' .. phase .. ' queued') end
 local full = broken_cap(user, ARGV[3], ARGV[4])
 if full then return full end

@@ -15,7 +15,15 @@ from typing import Any
 import psutil
 import pytest
 
-from scheduler.engine import EndedBy, Placement, WorkflowExists, WorkflowNotMade, WorkflowPhase, WorkflowRejected
+from scheduler.engine import (
+    EndedBy,
+    EngineUnavailable,
+    Placement,
+    WorkflowExists,
+    WorkflowNotMade,
+    WorkflowPhase,
+    WorkflowRejected,
+)
 from scheduler.local import LocalEngine
 from tests.fakes import make_job
 from tests.system import ROOT, wait_for
@@ -181,6 +189,7 @@ def test_made_but_never_started_is_started_by_the_next_look(bench: Bench) -> Non
     for trace in ("started.json", "exit.json", "lock"):
         (made / trace).unlink()
     shutil.rmtree(bench.folder / "data")
+    bench.engine = bench.another()
     assert bench.engine.get(name).phase is WorkflowPhase.PENDING
     bench.engine.workflows()
     bench.until(name, WorkflowPhase.SUCCEEDED)
@@ -236,3 +245,50 @@ def test_a_program_that_does_not_exist(bench: Bench) -> None:
     status = bench.until(workflow["metadata"]["name"], WorkflowPhase.FAILED)
     assert status.exit_code == 127
     assert "no-such-program" in status.message
+
+
+def test_a_folder_that_cannot_be_read_is_an_engine_that_does_not_answer(bench: Bench) -> None:
+    """Never "there is no such workflow": that would end its job."""
+    name = bench.make({"seconds": 0})
+    bench.until(name, WorkflowPhase.SUCCEEDED)
+    (bench.folder / "wf" / name / "launch.json").write_text("{")
+    bench.engine = bench.another()
+    with pytest.raises(EngineUnavailable, match=name):
+        bench.engine.workflows()
+    shutil.rmtree(bench.folder / "wf" / name)
+
+
+def test_what_was_left_half_made_is_swept_at_the_start(bench: Bench) -> None:
+    (bench.folder / "wf" / ".new-1").mkdir()
+    (bench.folder / "wf" / ".gone-2").mkdir()
+    bench.another()
+    assert list((bench.folder / "wf").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"env": [{"name": "X", "valueFrom": {}}]}, "valueFrom"),
+        ({"command": []}, "no command"),
+        ({"args": ["{{workflow.parameters.unknown}}"]}, "cannot fill in"),
+        ({"args": ["{{=1+1}}"]}, "cannot fill in"),
+    ],
+)
+def test_templates_that_one_machine_cannot_run_are_refused_with_a_sentence(
+    bench: Bench, change: dict[str, Any], says: str
+) -> None:
+    workflow = render(TOY, make_job(spec_workflow="toy"), require_gpu=False)
+    workflow["spec"]["templates"][0]["container"].update(change)
+    with pytest.raises(WorkflowRejected, match=says):
+        bench.engine.create(workflow, "{}", HERE)
+
+
+def test_arguments_are_filled_in(bench: Bench) -> None:
+    workflow = render(TOY, make_job(spec_workflow="toy"), require_gpu=False)
+    container = workflow["spec"]["templates"][0]["container"]
+    container["command"], container["args"] = (
+        ["echo"],
+        ["{{workflow.parameters.user}} in {{workflow.parameters.workdir}}"],
+    )
+    bench.engine.create(workflow, "{}", HERE)
+    assert bench.until(workflow["metadata"]["name"], WorkflowPhase.SUCCEEDED).log_tail == ("ann in /data/ann",)

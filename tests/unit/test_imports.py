@@ -1,4 +1,4 @@
-"""The import table of docs/design: who may import whom, and which file alone may import an outside library."""
+"""The import table: who may import whom, and which file alone may import an outside library."""
 
 import ast
 from pathlib import Path

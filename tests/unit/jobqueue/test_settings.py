@@ -22,6 +22,9 @@ def test_the_names_and_defaults_of_the_design() -> None:
         ("ENGINE", "slurm", "'local'"),
         ("LOCAL_IMAGES", "proto-gcn", "write it like proto-gcn:latest=/opt/proto_gcn"),
         ("RESUME", "perhaps", "'auto' or 'manual'"),
+        ("REDIS_URL", "foo", "redis://"),
+        ("RESOURCE_MONITOR_URL", "http://monitor:99999", "port out of range"),
+        ("LOCAL_GRACE_S", "abc", "number"),
     ],
 )
 def test_a_wrong_value_refuses_to_start(monkeypatch, capsys, name: str, value: str, says: str) -> None:

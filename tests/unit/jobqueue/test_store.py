@@ -50,7 +50,7 @@ def admit(store: Store, lead: Leader, job_id: str, max_running: int = 9, max_per
 
 def run(store: Store, lead: Leader, job_id: str) -> None:
     admit(store, lead, job_id)
-    lead.record_workflow(job_id, f"proto-gcn-{job_id}", "uid")
+    lead.record_workflow(job_id, f"proto-gcn-{job_id}", "uid", "gpu-1", ["GPU-0"])
     lead.mark_running(job_id, NOW + 1, "Runs.")
 
 
@@ -144,7 +144,7 @@ class TestLeader:
         job = store.job(running)
         writes = [
             lambda: admit(store, stale, job_id),
-            lambda: stale.record_workflow(running, "w", "u"),
+            lambda: stale.record_workflow(running, "w", "u", "n", []),
             lambda: stale.mark_running(running, NOW, "m"),
             lambda: stale.requeue(running, NOW, EVICTED),
             lambda: stale.finish(running, Phase.FAILED, NOW, FAILED, Result()),
@@ -437,3 +437,87 @@ def test_job_round_trip(store: Store) -> None:
 
 def test_failpoint_names_are_unique() -> None:
     assert len(set(FAILPOINTS)) == len(FAILPOINTS)
+
+
+class TestDamage:
+    """What a hand, an older or a newer version may leave in Redis, and what a review found."""
+
+    def test_a_reason_of_a_newer_version_is_kept_as_it_is(self, store: Store, raw_redis) -> None:
+        job_id, lead = submit(store), leader(store)
+        raw_redis.hset(f"job:{job_id}", "reason_code", "maintenance_window")
+        assert lead.repair(NOW) == ""
+        assert store.job(job_id).to_dict()["reason"]["code"] == "maintenance_window"
+        assert [job.job_id for job in store.jobs([job_id])] == [job_id]
+
+    def test_a_lost_queue_order_is_made_anew(self, store: Store, raw_redis) -> None:
+        ids, lead = [submit(store, user) for user in "abcd"], leader(store)
+        raw_redis.delete("queue_order")
+        assert lead.repair(NOW) == ""
+        assert store.order(0, 9) == ids
+        assert violations(store, [], ids) == []
+
+    def test_a_lost_queue_is_made_anew(self, store: Store, raw_redis) -> None:
+        ids, lead = [submit(store, user) for user in "abcd"], leader(store)
+        raw_redis.delete("job_queue")
+        lead.repair(NOW)
+        assert violations(store, [], ids) == []
+
+    def test_a_second_copy_of_an_entry_is_put_aside(self, store: Store, raw_redis) -> None:
+        job_id, lead = submit(store), leader(store)
+        raw_redis.lpush("job_queue", store.job(job_id).entry)
+        assert lead.repair(NOW) == "1 queue entries"
+        assert violations(store, [], [job_id]) == []
+
+    def test_a_record_without_its_entry_is_put_aside(self, store: Store, raw_redis) -> None:
+        broken, fine, lead = submit(store, "a"), submit(store, "b"), leader(store)
+        raw_redis.hdel(f"job:{broken}", "entry")
+        assert "1 records" in lead.repair(NOW)
+        assert lead.repair(NOW) == ""
+        assert violations(store, [], [fine]) == []
+
+    def test_a_record_without_its_slot_still_frees_it(self, store: Store, raw_redis) -> None:
+        for end in ("requeue", "finish"):
+            job_id, lead = submit(store, f"u-{end}"), leader(store)
+            run(store, lead, job_id)
+            raw_redis.hdel(f"job:{job_id}", "slot")
+            if end == "requeue":
+                lead.requeue(job_id, NOW, EVICTED)
+            else:
+                lead.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1))
+            assert raw_redis.hlen("running_jobs") == 0
+
+    @pytest.mark.parametrize("key", ["durations", "job_timeline:{}"])
+    def test_a_key_of_another_type_is_found_before_anything_is_written(self, store: Store, raw_redis, key: str) -> None:
+        job_id, lead = submit(store), leader(store)
+        run(store, lead, job_id)
+        raw_redis.delete(key.format(job_id))
+        raw_redis.set(key.format(job_id), "mine")
+        before = store.job(job_id)
+        with pytest.raises(errors.StoreUnavailable, match="another type"):
+            lead.finish(job_id, Phase.SUCCEEDED, NOW, DONE, Result(0), 5.0)
+        assert store.job(job_id) == before
+
+    def test_a_workdir_that_looks_like_our_placeholder(self, store: Store) -> None:
+        odd = JobSpec("ann", "c.yaml", "/data/ann/\\u0000x", config_text="")
+        job_id = store.enqueue(odd, NOW, Caps()).job_id
+        assert store.job(job_id).spec.workdir == "/data/ann/\\u0000x"
+        assert json.loads(store.queue_raw(0, 1)[0])["job_id"] == job_id
+
+    def test_a_cancel_is_not_talked_over_when_it_starts_to_run(self, store: Store) -> None:
+        job_id, lead = submit(store), leader(store)
+        admit(store, lead, job_id)
+        store.cancel(job_id, NOW)
+        lead.mark_running(job_id, NOW, "Running on gpu-1.")
+        job = store.job(job_id)
+        assert (job.phase, job.reason.code) == (Phase.RUNNING, ReasonCode.CANCELLING)
+
+    def test_nodes_that_are_gone_are_forgotten(self, store: Store) -> None:
+        lead = leader(store)
+        lead.observe({}, {"10.0.0.7": {}, "gpu-1": {}})
+        lead.observe({}, {"gpu-1": {}})
+        assert list(store.nodes()) == ["gpu-1"]
+        lead.observe({}, {})
+        assert list(store.nodes()) == ["gpu-1"]
+
+    def test_lists_fetch_every_field_of_a_spec(self) -> None:
+        assert set(spec().to_hash()) - {"config_text"} <= set(Job.LIST_FIELDS)

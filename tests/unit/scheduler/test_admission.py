@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
 from scheduler.admission import Limits, Node, nominate, ordinal
+from scheduler.engine import WorkflowPhase, WorkflowStatus
 from tests.fakes import NOW, make_job, make_node
 
 ONE = Limits()
@@ -153,9 +154,19 @@ def test_a_node_without_gpus_is_one_slot_where_none_is_required() -> None:
 
 
 def test_live_workflows_that_the_queue_does_not_know_occupy_slots() -> None:
-    nomination = nominate([make_job()], [make_node()], [], ONE, NOW, unknown_running=1)
+    stray = WorkflowStatus("w", "u", "gone", 1, WorkflowPhase.RUNNING, "gpu-1", ("GPU-00000000-gpu-1",))
+    nomination = nominate([make_job()], [make_node()], [], ONE, NOW, strays=[stray])
     assert names(nomination) == []
     assert "no record" in why(nomination)[1]
+    [admission] = nominate([make_job()], [make_node(gpus=2)], [], MANY, NOW, strays=[stray]).admissions
+    assert admission.gpu_uuids == ("GPU-00000001-gpu-1",)
+
+
+def test_a_template_that_cannot_be_used_holds_nobody_up() -> None:
+    heads = [make_job("a", spec_workflow="other"), make_job("b")]
+    nomination = nominate(heads, [make_node()], [], ONE, NOW, unfit={"other": "The template other cannot be read."})
+    assert [admission.job.spec.user for admission in nomination.admissions] == ["b"]
+    assert why(nomination) == (ReasonCode.ENGINE_UNAVAILABLE, "1st in line; The template other cannot be read.")
 
 
 def test_reasons_for_the_first_hundred_only() -> None:

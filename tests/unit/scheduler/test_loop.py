@@ -240,7 +240,7 @@ class TestRestart:
         scheduler.run_cycle()
         ended(rig, job_id, exit_code=1, started_at=NOW)
         scheduler.run_cycle()
-        rig.clock.tick(7 * 86400 - 60)
+        rig.clock.tick(7 * 86400)
         scheduler.run_cycle()
         assert name(job_id) in rig.engine.made
         rig.clock.tick(120)
@@ -346,7 +346,9 @@ class TestOutages:
     def test_it_resumes_by_itself(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler._redis.halt_now("Redis is away.", "Start it.")
-        scheduler.run_cycle()
+        scheduler._one_cycle(True)
+        assert rig.job(job_id).reason.code is ReasonCode.HALTED
+        scheduler._one_cycle(True)
         assert rig.job(job_id).phase is Phase.ADMITTED
         assert [title for title in rig.alerts.sent if "goes on" in title]
 
@@ -408,3 +410,94 @@ def test_cancel_of_a_running_job_stops_its_workflow_once_seen(rig) -> None:
 def test_reads_say_that_redis_is_away(call: str) -> None:
     with pytest.raises(StoreUnavailable):
         getattr(Store.connect("redis://127.0.0.1:1/0"), call)()
+
+
+class TestReviewed:
+    """What a review found, each seen to fail before it was mended."""
+
+    def test_creates_without_an_answer_never_make_a_job_poison(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        for _ in range(8):
+            rig.engine.refuse = EngineUnavailable("timeout")
+            scheduler.run_cycle()
+        job = rig.job(job_id)
+        assert (job.phase.is_finished, job.breaks) == (False, 0)
+        assert rig.alerts.sent == ["timeout"]
+
+    def test_the_engine_away_is_told_in_the_heartbeat(self, rig) -> None:
+        scheduler = rig.scheduler()
+        rig.engine.away = EngineUnavailable("The cluster does not answer.")
+        for _ in range(8):
+            scheduler._one_cycle(True)
+        heartbeat = rig.store.heartbeat()
+        assert heartbeat is not None
+        assert heartbeat["halted"]["why"] == "The cluster does not answer."
+
+    def test_a_cycle_that_breaks_again_and_again_is_told_once(self, rig) -> None:
+        scheduler = rig.scheduler()
+        rig.monitors.nodes = lambda windows: 1 / 0
+        for _ in range(3):
+            scheduler._one_cycle(True)
+        assert len(rig.alerts.sent) == 1
+        heartbeat = rig.store.heartbeat()
+        assert heartbeat is not None
+        assert "ZeroDivisionError" in heartbeat["summary"]
+
+    def test_unreadable_records_beyond_the_heads_do_not_make_it_go_round(self, rig, raw_redis) -> None:
+        rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
+        rig.monitors.answer = [make_node(gpus=2)]
+        ids = [rig.submit("greedy") for _ in range(120)]
+        raw_redis.hset(f"job:{ids[-1]}", "phase", "nonsense")
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        scheduler.run_cycle()
+        assert rig.job(ids[0]).phase is Phase.ADMITTED
+
+    def test_a_broken_template_holds_nobody_up(self, rig) -> None:
+        broken, fine, scheduler = rig.submit("a", workflow="nowhere"), rig.submit("b"), rig.scheduler()
+        scheduler.run_cycle()
+        assert rig.job(fine).phase is Phase.ADMITTED
+        reason = rig.job(broken).reason
+        assert reason.code is ReasonCode.ENGINE_UNAVAILABLE
+        assert "cannot be read" in reason.message
+
+    def test_what_is_being_stopped_holds_its_gpu_until_it_has_ended(self, rig) -> None:
+        gone, waiting, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
+        rig.store.cancel(gone, NOW)
+        rig.engine.made[name(gone)] = WorkflowStatus(
+            name(gone), "u", gone, 1, WorkflowPhase.RUNNING, "gpu-1", ("GPU-00000000-gpu-1",)
+        )
+        scheduler.run_cycle()
+        assert rig.job(waiting).phase is Phase.QUEUED
+        ended(rig, gone, exit_code=143)
+        scheduler.run_cycle()
+        assert rig.job(waiting).phase is Phase.ADMITTED
+
+    def test_an_end_is_dated_when_it_was_and_not_when_it_was_seen(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        started(rig, job_id)
+        ended(rig, job_id, exit_code=1, finished_at=NOW + 100)
+        rig.clock.tick(7200)
+        scheduler.run_cycle()
+        assert rig.job(job_id).finished_at == NOW + 100
+
+    def test_two_that_are_requeued_keep_their_order(self, rig) -> None:
+        rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
+        rig.monitors.answer = [make_node(gpus=2)]
+        first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
+        scheduler.run_cycle()
+        rig.clock.tick(1)
+        rig.monitors.answer = [make_node(gpus=2, busy=(0, 1))]
+        for job_id in (first, second):
+            ended(rig, job_id, ended_by=EndedBy.EVICTION, started_at=NOW)
+        scheduler.run_cycle()
+        assert rig.store.order(0, 9) == [first, second]
+
+    def test_a_container_that_never_starts_fails_after_the_deadline(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        scheduler.run_cycle()
+        rig.clock.tick(601)
+        scheduler.run_cycle()
+        assert rig.job(job_id).reason.code is ReasonCode.START_DEADLINE
+        assert rig.engine.stopped == [name(job_id)]

@@ -1,13 +1,16 @@
 """What follows from how a workflow stands."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
+from scheduler import reconcile
 from scheduler.engine import EndedBy, WorkflowPhase, WorkflowStatus
-from scheduler.reconcile import Explain, Finish, MarkRunning, RecordWorkflow, Requeue, Stop, decide
+from scheduler.reconcile import Action, Explain, Finish, MarkRunning, RecordWorkflow, Requeue, Stop
 from tests.fakes import NOW, make_job
 
 ADMITTED = make_job(phase=Phase.ADMITTED, node="gpu-1", workflow_uid="uid", workflow_name="w")
@@ -16,6 +19,34 @@ TO_CANCEL = replace(RUNNING, cancel_requested_at=NOW)
 PENDING = WorkflowStatus("w", "uid", ADMITTED.job_id, 1, WorkflowPhase.PENDING, "gpu-1")
 LIVE = replace(PENDING, phase=WorkflowPhase.RUNNING, started_at=NOW)
 ENDED = replace(LIVE, phase=WorkflowPhase.FAILED, exit_code=1, finished_at=NOW + 60, log_tail=("a", "boom"))
+
+
+def decide(job: Job, workflow: WorkflowStatus | None, **more: Any) -> list[Action]:
+    return reconcile.decide(job, workflow, NOW, **more)
+
+
+def test_no_answer_to_the_create_is_not_the_jobs_fault() -> None:
+    [action] = decide(replace(ADMITTED, workflow_uid=None), None, was_unanswered=True)
+    assert isinstance(action, Requeue)
+    assert (action.attempt, action.breaks, action.reason.code) == (False, False, ReasonCode.ENGINE_UNAVAILABLE)
+
+
+def test_a_container_that_does_not_start_in_time_fails_the_job() -> None:
+    stop, finish = decide(replace(ADMITTED, admitted_at=NOW - 601), replace(PENDING, message="ErrImagePull"))
+    assert stop == Stop(replace(PENDING, message="ErrImagePull"))
+    assert isinstance(finish, Finish)
+    assert finish.reason.code is ReasonCode.START_DEADLINE
+    assert "ErrImagePull" in finish.reason.message
+    assert isinstance(decide(replace(ADMITTED, admitted_at=NOW - 599), PENDING)[0], Explain)
+
+
+def test_only_whole_trainings_teach() -> None:
+    done = replace(ENDED, phase=WorkflowPhase.SUCCEEDED, exit_code=0)
+    [first] = decide(RUNNING, done)
+    [second] = decide(replace(RUNNING, attempt=2), replace(done, attempt=2))
+    assert isinstance(first, Finish)
+    assert isinstance(second, Finish)
+    assert (first.run_time_s, second.run_time_s) == (60, None)
 
 
 def test_never_made_goes_back_to_the_front_as_the_same_attempt() -> None:
