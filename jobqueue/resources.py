@@ -16,6 +16,7 @@ OFF = "off"
 PERCENT = 100
 LARGEST = 1e15  # beyond it stand only errors: NVML and DCGM write "no value" as 2^64 - 1 or 2^63 - 14
 LONGEST_TEXT = 1000
+MOST_PROCESSES = 32  # of one GPU, so that a node's answer stays far below what the scheduler reads of one
 
 T = TypeVar("T")
 
@@ -42,6 +43,15 @@ class NodeReasonCode(StrEnum):
 
 
 @dataclass(frozen=True)
+class GpuProcess:
+    """A process that computes on a GPU; what cannot be known for sure is None."""
+
+    pid: int | None
+    used_memory_mb: float | None
+    user: str | None
+
+
+@dataclass(frozen=True)
 class Gpu:
     """One GPU as last read; `available` is the verdict over the whole window, on this GPU alone."""
 
@@ -56,6 +66,7 @@ class Gpu:
     temperature_c: float | None
     process_count: int | None
     available: bool
+    processes: tuple[GpuProcess, ...] | None = None  #: the largest MOST_PROCESSES of them; None: unknown
 
 
 @dataclass(frozen=True)
@@ -206,10 +217,16 @@ class _Fields:
     def inner(self, name: str) -> "_Fields":
         return _Fields(self.get(name), f"{name} in {self.where}")
 
-    def each(self, name: str, read: Callable[["_Fields"], T]) -> tuple[T, ...]:
+    def is_given(self, name: str) -> bool:
+        """For a field that older monitors do not send: absent and null are the same."""
+        return self._fields.get(name) is not None
+
+    def each(self, name: str, read: Callable[["_Fields"], T], most: int | None = None) -> tuple[T, ...]:
         values = self.get(name)
         if not isinstance(values, list):
             self.fail(name, "must be a list")
+        if most is not None and len(values) > most:
+            self.fail(name, f"must have at most {most} entries")
         return tuple(read(_Fields(value, f"{name}[{i}]")) for i, value in enumerate(values))
 
 
@@ -231,10 +248,19 @@ def _gpu(f: _Fields) -> Gpu:
         temperature_c=f.optional("temperature_c", f.number),
         process_count=f.optional("process_count", f.count),
         available=f.boolean("available"),
+        processes=f.each("processes", _process, MOST_PROCESSES) if f.is_given("processes") else None,
     )
     _check_within(f, gpu.memory_used_mb, gpu.memory_total_mb, "memory_used_mb")
     _check_within(f, gpu.memory_free_mb, gpu.memory_total_mb, "memory_free_mb")
     return gpu
+
+
+def _process(f: _Fields) -> GpuProcess:
+    return GpuProcess(
+        pid=f.optional("pid", f.count),
+        used_memory_mb=f.optional("used_memory_mb", f.number),
+        user=f.optional("user", f.text),
+    )
 
 
 def _cpu(f: _Fields) -> Cpu:

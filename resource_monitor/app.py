@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from jobqueue.log import get_logger
 from jobqueue.resources import NodeReasonCode, NodeSnapshot
+from resource_monitor import metrics
 from resource_monitor.decision import LONGEST_WINDOW_S, decide
 from resource_monitor.reading import Sample
 from resource_monitor.settings import Settings
@@ -26,6 +27,9 @@ class Readings(Protocol):
 
     @property
     def trouble(self) -> str | None: ...
+
+    @property
+    def errors(self) -> Mapping[str, int]: ...
 
 
 def build(sampler: Readings, settings: Settings, clock: Callable[[], float] = time.monotonic) -> Flask:
@@ -54,6 +58,12 @@ def build(sampler: Readings, settings: Settings, clock: Callable[[], float] = ti
         response = jsonify(snapshot(window_s).encode())
         response.cache_control.no_store = True
         return response
+
+    scrape = metrics.exposition(snapshot, lambda: sampler.errors)
+
+    @app.get("/metrics")
+    def metrics_page() -> Response:
+        return Response(scrape(), content_type=metrics.CONTENT_TYPE)
 
     @app.get("/readyz")
     def readyz() -> Response:
@@ -93,7 +103,7 @@ def _problem(status: HTTPStatus, detail: str) -> Response:
 def _http_problem(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     if status == HTTPStatus.NOT_FOUND:
-        return _problem(status, f"There is no {request.path} here; there are /status, /healthz and /readyz.")
+        return _problem(status, f"There is no {request.path} here; there are /status, /metrics, /healthz and /readyz.")
     response = _problem(status, error.description or status.phrase)
     response.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
     return response

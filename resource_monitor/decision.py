@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from jobqueue.resources import Gpu, NodeReason, NodeSnapshot, Thresholds
 from jobqueue.resources import NodeReasonCode as Code
-from resource_monitor.describe import amount, describe_cpu, describe_gpu, describe_memory, reason
+from resource_monitor.describe import amount, describe_cpu, describe_gpu, describe_memory, reason, used_by
 from resource_monitor.gate import Course, number
 from resource_monitor.reading import Fault, GpuReading, GpuReport, HostReading, Sample
 
@@ -136,9 +136,19 @@ def _gpu_reasons(readings: Sequence[GpuReading], ages: Sequence[float], limits: 
     index = readings[-1].index
     use = Course(f"GPU {index}", [reading.utilization_percent for reading in readings], ages, index)
     free = Course(f"GPU {index}", [_free_mb(reading) for reading in readings], ages, index)
-    return use.below(limits.gpu_utilization_percent, Code.GPU_BUSY, Code.GPU_UNKNOWN) + free.above(
+    reasons = use.below(limits.gpu_utilization_percent, Code.GPU_BUSY, Code.GPU_UNKNOWN) + free.above(
         limits.gpu_memory_free_mb, Code.GPU_MEMORY, Code.GPU_UNKNOWN
     )
+    return _with_users(reasons, readings[-1])
+
+
+def _with_users(reasons: Reasons, newest: GpuReading) -> Reasons:
+    """The first reason that says "taken" says by whom."""
+    for i, taken in enumerate(reasons):
+        if taken.code in (Code.GPU_BUSY, Code.GPU_MEMORY):
+            named = replace(taken, message=f"{taken.message.removesuffix('.')}{used_by(newest)}.")
+            return [*reasons[:i], named, *reasons[i + 1 :]]
+    return reasons
 
 
 def _free_mb(reading: GpuReading) -> float | None:

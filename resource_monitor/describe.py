@@ -1,7 +1,23 @@
 """From raw readings to what may stand in a snapshot: what is not a sane number becomes None, text becomes printable."""
 
-from jobqueue.resources import LARGEST, LONGEST_TEXT, PERCENT, Cpu, Gpu, Memory, NodeReason, NodeReasonCode, is_amount
+from collections.abc import Sequence
+
+from jobqueue.resources import (
+    LARGEST,
+    LONGEST_TEXT,
+    MOST_PROCESSES,
+    PERCENT,
+    Cpu,
+    Gpu,
+    GpuProcess,
+    Memory,
+    NodeReason,
+    NodeReasonCode,
+    is_amount,
+)
 from resource_monitor.reading import GpuReading, HostReading
+
+LONGEST_NAME = 40  # 16 GPUs with 32 processes each stay within the 64 KiB that the scheduler reads
 
 
 def amount(value: float | None, high: float = LARGEST) -> float | None:
@@ -36,6 +52,28 @@ def describe_gpu(reading: GpuReading, *, available: bool) -> Gpu:
         temperature_c=amount(reading.temperature_c),
         process_count=reading.process_count,
         available=available,
+        processes=_describe_processes(reading.processes),
+    )
+
+
+def used_by(reading: GpuReading) -> str:
+    """Who uses this GPU, to go on a sentence with: ", used by pid 4242 of bob (22,100 MB) and 1 more", or ""."""
+    processes = _describe_processes(reading.processes)
+    if not processes:
+        return ""
+    largest, others = processes[0], max(len(processes), reading.process_count or 0) - 1
+    who = "a process" if largest.pid is None else f"pid {largest.pid}"
+    user = f" of {largest.user}" if largest.user else ""
+    memory = "" if largest.used_memory_mb is None else f" ({largest.used_memory_mb:,.0f} MB)"
+    return f", used by {who}{user}{memory}" + (f" and {others} more" if others else "")
+
+
+def _describe_processes(processes: Sequence[GpuProcess] | None) -> tuple[GpuProcess, ...] | None:
+    if processes is None:
+        return None
+    return tuple(
+        GpuProcess(one.pid, amount(one.used_memory_mb), one.user and _printable(one.user)[:LONGEST_NAME])
+        for one in processes[:MOST_PROCESSES]
     )
 
 

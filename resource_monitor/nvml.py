@@ -4,12 +4,13 @@ NVML is opened once and kept open: a fresh start takes seconds where persistence
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pynvml
 
-from jobqueue.resources import NodeReasonCode
+from jobqueue.resources import MOST_PROCESSES, GpuProcess, NodeReasonCode
+from resource_monitor.owners import Owners
 from resource_monitor.reading import Fault, GpuReading, GpuReport
 
 MIB = 2**20
@@ -37,8 +38,10 @@ class Nvml:
         library: Any = pynvml,
         clock: Callable[[], float] = time.monotonic,
         reopen_after_s: float = REOPEN_AFTER_S,
+        owners: Owners | None = None,
     ) -> None:
         self._library, self._clock, self._reopen_after_s = library, clock, reopen_after_s
+        self._owners = owners or Owners()
         self._opened_at: float | None = None
         self._known: dict[int, tuple[str, str]] = {}  # index → uuid, name: a lost GPU no longer tells
 
@@ -69,7 +72,7 @@ class Nvml:
                 pass  # it is given up either way
 
     def _report(self) -> GpuReport:
-        readings = [self._read_gpu(index) for index in range(self._library.nvmlDeviceGetCount())]
+        readings = _without_doubles([self._read_gpu(index) for index in range(self._library.nvmlDeviceGetCount())])
         gpus = tuple(r for r in readings if isinstance(r, GpuReading))
         faults = tuple(r for r in readings if isinstance(r, Fault))
         if not readings:
@@ -89,7 +92,7 @@ class Nvml:
             handle = self._library.nvmlDeviceGetHandleByIndex(index)
             uuid, name = self._library.nvmlDeviceGetUUID(handle), self._library.nvmlDeviceGetName(handle)
             self._known[index] = (uuid, name)
-            return _measure(self._library, handle, index, uuid, name)
+            return _measure(self._library, self._owners, handle, index, uuid, name)
         except pynvml.NVMLError as error:
             return self._unreadable(index, error)
 
@@ -97,11 +100,21 @@ class Nvml:
         lost = error.value in _GONE
         if index in self._known:
             return GpuReading(index, *self._known[index], fault=str(error), lost=lost)
-        code = NodeReasonCode.GPU_LOST if lost else NodeReasonCode.GPU_UNKNOWN
-        return Fault(code, f"GPU {index} cannot be read: {error}.")
+        return _nameless(GpuReading(index, "", "", fault=str(error), lost=lost))
 
 
-def _measure(library: Any, handle: Any, index: int, uuid: str, name: str) -> GpuReading:
+def _without_doubles(readings: Sequence[GpuReading | Fault]) -> list[GpuReading | Fault]:
+    """Indices move when a GPU goes or comes back: one that fails must not go by the name of one that answers."""
+    answering = {reading.uuid for reading in readings if isinstance(reading, GpuReading) and not reading.fault}
+    return [_nameless(r) if isinstance(r, GpuReading) and r.fault and r.uuid in answering else r for r in readings]
+
+
+def _nameless(reading: GpuReading) -> Fault:
+    code = NodeReasonCode.GPU_LOST if reading.lost else NodeReasonCode.GPU_UNKNOWN
+    return Fault(code, f"GPU {reading.index} cannot be read: {reading.fault}.")
+
+
+def _measure(library: Any, owners: Owners, handle: Any, index: int, uuid: str, name: str) -> GpuReading:
     memory = _supported(library.nvmlDeviceGetMemoryInfo, handle)
     utilization = _supported(library.nvmlDeviceGetUtilizationRates, handle)
     power_mw = _extra(library.nvmlDeviceGetPowerUsage, handle)
@@ -117,6 +130,20 @@ def _measure(library: Any, handle: Any, index: int, uuid: str, name: str) -> Gpu
         power_w=None if power_mw is None else round(power_mw / 1000, 1),
         temperature_c=_extra(library.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
         process_count=None if processes is None else len(processes),
+        processes=None if processes is None else _largest(processes, owners),
+    )
+
+
+def _largest(processes: Sequence[Any], owners: Owners) -> tuple[GpuProcess, ...]:
+    """The processes with the most memory, and whose they are; memory is None under MIG, for instance."""
+    by_size = sorted(processes, key=lambda process: process.usedGpuMemory or 0, reverse=True)
+    return tuple(
+        GpuProcess(
+            pid=owners.pid(process.pid),
+            used_memory_mb=None if process.usedGpuMemory is None else process.usedGpuMemory // MIB,
+            user=owners.user(process.pid),
+        )
+        for process in by_size[:MOST_PROCESSES]
     )
 
 

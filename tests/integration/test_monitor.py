@@ -2,75 +2,21 @@
 
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import psutil
 import pytest
 import requests
 
-from jobqueue.resources import NodeSnapshot
-
-COMMAND = [sys.executable, "-m", "resource_monitor"]
-
-
-def eventually(holds: Callable[[], object], within_s: float = 20.0) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end, "this never came true"
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-@dataclass
-class Monitor:
-    """A running monitor with every process that belongs to it."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    family: list[psutil.Process] = field(default_factory=list)
-
-    def code(self, path: str) -> int | None:
-        try:
-            return requests.get(self.url + path, timeout=5).status_code
-        except requests.ConnectionError:
-            return None
-
-    def status(self, query: str = "") -> NodeSnapshot:
-        return NodeSnapshot.decode(requests.get(f"{self.url}/status{query}", timeout=5).content)
-
-    def find_family(self) -> list[psutil.Process]:
-        parent = psutil.Process(self.process.pid)
-        self.family = [parent, *parent.children(recursive=True)]
-        return self.family
+from tests.monitor import COMMAND, Monitor, eventually, monitors
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Monitor]]:
-    started: list[Monitor] = []
-
-    def run(**env: str) -> Monitor:
-        port = free_port()
-        settings = {"MONITOR_PORT": str(port), "REQUIRE_GPU": "false", "NODE_NAME": "gpu-1", "CPU_PERCENT": "off"} | env
-        process = subprocess.Popen(COMMAND, env=os.environ | settings)
-        started.append(Monitor(process, f"http://127.0.0.1:{port}"))
-        return started[-1]
-
-    yield run
-    for monitor in started:
-        for process in monitor.family:
-            if process.is_running():
-                process.kill()
-        monitor.process.kill()
-        monitor.process.wait()
+    with monitors() as start:
+        yield start
 
 
 @pytest.fixture

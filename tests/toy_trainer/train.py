@@ -1,7 +1,8 @@
 """A training that keeps the trainer's contract (what it reads, writes and exits with) and takes as long as told.
 
 Its config: `{seconds: 1, exit: 0, cores: 0, say: "…"}`. Each life leaves a line in `lives.log` when it arrives, one
-when it has the run folder and one at its end, so that a test can see whether two of one job ever ran side by side.
+when it has the run folder (with the GPUs it was given) and one at its end, so that a test can see whether two of one
+job ever ran side by side.
 """
 
 import fcntl
@@ -25,7 +26,7 @@ def main() -> int:
     fcntl.flock(lock, fcntl.LOCK_EX)
     if (folder / "result.json").exists():
         return 0
-    note(folder, "start")
+    note(folder, "start", gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
     signal.signal(signal.SIGTERM, lambda *_: stop(folder))
     print(config.get("say", "training"), flush=True)
     (folder / "train.log").write_text("epoch 1/1\n", encoding="utf-8")
@@ -43,9 +44,9 @@ def run_folder() -> Path:
     return Path(os.environ["DATA_ROOT"]) / work / "runs" / os.environ["JOB_ID"]
 
 
-def note(folder: Path, what: str) -> None:
+def note(folder: Path, what: str, **more: object) -> None:
     with (folder / "lives.log").open("a") as file:
-        file.write(json.dumps({"what": what, "pid": os.getpid(), "at": time.time()}) + "\n")
+        file.write(json.dumps({"what": what, "pid": os.getpid(), "at": time.time(), **more}) + "\n")
 
 
 def stop(folder: Path) -> None:

@@ -25,6 +25,7 @@ def document() -> dict[str, Any]:
         "temperature_c": 71,
         "process_count": 1,
         "available": True,
+        "processes": [{"pid": 4242, "used_memory_mb": 2000, "user": "bob"}],
     }
     reason = {
         "code": "gpu_busy",
@@ -63,7 +64,11 @@ def changed(path: str, value: Any) -> str:
 
 
 def same(snapshot: NodeSnapshot, text: str) -> bool:
-    return json.dumps(snapshot.encode(), sort_keys=True) == json.dumps(json.loads(text), sort_keys=True)
+    """Whether nothing was coerced; a GPU's processes alone may be absent, which is null."""
+    sent = json.loads(text)
+    for gpu in sent["gpus"]:
+        gpu.setdefault("processes", None)
+    return json.dumps(snapshot.encode(), sort_keys=True) == json.dumps(sent, sort_keys=True)
 
 
 def test_a_valid_document_comes_back_as_it_was() -> None:
@@ -81,10 +86,18 @@ def test_off_is_none_inside_and_off_on_the_wire() -> None:
 
 
 @pytest.mark.parametrize("path", ["gpus.1.utilization_percent", "gpus.1.memory_free_mb", "gpus.0.power_w",
-                                  "gpus.0.temperature_c", "gpus.0.process_count", "cpu.load_average"])  # fmt: skip
+                                  "gpus.0.temperature_c", "gpus.0.process_count", "cpu.load_average",
+                                  "gpus.0.processes", "gpus.0.processes.0.pid", "gpus.0.processes.0.user",
+                                  "gpus.0.processes.0.used_memory_mb"])  # fmt: skip
 def test_null_stays_none_where_it_may(path: str) -> None:
     text = changed(path, None)
     assert same(NodeSnapshot.decode(text), text)
+
+
+def test_an_older_monitor_that_tells_no_processes_is_understood() -> None:
+    whole = document()
+    del whole["gpus"][0]["processes"]
+    assert NodeSnapshot.decode(json.dumps(whole)).gpus[0].processes is None
 
 
 def test_unknown_fields_of_a_newer_monitor_are_passed_over() -> None:
@@ -146,6 +159,15 @@ def test_what_is_no_json_object_is_refused(body: bytes, says: str) -> None:
         ("gpus.0.memory_total_mb", 2**63 - 14),
         ("gpus.0.process_count", 1.5),
         ("gpus.0.available", False),
+        ("gpus.0.processes", {}),
+        ("gpus.0.processes", ["4242"]),
+        ("gpus.0.processes", [{"pid": 4242, "user": "bob"}]),
+        ("gpus.0.processes", [{"pid": 1, "used_memory_mb": 1, "user": "bob"}] * 33),
+        ("gpus.0.processes.0.pid", "4242"),
+        ("gpus.0.processes.0.pid", -1),
+        ("gpus.0.processes.0.user", ""),
+        ("gpus.0.processes.0.user", "b\nob"),
+        ("gpus.0.processes.0.used_memory_mb", 2**64 - 1),
         ("gpus.1.uuid", "GPU-a"),
         ("cpu", None),
         ("cpu.usage_percent", 100.1),

@@ -1,14 +1,18 @@
 """The monitor's HTTP: what each path answers, and that an error is a problem and never a trace-back."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
 
-from jobqueue.resources import NodeSnapshot
+from jobqueue.resources import GpuProcess, NodeSnapshot
 from resource_monitor.app import build
 from resource_monitor.reading import GpuReading, GpuReport, HostReading, Sample
 from resource_monitor.settings import Settings
+from scheduler.monitor_client import MAX_BYTES
 
 NOW = 1000.0
 
@@ -19,6 +23,7 @@ class FakeSampler:
     def __init__(self) -> None:
         host = HostReading(45.0, (2.1, 1.9, 1.7), 12288, 32768, 37.5)
         self.trouble: str | None = None
+        self.errors = {"gpu_lost": 3}
         self.samples = tuple(
             Sample(NOW - age_s, 0.5, host, GpuReport((GpuReading(0, "GPU-a", "H100", 2048, 10240, 8192, busy),)))
             for age_s, busy in [(5.0, 99), (0.9, 7), (0.4, 7)]
@@ -27,6 +32,7 @@ class FakeSampler:
 
 class BrokenSampler:
     trouble: str | None = None
+    errors: Mapping[str, int] = {}
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -59,6 +65,7 @@ def test_status_is_the_document_of_the_design(client: FlaskClient) -> None:
                 "temperature_c": None,
                 "process_count": None,
                 "available": True,
+                "processes": None,
             }
         ],
         "cpu": {"usage_percent": 45.0, "load_average": [2.1, 1.9, 1.7]},
@@ -104,6 +111,42 @@ def test_unknown_paths_and_methods_are_problems(client: FlaskClient) -> None:
     assert "/status" in missing.get_json()["detail"]
     assert (wrong.status_code, wrong.content_type) == (405, "application/problem+json")
     assert "GET" in wrong.headers["Allow"]
+
+
+def test_metrics_are_in_base_units_and_leave_out_what_is_unknown(client: FlaskClient) -> None:
+    response = client.get("/metrics")
+    assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    values = {sample.name: sample.value for family in families.values() for sample in family.samples}
+    gpu = families["gpuq_monitor_gpu_memory_free_bytes"].samples[0]
+    assert (gpu.labels, gpu.value) == ({"uuid": "GPU-a", "index": "0"}, 8192 * 2**20)
+    assert values["gpuq_monitor_available"] == 0  # over the whole window, in which it was busy
+    assert values["gpuq_monitor_gpu_available"] == 0
+    assert values["gpuq_monitor_gpu_utilization_ratio"] == pytest.approx(0.07)
+    assert values["gpuq_monitor_cpu_usage_ratio"] == pytest.approx(0.45)
+    assert values["gpuq_monitor_sample_age_seconds"] == 0.4
+    assert values["gpuq_monitor_build_info"] == 1
+    assert families["gpuq_monitor_sample_errors"].samples[0].labels == {"error": "gpu_lost"}
+    assert values["gpuq_monitor_sample_errors_total"] == 3
+    assert families["gpuq_monitor_gpu_power_watts"].samples == []  # unknown is absent, and never 0
+    assert all(name.startswith("gpuq_monitor_") for name in families)
+    labels = {name for family in families.values() for sample in family.samples for name in sample.labels}
+    assert labels == {"uuid", "index", "error", "version"}
+
+
+def test_the_largest_node_with_the_most_processes_fits_into_what_the_scheduler_reads() -> None:
+    sampler = FakeSampler()
+    processes = tuple(GpuProcess(4194304, 181559, "x" * 100) for _ in range(100))
+    gpus = tuple(
+        replace(gpu, index=index, uuid=f"GPU-{index:036d}", name="NVIDIA H100 80GB HBM3", processes=processes)
+        for index in range(16)
+        for gpu in sampler.samples[-1].report.gpus
+    )
+    busy = tuple(replace(gpu, utilization_percent=93, memory_free_mb=100, process_count=100) for gpu in gpus)
+    sampler.samples = tuple(replace(sample, report=GpuReport(busy)) for sample in sampler.samples)
+    body = build(sampler, Settings(), clock=lambda: NOW).test_client().get("/status").data
+    assert len(body) < MAX_BYTES
+    assert [len(gpu.processes or ()) for gpu in NodeSnapshot.decode(body).gpus] == [32] * 16
 
 
 def test_an_error_of_our_own_shows_no_insides() -> None:

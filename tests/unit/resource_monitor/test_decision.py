@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue.resources import NodeReasonCode, NodeSnapshot, Thresholds
+from jobqueue.resources import GpuProcess, NodeReasonCode, NodeSnapshot, Thresholds
 from resource_monitor.decision import decide
 from resource_monitor.reading import Fault, GpuReading, GpuReport, HostReading, Sample
 
@@ -71,6 +71,36 @@ def test_a_gpus_boundaries_are_strict(change: dict[str, float], passes: bool) ->
 )
 def test_the_hosts_boundaries_are_strict(change: dict[str, float], passes: bool) -> None:
     assert judged(steady(GPU, host=replace(HOST, **change))).available is passes
+
+
+BOB = GpuProcess(4242, 22_100, "bob")
+
+
+@pytest.mark.parametrize(
+    ("processes", "count", "by"),
+    [
+        ((BOB,), 1, ", used by pid 4242 of bob (22,100 MB)"),
+        ((BOB, GpuProcess(7, 10, None)), 2, ", used by pid 4242 of bob (22,100 MB) and 1 more"),
+        ((replace(BOB, user=None),), 1, ", used by pid 4242 (22,100 MB)"),
+        ((replace(BOB, pid=None, user=None),), 1, ", used by a process (22,100 MB)"),
+        ((replace(BOB, used_memory_mb=None),), 40, ", used by pid 4242 of bob and 39 more"),
+        ((replace(BOB, user="b\nob\u202e" + "x" * 100),), 1, f", used by pid 4242 of b ob {'x' * 35} (22,100 MB)"),
+        ((), 0, ""),
+        (None, None, ""),
+    ],
+)
+def test_a_busy_gpu_says_by_whom_it_is_used(processes: Any, count: int | None, by: str) -> None:
+    snapshot = judged(steady(replace(GPU, utilization_percent=93, processes=processes, process_count=count)))
+    assert [reason.message for reason in snapshot.reasons] == [f"GPU 0 is at 93 % (limit: below 80 %){by}."]
+    assert NodeSnapshot.decode(json.dumps(snapshot.encode())) == snapshot
+
+
+def test_a_full_gpu_says_by_whom_and_says_it_once() -> None:
+    full = replace(GPU, memory_free_mb=150, processes=(BOB,))
+    [reason] = judged(steady(full)).reasons
+    assert reason.message == "GPU 0 has 150 MB free (limit: above 200 MB), used by pid 4242 of bob (22,100 MB)."
+    first, second = judged(steady(replace(full, utilization_percent=93))).reasons
+    assert ("bob" in first.message, "bob" in second.message) == (True, False)
 
 
 def test_a_threshold_of_nought_percent_is_never_met() -> None:

@@ -6,9 +6,12 @@ from typing import Any
 import pynvml
 import pytest
 
+from jobqueue.resources import GpuProcess
 from resource_monitor.nvml import Nvml, NvmlMissing
 
 MIB = 2**20
+SMALL = SimpleNamespace(pid=7, usedGpuMemory=None)
+PROCESS = SimpleNamespace(pid=4242, usedGpuMemory=22_100 * MIB)
 
 
 class FakeLibrary:
@@ -16,6 +19,8 @@ class FakeLibrary:
 
     def __init__(self, count: int = 1) -> None:
         self.count, self.opened, self.utilization = count, 0, 75
+        self.processes = [SMALL, PROCESS]
+        self.uuids = [f"GPU-{index}" for index in range(count)]
         self.errors: dict[Any, int] = {}
 
     def _say(self, call: str, index: int | None, answer: Any) -> Any:
@@ -38,7 +43,7 @@ class FakeLibrary:
         return self._say("handle", index, index)
 
     def nvmlDeviceGetUUID(self, handle: int) -> str:
-        return self._say("uuid", handle, f"GPU-{handle}")
+        return self._say("uuid", handle, self.uuids[handle])
 
     def nvmlDeviceGetName(self, handle: int) -> str:
         return self._say("name", handle, "NVIDIA H100")
@@ -57,7 +62,7 @@ class FakeLibrary:
         return self._say("temperature", handle, 71)
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:
-        return self._say("processes", handle, [object(), object()])
+        return self._say("processes", handle, self.processes)
 
 
 def test_a_gpu_in_mib_watts_and_processes() -> None:
@@ -65,6 +70,24 @@ def test_a_gpu_in_mib_watts_and_processes() -> None:
     assert (gpu.uuid, gpu.name, gpu.fault) == ("GPU-0", "NVIDIA H100", None)
     assert (gpu.memory_used_mb, gpu.memory_total_mb, gpu.memory_free_mb) == (2048, 10240, 8192)
     assert (gpu.utilization_percent, gpu.power_w, gpu.temperature_c, gpu.process_count) == (75, 280.5, 71, 2)
+
+
+class FakeOwners:
+    def pid(self, pid: int) -> int | None:
+        return pid
+
+    def user(self, pid: int) -> str | None:
+        return {4242: "bob"}.get(pid)
+
+
+def test_processes_with_their_memory_and_their_users_the_largest_first() -> None:
+    library = FakeLibrary()
+    (gpu,) = Nvml(library, owners=FakeOwners()).read().gpus  # type: ignore[arg-type]
+    assert gpu.processes == (GpuProcess(4242, 22_100, "bob"), GpuProcess(7, None, None))
+    library.processes = [SimpleNamespace(pid=i, usedGpuMemory=i * MIB) for i in range(100)]
+    (gpu,) = Nvml(library, owners=FakeOwners()).read().gpus  # type: ignore[arg-type]
+    assert gpu.process_count == 100
+    assert [one.pid for one in gpu.processes or ()] == list(range(99, 67, -1))
 
 
 def test_an_idle_gpu_reads_nought_and_not_none() -> None:
@@ -122,6 +145,18 @@ def test_a_gpu_lost_from_the_start_is_a_fault_with_its_index() -> None:
     assert [(fault.code, fault.message) for fault in report.faults] == [
         ("gpu_lost", "GPU 0 cannot be read: GPU is lost.")
     ]
+
+
+def test_a_gpu_that_fails_does_not_take_the_name_of_one_that_moved_to_another_index() -> None:
+    library = FakeLibrary(count=2)
+    nvml = Nvml(library)
+    library.count, library.uuids = 1, ["GPU-b"]  # GPU-a fell off, so that b is number 0
+    nvml.read()
+    library.count, library.uuids = 2, ["GPU-a", "GPU-b"]
+    library.errors[("handle", 0)] = pynvml.NVML_ERROR_GPU_IS_LOST
+    report = nvml.read()
+    assert [(gpu.uuid, gpu.fault) for gpu in report.gpus] == [("GPU-b", None)]
+    assert [fault.message for fault in report.faults] == ["GPU 0 cannot be read: GPU is lost."]
 
 
 def test_what_a_gpu_does_not_support_is_none_and_no_fault() -> None:

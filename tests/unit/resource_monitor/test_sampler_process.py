@@ -1,19 +1,25 @@
 """One sample: what is read, what a failure leaves in it, and the period that it declares."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-from jobqueue.resources import NodeReasonCode
+from jobqueue.resources import GpuProcess, NodeReasonCode
 from resource_monitor.host import Host
 from resource_monitor.no_gpu import NoGpu
 from resource_monitor.reading import Fault, GpuReading, GpuReport, HostReading, Sample
 from resource_monitor.sampler_process import take
 
+ROOT = Path(__file__).parent.parent.parent.parent
 HOST = HostReading(45.0, (2.1, 1.9, 1.7), 12288, 32768, 37.5)
 REPORT = GpuReport(
-    (GpuReading(0, "GPU-a", "H100", 1, 3, 2, 50, None, 40, 1), GpuReading(1, "GPU-b", "H100", fault="lost", lost=True)),
+    (
+        GpuReading(0, "GPU-a", "H100", 1, 3, 2, 50, None, 40, 1, processes=(GpuProcess(4242, None, "bob"),)),
+        GpuReading(1, "GPU-b", "H100", fault="lost", lost=True),
+    ),
     (Fault(NodeReasonCode.GPU_LOST, "GPU 2 cannot be read."),),
 )
 
@@ -39,6 +45,13 @@ def test_a_sample_survives_the_pipe() -> None:
     sample = taken(REPORT, HOST)
     assert sample == Sample(100.0, 0.5, HOST, REPORT)
     assert Sample.decode(sample.encode()) == sample
+
+
+def test_the_sampler_process_stays_small() -> None:
+    big = ("flask", "gunicorn", "prometheus_client", "pydantic", "requests", "redis")
+    code = f"import sys, resource_monitor.sampler_process; print([name for name in {big} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
 
 
 def test_gpus_that_raise_do_not_cost_the_hosts_numbers() -> None:

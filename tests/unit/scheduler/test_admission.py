@@ -1,5 +1,6 @@
 """Who starts where, and what the others are told."""
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import strategies as st
 
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
+from jobqueue.resources import GpuProcess, NodeSnapshot, Thresholds
+from resource_monitor.decision import decide
+from resource_monitor.reading import GpuReading, GpuReport, HostReading, Sample
 from scheduler.admission import Limits, Node, nominate, ordinal
 from scheduler.engine import WorkflowPhase, WorkflowStatus
 from tests.fakes import NOW, make_job, make_node
@@ -209,3 +213,36 @@ def test_never_more_than_there_is(
     assert all(len(admission.gpu_uuids) == admission.job.spec.gpus for admission in nomination.admissions)
     assert len(nomination.admissions) + len(nomination.reasons) == len(heads)
     assert all(reason.message for _, reason in nomination.reasons)
+
+
+BY_BOB = "used by pid 4242 of bob (22,100 MB)"
+
+
+def monitored(*gpus: GpuReading) -> Node:
+    """A node as its monitor describes it, over the wire."""
+    host = HostReading(10.0, (0.1, 0.1, 0.1), 1000, 8000, 12.5)
+    samples = [Sample(at, 0.5, host, GpuReport(gpus)) for at in (9.0, 9.5, 10.0)]
+    snapshot = decide(samples, Thresholds(), node="gpu-1", now=10.0)
+    return Node("gpu-1", NodeSnapshot.decode(json.dumps(snapshot.encode())))
+
+
+def card(index: int, utilization: int = 3) -> GpuReading:
+    bob = (GpuProcess(4242, 22_100, "bob"),)
+    return GpuReading(index, f"GPU-{index}", "H100", 100, 24_000, 23_900, utilization, processes=bob, process_count=1)
+
+
+def test_who_uses_a_gpu_outside_the_queue_reads_well_to_the_end() -> None:
+    nomination = nominate([make_job()], [monitored(card(0, 93))], [], ONE, NOW)
+    assert why(nomination)[1] == f"1st in line; gpu-1: GPU 0 is at 93 % (limit: below 80 %), {BY_BOB}"
+
+
+def test_a_job_for_two_gpus_is_told_what_holds_the_other() -> None:
+    node = monitored(card(0), card(1, 93))
+    nomination = nominate([make_job(spec_gpus=2)], [node], [], MANY, NOW)
+    assert why(nomination) == (
+        ReasonCode.RESOURCES_BUSY,
+        f"1st in line; gpu-1 has 1 of 2 GPUs free; GPU 1 is at 93 % (limit: below 80 %), {BY_BOB}",
+    )
+    ours = running(uuids=("GPU-1",))
+    nomination = nominate([make_job(spec_gpus=2)], [node], [ours], MANY, NOW)
+    assert why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (1 held by running jobs)"

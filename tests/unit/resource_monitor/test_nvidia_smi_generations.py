@@ -1,0 +1,57 @@
+"""nvidia-smi of several driver generations: the files are made by hand after the formats that each documents."""
+
+from pathlib import Path
+
+import pytest
+
+from jobqueue.resources import Thresholds
+from resource_monitor.decision import decide
+from resource_monitor.nvidia_smi import parse
+from resource_monitor.reading import GpuReading, GpuReport, HostReading, Sample
+
+FIXTURES = Path(__file__).parent / "nvidia_smi"
+HOST = HostReading(10.0, (0.1, 0.1, 0.1), 1000, 8000, 12.5)
+
+
+def report(name: str) -> GpuReport:
+    return parse(0, (FIXTURES / name).read_text(encoding="utf-8"))
+
+
+def numbers(gpu: GpuReading) -> tuple[float | None, ...]:
+    return gpu.memory_used_mb, gpu.memory_total_mb, gpu.memory_free_mb, gpu.utilization_percent, gpu.power_w
+
+
+@pytest.mark.parametrize(
+    ("name", "passes", "codes"),
+    [
+        ("470.csv", [True, False], ["gpu_unknown"]),
+        ("535-mig.csv", [False, False], ["gpu_unknown"] * 3),
+        ("550.csv", [True, False, False], ["gpu_unknown", "gpu_lost"]),
+        ("550-fallen-off.csv", [False], ["gpu_busy", "gpu_lost"]),
+        ("580-unified.csv", [False], ["gpu_unknown"]),
+    ],
+)
+def test_the_verdict_on_each(name: str, passes: list[bool], codes: list[str]) -> None:
+    samples = [Sample(at, 2.0, HOST, report(name)) for at in (6.0, 8.0, 10.0)]
+    snapshot = decide(samples, Thresholds(), node="gpu-1", now=10.0)
+    assert [gpu.available for gpu in snapshot.gpus] == passes
+    assert [reason.code for reason in snapshot.reasons] == codes
+    assert snapshot.available is any(passes)
+
+
+def test_the_numbers_and_what_is_unknown_is_none() -> None:
+    assert [numbers(gpu) for gpu in report("470.csv").gpus] == [
+        (1024, 32510, 31486, 12, 61.38),
+        (310, 2001, 1691, None, None),
+    ]
+    assert [numbers(gpu) for gpu in report("535-mig.csv").gpus] == [(45, 81920, 81004, None, 68.94), (None,) * 5]
+    assert [numbers(gpu) for gpu in report("550.csv").gpus] == [(0, 81559, 81005, 0, 71.02), (None,) * 5, (None,) * 5]
+    assert [numbers(gpu) for gpu in report("580-unified.csv").gpus] == [(None, None, None, 4, 11.45)]
+    assert [gpu.fault for gpu in report("550.csv").gpus] == [None, "Unknown Error", "GPU is lost"]
+
+
+@pytest.mark.parametrize("name", ["470.xml", "535-mig.xml", "580-unified.xml", "550.txt"])
+def test_what_was_not_asked_for_is_a_fault_and_no_gpu(name: str) -> None:
+    """A wrapper that prints its own choice of format must not be half understood."""
+    answer = report(name)
+    assert (answer.gpus, [fault.code for fault in answer.faults]) == ((), ["gpu_unknown"])
