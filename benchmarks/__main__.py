@@ -5,15 +5,15 @@ import sys
 
 from benchmarks.result import save
 
-ALL = ("handover",)
+ALL = ("handover", "submit", "status", "cycle", "monitor", "followers")
 
 
 def main(names: list[str]) -> None:
     results = []
     for name in names or ALL:
         for result in importlib.import_module(f"benchmarks.{name}").run():
-            mark = "holds" if result.holds else "MISSED"
-            print(f"{result.name}: {result.value:.3f} {result.unit} (target ≤ {result.target:g}) {mark}", flush=True)
+            target = f"target {result.bound} {result.target:g}, {'holds' if result.holds else 'MISSED'}"
+            print(f"{result.name}: {result.value:.3f} {result.unit} ({target})", flush=True)
             results.append(result)
     if not names:
         save(results)

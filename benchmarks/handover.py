@@ -15,7 +15,7 @@ from pathlib import Path
 
 import requests
 
-from benchmarks.result import Result
+from benchmarks.result import Result, p99
 from tests.system import System, running_system, wait_for
 
 JOBS = int(os.environ.get("BENCH_JOBS", "25"))
@@ -60,9 +60,9 @@ def run() -> list[Result]:
     gaps = [start - end for end, start in spans]
     return [
         Result("end of a job to start of the next process, median", statistics.median(gaps), "s", 2.0),
-        Result("end of a job to start of the next process, p99", _p99(gaps), "s", 4.0),
+        Result("end of a job to start of the next process, p99", p99(gaps), "s", 4.0),
         Result("of which after the first sample that passes, median", statistics.median(after_yes), "s", 0.5),
-        Result("of which after the first sample that passes, p99", _p99(after_yes), "s", 0.5),
+        Result("of which after the first sample that passes, p99", p99(after_yes), "s", 0.5),
     ]
 
 
@@ -83,7 +83,3 @@ def _spans(system: System, ids: Sequence[str]) -> list[tuple[float, float]]:
 def _marks(system: System, job_id: str, mark: str) -> float:
     path = system.folder / "workflows" / f"toy-{job_id.replace('_', '-')}" / mark
     return float(json.loads(path.read_text())["at"]) if path.exists() else 0.0
-
-
-def _p99(values: Sequence[float]) -> float:
-    return sorted(values)[min(len(values) - 1, round(0.99 * (len(values) - 1)))]

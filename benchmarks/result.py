@@ -4,8 +4,9 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -15,19 +16,25 @@ BEGIN, END = "<!-- results: made by `make bench`, do not edit -->\n", "<!-- end 
 
 @dataclass(frozen=True)
 class Result:
-    """`value` in `unit`; it holds when it is at most `target`."""
+    """`value` in `unit`; it holds when it is at most `target`, or at least where the bound is "≥"."""
 
     name: str
     value: float
     unit: str
     target: float
+    bound: Literal["≤", "≥"] = "≤"
 
     @property
     def holds(self) -> bool:
-        return self.value <= self.target
+        return self.value <= self.target if self.bound == "≤" else self.value >= self.target
 
     def to_dict(self) -> dict[str, object]:
-        return {**asdict(self), "holds": self.holds}
+        fields = {"name": self.name, "value": self.value, "unit": self.unit, "target": self.target}
+        return {**fields, "holds": self.holds}
+
+
+def p99(values: Sequence[float]) -> float:
+    return sorted(values)[min(len(values) - 1, round(0.99 * (len(values) - 1)))]
 
 
 def save(results: Sequence[Result]) -> None:
@@ -42,7 +49,7 @@ def save(results: Sequence[Result]) -> None:
 def _table(results: Sequence[Result]) -> str:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}"
     rows = [
-        f"| {r.name} | {r.value:.3g} {r.unit} | ≤ {r.target:g} {r.unit} | {'yes' if r.holds else 'no'} |"
+        f"| {r.name} | {r.value:.3g} {r.unit} | {r.bound} {r.target:g} {r.unit} | {'yes' if r.holds else 'no'} |"
         for r in results
     ]
     return "\n".join(

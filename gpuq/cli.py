@@ -1,8 +1,11 @@
 """The command group: what all commands share, and the list of them."""
 
+from pathlib import Path
+
 import click
 
 from gpuq.client import DEFAULT_SERVER
+from gpuq.commands import Server
 from gpuq.commands.admin import admin
 from gpuq.commands.jobs import cancel, logs, queue, retry, show, status
 from gpuq.commands.submit import submit
@@ -24,14 +27,17 @@ Exit codes:
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--server", envvar="GPUQ_SERVER", default=DEFAULT_SERVER, show_default=True, show_envvar=True)
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), help="Your access token. Default: what stands in $GPUQ_TOKEN."
+)
 @click.version_option(package_name="gpuq")
 @click.pass_context
-def cli(ctx: click.Context, server: str) -> None:
+def cli(ctx: click.Context, server: str, token_file: Path | None) -> None:
     """A queue for trainings on shared GPUs.
 
     `gpuq up` runs the whole system on this machine; the other commands talk to a queue manager, here or elsewhere.
     """
-    ctx.obj = server
+    ctx.obj = Server(server, token_file)
 
 
 for command in (up, submit, status, queue, show, logs, cancel, retry, admin):

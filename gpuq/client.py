@@ -26,15 +26,26 @@ class Metrics:
 
 
 class Client:
-    """Every call raises what gpuq.errors names. `server` is the address without a trailing path of ours."""
+    """Every call raises what gpuq.errors names. `server` is the address without a trailing path of ours.
 
-    def __init__(self, server: str = DEFAULT_SERVER, timeout_s: float = TIMEOUT_S) -> None:
+    `is_here`: it is one of this machine, whatever its address.
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        timeout_s: float = TIMEOUT_S,
+        token: str | None = None,
+        is_here: bool = False,
+    ) -> None:
         self.server, self._timeout_s = server.rstrip("/"), timeout_s
         if urlsplit(self.server).scheme not in ("http", "https"):
             raise Unreachable(f"The server's address must begin with http:// or https://, not {server!r}.")
         self._session = requests.Session()
         # A lab's HTTP_PROXY is for the world outside; it cannot reach this machine's own ports.
-        self._session.trust_env = urlsplit(self.server).hostname not in _LOOPBACK
+        self._session.trust_env = not (is_here or urlsplit(self.server).hostname in _LOOPBACK)
+        if token is not None:
+            self._session.auth = _Bearer(token)
 
     def submit(self, body: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
@@ -98,6 +109,17 @@ class Client:
         if answer.status_code < 300:
             return answer
         raise _failure(answer)
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Not a header of the session: over that, requests would put what it finds in ~/.netrc."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 def _part(text: str) -> str:

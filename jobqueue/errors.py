@@ -6,6 +6,7 @@ GpuqError
 ├── InvalidTransition      the job's phase does not allow it
 ├── QueueFull              a cap on queued jobs is reached
 ├── IdempotencyConflict    the same Idempotency-Key with another body
+├── TooManyTokens          the user has as many valid access tokens as she may
 ├── StaleLeader            another scheduler leads; this one's write was refused
 ├── NoFreeSlot             MAX_RUNNING_JOBS or MAX_RUNNING_PER_USER is reached
 ├── CorruptEntry           a stored entry cannot be read
@@ -54,6 +55,17 @@ class IdempotencyConflict(GpuqError):
             f"This Idempotency-Key was used for job {job_id} with another body; use a new key for a new job."
         )
         self.job_id = job_id
+
+
+class TooManyTokens(GpuqError):
+    """`user` has `limit` valid tokens already."""
+
+    def __init__(self, user: str, limit: int) -> None:
+        super().__init__(
+            f"{user} has {limit} valid tokens, which is the limit; revoke one first: gpuq admin token list shows them, "
+            "gpuq admin token revoke ID takes one back."
+        )
+        self.user, self.limit = user, limit
 
 
 class StaleLeader(GpuqError):

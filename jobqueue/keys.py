@@ -17,6 +17,7 @@ scheduler_heartbeat                 STRING  JSON: when the last cycle ended, wha
 idempotency:<user>:<key>            STRING  digest of the body and job_id; 7 days
 quarantine                          LIST    entries that could not be read, with where they stood; the last 10000
 admin                               HASH    what `gpuq admin` asked of the scheduler
+tokens                              HASH    SHA-256 of an token -> JSON: user, role, created_at, expires_at, label
 scheduler_leader, scheduler_epoch   STRING  who leads (PX), and the fencing number
 """
 
@@ -30,6 +31,7 @@ NODES = "nodes"
 HEARTBEAT = "scheduler_heartbeat"
 QUARANTINE = "quarantine"
 ADMIN = "admin"
+TOKENS = "tokens"
 LEADER = "scheduler_leader"
 EPOCH = "scheduler_epoch"
 

@@ -1,10 +1,19 @@
 """The socket that a service listens on, bound before anything is started."""
 
+import ipaddress
 import socket
 
 
 class CannotListen(Exception):
     """The address is taken, or not ours; the text is one sentence for a person."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address or name."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def listen(host: str, port: int, remedy: str) -> socket.socket:

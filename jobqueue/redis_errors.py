@@ -30,6 +30,7 @@ _OURS: dict[str, Any] = {
     "GPUQ_PHASE": lambda words: errors.InvalidTransition(*words[:3]),
     "GPUQ_QUEUE_FULL": lambda words: errors.QueueFull(words[0], int(words[1])),
     "GPUQ_NO_SLOT": lambda words: errors.NoFreeSlot(f"All slots are taken ({words[0]} limit {words[1]})."),
+    "GPUQ_TOKENS": lambda words: errors.TooManyTokens(words[0], int(words[1])),
     "GPUQ_IDEMPOTENCY": lambda words: errors.IdempotencyConflict(words[0]),
 }
 

@@ -4,7 +4,6 @@ The only file that imports `redis`. The scheduler's writes are in `leader.py`, o
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from jobqueue.clock import id_stamp, rfc3339, seed_timestamp
 from jobqueue.job import Job, JobSpec, QueueEntry
 from jobqueue.phase import TRANSITIONS, Phase
 from jobqueue.redis_errors import translate
+from jobqueue.tokens import MOST_LIVE_PER_USER, Token
 
 #: Stands in an entry where enqueue.lua puts the job id, which it alone can make unique.
 _ID_PLACEHOLDER = "\x00"
@@ -227,16 +227,15 @@ class Store:
 
     def durations(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | None]:
         """For each (user, config) the mean run time (s) of the most telling list that has any, or None."""
-        wanted = {key for pair in pairs for key in keys.durations(*pair)} | {keys.DURATIONS}
-        names = sorted(wanted)
-        with self._translated(), self._redis.pipeline(transaction=False) as pipe:
-            for key in names:
-                pipe.lrange(key, 0, -1)
-            lists = dict(zip(names, pipe.execute(), strict=True))
-        means = {key: _mean(values) for key, values in lists.items()}
+        names = sorted({key for pair in pairs for key in keys.durations(*pair)} | {keys.DURATIONS})
+        means = {key: float(mean) if mean else None for key, mean in zip(names, self._means(names), strict=True)}
         return {
             pair: next((means[key] for key in keys.durations(*pair) if means[key] is not None), None) for pair in pairs
         }
+
+    def _means(self, names: Sequence[str]) -> list[str]:
+        """In Redis, because the queue's head may stand for hundreds of lists."""
+        return list(self.run("mean_durations", *names))
 
     # -- reads: the scheduler's words ------------------------------------------------------------------------------
 
@@ -253,6 +252,10 @@ class Store:
     def quarantine(self) -> list[dict[str, str]]:
         with self._translated():
             return [json.loads(text) for text in self._redis.lrange(keys.QUARANTINE, 0, -1)]
+
+    def quarantine_length(self) -> int:
+        with self._translated():
+            return int(self._redis.llen(keys.QUARANTINE))
 
     def resume_requested_at(self) -> float:
         """When an admin last asked a halted scheduler to resume; 0 = never."""
@@ -276,6 +279,32 @@ class Store:
         with self._translated():
             rows = self._redis.xrevrange(keys.EVENTS, count=1)
         return rows[0][0] if rows else "0-0"
+
+    # -- access tokens ---------------------------------------------------------------------------------------------
+
+    def token_and_owner(self, digest: str, job_id: str) -> tuple[Token | None, str | None]:
+        """The token of this digest, and whose job that is; None for what there is not. One round trip."""
+        with self._translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(keys.TOKENS, digest)
+            pipe.hget(keys.job(job_id), "user")
+            text, owner = pipe.execute()
+        return (None if text is None else Token.decode(digest, text)), owner
+
+    def add_token(self, token: Token) -> None:
+        """Raises TooManyTokens."""
+        self.run("add_token", token.user, token.digest, token.encode(), rfc3339(token.created_at), MOST_LIVE_PER_USER)
+
+    def tokens(self) -> list[Token]:
+        """All that are kept, expired ones too, in the order of users and creation."""
+        with self._translated():
+            records = self._redis.hgetall(keys.TOKENS)
+        found = [Token.decode(digest, text) for digest, text in records.items()]
+        return sorted(found, key=lambda token: (token.user, token.created_at))
+
+    def remove_tokens(self, digests: Sequence[str]) -> None:
+        if digests:
+            with self._translated():
+                self._redis.hdel(keys.TOKENS, *digests)
 
     # -- readiness -------------------------------------------------------------------------------------------------
 
@@ -336,8 +365,3 @@ def _source(script: str) -> str:
 def _flat(batch: Any) -> list[Any]:
     """RESP3 wraps a stream's rows in one more list than RESP2."""
     return batch[0] if batch and isinstance(batch[0], list) and batch[0] and isinstance(batch[0][0], tuple) else batch
-
-
-def _mean(values: Sequence[str]) -> float | None:
-    numbers = [number for value in values if math.isfinite(number := float(value))]
-    return sum(numbers) / len(numbers) if numbers else None

@@ -6,32 +6,61 @@ import uuid
 from collections.abc import Callable
 
 from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from jobqueue.log import bind_log
 from jobqueue.store import Store
-from queue_manager import problems
+from queue_manager import access, problems
+from queue_manager.config_check import Schema
+from queue_manager.estimate import read_outlook
 from queue_manager.follow import Places
 from queue_manager.json_body import MAX_BODY_BYTES
-from queue_manager.routes import catalogue, health, jobs, nodes, queue, run_files, status, submit
+from queue_manager.recent import MOST_AGE_S, recent
+from queue_manager.routes import catalogue, docs, health, jobs, nodes, prometheus, queue, run_files, status, submit
 from queue_manager.services import EXTENSION, Services
 from queue_manager.settings import QueueManagerSettings
+from workflows.render import template_names
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(settings: QueueManagerSettings, store: Store, clock: Callable[[], float] = time.time) -> Flask:
-    """The API over `store`; `clock` gives seconds since the epoch."""
-    app = Flask(__name__)
+def create_app(
+    settings: QueueManagerSettings,
+    store: Store,
+    clock: Callable[[], float] = time.time,
+    pause: Callable[[float], None] = time.sleep,
+    most_age_s: float = MOST_AGE_S,
+) -> Flask:
+    """The API over `store`; `clock` gives seconds since the epoch, `pause` takes seconds, `most_age_s`: recent.py."""
+    app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract: status and job_id first
     app.url_map.merge_slashes = False
-    app.extensions[EXTENSION] = Services(settings, store, clock, Places(settings.max_followers))
-    for module in (submit, status, queue, jobs, run_files, nodes, catalogue, health):
+    folder = settings.template_folder
+    app.extensions[EXTENSION] = Services(
+        settings,
+        store,
+        clock,
+        Places(settings.max_followers),
+        pause,
+        outlook=recent(lambda: read_outlook(store, settings.max_running_jobs, clock()), most_age_s),
+        template_names=recent(lambda: template_names(folder), most_age_s),
+        schema=recent(lambda name: Schema.of_template(folder, name), most_age_s),
+    )
+    for module in (submit, status, queue, jobs, run_files, nodes, catalogue, health, prometheus, docs):
         app.register_blueprint(module.blueprint)
     problems.register(app)
     app.before_request(_name_request)
+    app.before_request(access.check_access)
     app.after_request(_finish_headers)
+    _trust_proxies(app, settings.trusted_proxies)
     return app
+
+
+def _trust_proxies(app: Flask, count: int) -> None:
+    """Believe the last `count` proxies who asked, over which scheme, and below which path prefix we are."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0, x_prefix=count)  # type: ignore[method-assign]
 
 
 def _name_request() -> None:

@@ -9,9 +9,9 @@ from jobqueue.eta import in_words
 from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason
-from jobqueue.store import Store
-from queue_manager.estimate import Outlook, read_outlook
+from queue_manager.estimate import Outlook
 from queue_manager.heartbeat import read_heartbeat, scheduler_trouble
+from queue_manager.services import Services
 from queue_manager.why import shown_reason
 
 
@@ -57,7 +57,7 @@ def wait_fields(position: int | None, wait_s: float | None, now: float) -> dict[
     }
 
 
-def read_board(store: Store, slots: int, now: float, positions: Mapping[str, int]) -> Board:
+def read_board(app: Services, positions: Mapping[str, int]) -> Board:
     """The board for jobs at these `positions` (by job id)."""
-    outlook = read_outlook(store, slots, now, max(positions.values(), default=0))
-    return Board(now, outlook, scheduler_trouble(read_heartbeat(store), now), positions)
+    now = app.clock()
+    return Board(now, app.outlook(), scheduler_trouble(read_heartbeat(app.store), now), positions)

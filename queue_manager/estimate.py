@@ -39,12 +39,11 @@ class Outlook:
         return eta.wait_s(list(self.left_s.values()), [*ahead, *rest], self.slots)
 
 
-def read_outlook(store: Store, slots: int, now: float, deepest: int) -> Outlook:
-    """The outlook at `now` (s since the epoch) for positions up to `deepest` (0: nothing queued is asked about)."""
+def read_outlook(store: Store, slots: int, now: float) -> Outlook:
+    """The outlook at `now` (s since the epoch)."""
     is_stuck = scheduler_trouble(read_heartbeat(store), now) is not None or _head_is_held_up(store)
     running = store.running()
-    count = min(max(deepest - 1, 0), ONE_BY_ONE)
-    ahead = [_pair(raw) for raw in store.queue_raw(0, count)] if count else []
+    ahead = [_pair(raw) for raw in store.queue_raw(0, ONE_BY_ONE)]
     learnt = store.durations([*{(job.spec.user, job.spec.config) for job in running}, *set(ahead), _ANYBODY])
     left = {job.job_id: _left_s(job, learnt[(job.spec.user, job.spec.config)], now) for job in running}
     return Outlook(slots, left, [learnt[pair] for pair in ahead], learnt[_ANYBODY], is_stuck)

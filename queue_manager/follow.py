@@ -1,16 +1,20 @@
 """Reading files that grow: the last lines, whole lines only, and on and on until the job has ended."""
 
 import os
+import socket
 import threading
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, BinaryIO
+
+from queue_manager.problems import RETRY_SOON_S, Problem
 
 CHUNK_BYTES = 64 * 1024
 PAUSE_S = 0.25
 
 
 class Places:
-    """How many may follow at once: each follower holds a thread for as long as the job runs."""
+    """How many may follow a log or wait for a change at once: each holds a thread all the while."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -20,8 +24,27 @@ class Places:
         """Take a place, to be given back with `leave`; False where all are taken."""
         return self._free.acquire(blocking=False)
 
+    def take_or_refuse(self) -> None:
+        """The same; raises Problem 503 where all are taken."""
+        if not self.take():
+            detail = f"{self.count} requests follow or wait already, which is the limit; try again, or without that."
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SOON_S)})
+
     def leave(self) -> None:
         self._free.release()
+
+
+def has_gone(environ: Mapping[str, Any]) -> bool:
+    """Whether the client closed the connection, which a writer that has nothing to write would never notice."""
+    connection = environ.get("gunicorn.socket")
+    if not isinstance(connection, socket.socket):
+        return False
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def follow(

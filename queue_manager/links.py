@@ -9,5 +9,5 @@ def job_path(job_id: str) -> str:
 
 def links(job_id: str) -> dict[str, str]:
     """The calls about a job."""
-    calls = {"job": "jobs.show", "logs": "run_files.logs", "metrics": "run_files.metrics"}
-    return {name: url_for(call, job_id=job_id) for name, call in calls.items()}
+    path = job_path(job_id)
+    return {"job": path, "logs": f"{path}/logs", "metrics": f"{path}/metrics"}

@@ -1,13 +1,15 @@
 """Every refusal and every failure as RFC 9457 has it, plus `error` (= detail) and `errors` for people with curl."""
 
 import difflib
+import json
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
-from flask import Flask, Response, current_app, g, json, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from jobqueue import errors
@@ -19,6 +21,7 @@ RETRY_SOON_S = 5
 RETRY_LATER_S = 60
 MOST_ERRORS = 10
 _LONGEST_SHOWN = 80
+_TYPE = "application/problem+json"
 
 
 @dataclass(frozen=True)
@@ -80,19 +83,39 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _of_unexpected)
 
 
+def refuse_broken_body(_error: Exception) -> Response:
+    """A body that is not what its Transfer-Encoding says, found when it is read."""
+    return _response(Problem(HTTPStatus.BAD_REQUEST, "The body breaks off, or is not chunked as it says."))
+
+
+def raw_answer(status: HTTPStatus, detail: str) -> bytes:
+    """A whole HTTP answer with a problem, for what never became a request; it is logged under the answer's id."""
+    request_id = uuid.uuid4().hex
+    log.info("What came is no request.", status=status.value, detail=detail, request_id=request_id)
+    body = _text(status, detail, "", (), request_id)
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Type: {_TYPE}"
+    head += f"\r\nX-Request-Id: {request_id}"
+    return f"{head}\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}".encode()
+
+
 def _response(problem: Problem) -> Response:
     status = HTTPStatus(problem.status)
+    text = _text(status, problem.detail, request.path, problem.errors, g.get("request_id", ""))
+    return Response(text, status, dict(problem.headers), content_type=_TYPE)
+
+
+def _text(status: HTTPStatus, detail: str, instance: str, found: Sequence[FieldError], request_id: str) -> str:
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
-        "detail": problem.detail,
-        "instance": request.path,
-        "error": problem.detail,
-        "errors": [asdict(found) for found in problem.errors[:MOST_ERRORS]],
-        "request_id": g.get("request_id", ""),
+        "detail": detail,
+        "instance": instance,
+        "error": detail,
+        "errors": [asdict(error) for error in found[:MOST_ERRORS]],
+        "request_id": request_id,
     }
-    return Response(json.dumps(body) + "\n", status, dict(problem.headers), content_type="application/problem+json")
+    return json.dumps(body) + "\n"
 
 
 #: What the store may raise -> status, seconds until another try makes sense.

@@ -54,4 +54,5 @@ def workdir_leads_out(workdir: str, user: str, data_root: Path) -> bool:
     it is written."""
     home = f"{DATA}/{user}"
     base = on_disk(home if f"{workdir}/".startswith(f"{home}/") else DATA, data_root)
-    return not (stays_inside(base, data_root) and stays_inside(on_disk(workdir, data_root), base))
+    place = on_disk(workdir, data_root)
+    return not (stays_inside(base, data_root) and (place == base or stays_inside(place, base)))

@@ -1,12 +1,14 @@
-"""What every request is answered with: the settings, the store, the clock and the followers' places."""
+"""What every request is answered with: the settings, the store, the clock, what was read of late, the places."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from flask import current_app
 
 from jobqueue.store import Store
+from queue_manager.config_check import Schema
+from queue_manager.estimate import Outlook
 from queue_manager.follow import Places
 from queue_manager.settings import QueueManagerSettings
 
@@ -18,7 +20,11 @@ class Services:
     settings: QueueManagerSettings
     store: Store
     clock: Callable[[], float]  #: seconds since the epoch
-    places: Places  #: for followers
+    places: Places  #: for those who follow or wait
+    pause: Callable[[float], None]  #: (s)
+    outlook: Callable[[], Outlook]  #: this and what follows: see recent.py
+    template_names: Callable[[], Sequence[str]]
+    schema: Callable[[str], Schema | None]  #: of the template of this name
 
 
 def services() -> Services:

@@ -1,12 +1,12 @@
 """The queue manager's settings, from the environment; a wrong value refuses to start."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobqueue.listening import is_loopback
 from jobqueue.settings import LogFormat, LogLevel, RedisUrl
 from jobqueue.store import Caps
 from workflows.render import SUFFIX
@@ -18,8 +18,8 @@ _RESERVED_THREADS = 8
 class QueueManagerSettings(BaseSettings):
     """Each field is the environment variable of the same name in capitals.
 
-    Tokens do not exist yet, so the API serves this machine only: AUTH is `off` unless set, `AUTH=token` is refused
-    rather than ignored, and so is every host off loopback.
+    With `AUTH=off` everybody who reaches the API is believed to be whoever she says she is, so it is taken on loopback
+    only.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=True)
@@ -33,10 +33,12 @@ class QueueManagerSettings(BaseSettings):
     max_running_jobs: Annotated[int, Field(ge=1)] = 1
     require_gpu: bool = True
     workdir_anywhere: bool = False  #: any workdir below /data, not only below /data/<user>
-    auth: Literal["token", "off"] = "off"
+    auth: Literal["token", "off"] = "token"  #: stands before the host, whose check looks at it
     queue_manager_host: str = "127.0.0.1"
     queue_manager_port: Annotated[int, Field(ge=1, le=65535)] = 8081
     queue_manager_threads: Annotated[int, Field(gt=_RESERVED_THREADS, le=1000)] = 40
+    #: How many proxies stand in front that set X-Forwarded-For, -Proto and -Prefix; 0 = believe no such header
+    trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "json"
 
@@ -65,23 +67,9 @@ class QueueManagerSettings(BaseSettings):
             raise ValueError(f"it must be an existing file <name>{SUFFIX}")
         return path
 
-    @field_validator("auth")
-    @classmethod
-    def _check_auth(cls, auth: str) -> str:
-        if auth == "token":
-            raise ValueError("this version has no tokens yet and serves loopback only, with AUTH=off")
-        return auth
-
     @field_validator("queue_manager_host")
     @classmethod
-    def _check_host(cls, host: str) -> str:
-        if not _is_loopback(host):
-            raise ValueError("without tokens everybody who reaches it could submit as anybody; use 127.0.0.1")
+    def _check_host(cls, host: str, info: ValidationInfo) -> str:
+        if info.data.get("auth") == "off" and not is_loopback(host):
+            raise ValueError("with AUTH=off everybody who reaches it could submit as anybody; use AUTH=token")
         return host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

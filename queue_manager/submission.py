@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from jobqueue.job import JobSpec
+from jobqueue.user import broken_by_user
 from queue_manager import text_rules
 from queue_manager.config_text import INLINE_NAME
 from queue_manager.problems import FieldError, Problem, bad_fields, short, unknown_names
@@ -81,7 +82,7 @@ def _submission(body: Mapping[str, Any], rules: Rules) -> Submission:
 
 
 def _user(value: Any, _body: Mapping[str, Any], _rules: Rules) -> str | None:
-    return text_rules.broken_by_user(value) if isinstance(value, str) else _not_text(value)
+    return broken_by_user(value) if isinstance(value, str) else _not_text(value)
 
 
 def _config(value: Any, _body: Mapping[str, Any], _rules: Rules) -> str | None:
@@ -94,7 +95,7 @@ def _workdir(value: Any, body: Mapping[str, Any], rules: Rules) -> str | None:
     if not isinstance(value, str):
         return _not_text(value)
     user = body["user"]
-    if not isinstance(user, str) or text_rules.broken_by_user(user):
+    if not isinstance(user, str) or broken_by_user(user):
         user = "<user>"  # whose own error stands beside this one
     return text_rules.broken_by_workdir(value, user, rules.workdir_anywhere)
 

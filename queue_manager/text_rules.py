@@ -1,15 +1,9 @@
 """What texts in a submission must look like; pure functions that return the rule that is broken, or None."""
 
 import posixpath
-import re
 import unicodedata
 
 from queue_manager.problems import short
-
-USER_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,26}[a-z0-9])?")
-USER_RULE = "must be 1 to 28 of a-z, 0-9 and -, and begin and end with a letter or a digit"
-#: Folders below /data that are nobody's.
-RESERVED_USERS = frozenset({"datasets"})
 
 DATA = "/data"
 CONFIG_SUFFIXES = (".yaml", ".yml")
@@ -29,12 +23,6 @@ def broken_by_text(text: str, most_bytes: int = _MAX_BYTES) -> str | None:
     if "{{" in text:
         return "must not have {{ in it"
     return None
-
-
-def broken_by_user(user: str) -> str | None:
-    if not USER_PATTERN.fullmatch(user):
-        return USER_RULE
-    return f"{user} is reserved; it is no user's name" if user in RESERVED_USERS else None
 
 
 def broken_by_workdir(workdir: str, user: str, anywhere: bool) -> str | None:

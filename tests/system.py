@@ -57,6 +57,7 @@ class System:
         self._valkey: ValkeyServer | None = None
         self.store = Store.connect(self.redis_url)
         self.acknowledged: list[str] = []
+        self.headers: dict[str, str] = {}  #: of every request
         for name in ("configs", "templates", "data", "redis", "workflows", "logs"):
             (folder / name).mkdir()
         for template in (ROOT / "tests" / "templates").iterdir():
@@ -116,6 +117,7 @@ class System:
 
     def start_redis(self) -> None:
         config = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
+        config["hash-max-ziplist-value"] = "8192"  # as gpuq up has it
         self._valkey = ValkeyServer(port=self.redis_port, data_dir=self.folder / "redis", config=config, persist=True)
         self._valkey.start()
 
@@ -153,7 +155,7 @@ class System:
             "workflow": "toy",
             **fields,
         }
-        answer = requests.post(f"{self.api}/submit", json=body, timeout=10)
+        answer = requests.post(f"{self.api}/submit", json=body, headers=self.headers, timeout=10)
         if answer.status_code == 202:
             self.acknowledged.append(answer.json()["job_id"])
         return answer
@@ -165,7 +167,7 @@ class System:
         return str(answer.json()["job_id"])
 
     def get(self, path: str) -> Any:
-        answer = requests.get(f"{self.api}{path}", timeout=10)
+        answer = requests.get(f"{self.api}{path}", headers=self.headers, timeout=10)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -1,6 +1,7 @@
 """(template, job) -> the Workflow of one attempt: a pure function that sets fields, never text."""
 
 import json
+import os
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -28,7 +29,12 @@ class TemplateError(Exception):
 
 def template_names(folder: Path) -> list[str]:
     """What can be named in a submission's `workflow`: the templates that lie in `folder`."""
-    names = (path.name.removesuffix(SUFFIX) for path in sorted(folder.glob(f"*{SUFFIX}")))
+    try:
+        with os.scandir(folder) as entries:  # names alone: every submission asks
+            files = sorted(entry.name for entry in entries)
+    except OSError:
+        return []
+    names = (file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX))
     return [name for name in names if NAME_PATTERN.fullmatch(name)]
 
 

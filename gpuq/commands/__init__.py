@@ -1,12 +1,26 @@
 """The commands, one file a group: submit, jobs (what asks about jobs or changes one), admin."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gpuq.client import Client
+from gpuq.token_file import read_token
+
+
+@dataclass(frozen=True)
+class Server:
+    """Which queue manager, and where the token for it lies; the context's `obj`."""
+
+    url: str
+    token_file: Path | None = None
+
+    def client(self) -> Client:
+        return Client(self.url, token=read_token(self.token_file))
 
 
 def with_client(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -14,6 +28,6 @@ def with_client(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        return command(Client(click.get_current_context().obj), *args, **kwargs)
+        return command(click.get_current_context().obj.client(), *args, **kwargs)
 
     return run

@@ -1,11 +1,12 @@
-"""gpuq admin: what an admin asks of the scheduler, by way of Redis."""
+"""gpuq admin: what an admin asks of the scheduler and who gets tokens, by way of Redis."""
 
 import time
 
 import click
 
-from gpuq.errors import GpuqFailure
-from jobqueue.errors import GpuqError
+from gpuq.commands.token import redis_url, token
+from gpuq.queue_store import open_store
+from gpuq.text import say
 
 
 @click.group()
@@ -14,17 +15,12 @@ def admin() -> None:
 
 
 @admin.command()
-@click.option(
-    "--redis-url", envvar="REDIS_URL", default="redis://127.0.0.1:6379/0", show_default=True, show_envvar=True
-)
+@redis_url
 def resume(redis_url: str) -> None:
     """Let a halted scheduler (RESUME=manual) go on."""
-    try:
-        from jobqueue.store import Store  # needs redis, which a machine that only submits goes without
-    except ImportError as error:
-        raise GpuqFailure("This command talks to Redis: pip install 'gpuq[queue-manager]'.") from error
-    try:
-        Store.connect(redis_url).request_resume(time.time())
-    except (GpuqError, ValueError) as error:
-        raise GpuqFailure(str(error)) from error
-    click.echo("Asked the scheduler to resume; `gpuq queue` shows whether it does.", err=True)
+    with open_store(redis_url) as store:
+        store.request_resume(time.time())
+    say("Asked the scheduler to resume; `gpuq queue` shows whether it does.")
+
+
+admin.add_command(token)

@@ -1,6 +1,8 @@
 """gpuq up."""
 
+import os
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -13,6 +15,7 @@ from gpuq.progress import pick_view
 from gpuq.text import say
 from gpuq.up import ports, preflight, process
 from gpuq.up.demo import Demo, make_dataset
+from gpuq.up.first_token import make_first_token
 from gpuq.up.folder import Folder, default_root
 from gpuq.up.services import Ports, make_environment, make_services
 from gpuq.up.supervisor import Supervisor
@@ -21,7 +24,9 @@ PORT = click.IntRange(1, 65535)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where the queue manager listens.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Where the queue manager listens; off loopback with tokens."
+)
 @click.option("--port", type=PORT, default=8081, show_default=True, help="The queue manager's.")
 @click.option("--monitor-port", type=PORT, default=8080, show_default=True)
 @click.option("--redis-port", type=PORT, default=6379, show_default=True)
@@ -35,11 +40,11 @@ def up(
 ) -> None:  # fmt: skip
     """Run the whole system on this machine until Ctrl-C: Redis, resource monitor, queue manager, scheduler."""
     preflight.check_platform()
-    preflight.check_host(host)
+    auth = preflight.auth_of(host, os.environ.get("AUTH"), demo)
     preflight.check_packages()
     folder = Folder((data_dir or default_root()).expanduser().absolute())
     lock = folder.prepare()
-    run(folder, lock, _pick_ports(ctx, Ports(host, port, monitor_port, redis_port), demo), demo, seed)
+    run(folder, lock, _pick_ports(ctx, Ports(host, port, monitor_port, redis_port, auth), demo), demo, seed)
 
 
 def run(folder: Folder, lock: int, chosen: Ports, is_demo: bool, seed: int | None) -> None:
@@ -59,6 +64,8 @@ def run(folder: Folder, lock: int, chosen: Ports, is_demo: bool, seed: int | Non
             make_dataset(folder, seed, signals)
         supervisor.start()
         _say_where(chosen, folder)
+        if chosen.auth == "token":
+            _say_how_to_come_in(chosen)
         supervisor.watch(demo.is_over if demo else lambda: False)
     except Interrupted as interrupted:
         say(str(interrupted))
@@ -83,7 +90,7 @@ def _pick_ports(ctx: click.Context, wanted: Ports, is_demo: bool) -> Ports:
     for name, (host, port, parameter) in asked.items():
         may_evade = is_demo and ctx.get_parameter_source(parameter) is ParameterSource.DEFAULT
         found[name] = _pick_port(host, port, f"--{parameter.replace('_', '-')}", may_evade)
-    return Ports(wanted.host, **found)
+    return Ports(wanted.host, **found, auth=wanted.auth)
 
 
 def _pick_port(host: str, port: int, option: str, may_evade: bool) -> int:
@@ -118,4 +125,17 @@ def _say_what_is_off(has_gpu: bool, cpu_gate: bool) -> None:
 def _say_where(chosen: Ports, folder: Folder) -> None:
     body = '{"user": "ann", "config": "demo.yaml", "workdir": "/data/ann"}'
     click.echo(f"gpuq is up: {chosen.api}  (data and logs in {folder.root}; Ctrl-C stops it)")
-    click.echo(f"  curl {chosen.api}/submit -H 'Content-Type: application/json' -d '{body}'")
+    token = "" if chosen.auth == "off" else '-H "Authorization: Bearer $GPUQ_TOKEN" '
+    click.echo(f"  curl {chosen.api}/submit {token}-H 'Content-Type: application/json' -d '{body}'")
+
+
+def _say_how_to_come_in(chosen: Ports) -> None:
+    """The first admin's token, this once; and how the others get theirs."""
+    try:
+        secret = make_first_token(chosen.redis_url, time.time())
+    except GpuqFailure as failure:  # no reason to keep the queue from those who have tokens
+        secret = None
+        say(str(failure))
+    if secret:
+        click.echo(f"The first admin's token, shown this once: {secret}")
+    say(f"A token for a user: REDIS_URL={chosen.redis_url} gpuq admin token create --user <user>")

@@ -1,13 +1,13 @@
 """What must be there before `gpuq up` starts anything; each thing that is missing is one sentence."""
 
 import importlib.util
-import ipaddress
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from gpuq.errors import GpuqFailure
+from jobqueue.listening import is_loopback
 
 #: What the services import (the extras queue-manager, scheduler, resource-monitor) -> nothing is imported to look.
 SERVICE_MODULES = (
@@ -41,17 +41,18 @@ def check_packages(installed: Callable[[str], bool] = is_installed) -> None:
         raise GpuqFailure(f"The training needs {', '.join(missing)}: pip install 'gpuq[trainer]'")
 
 
-def check_host(host: str) -> None:
-    """Only loopback; raises GpuqFailure."""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise GpuqFailure(
-            f"--host {host} is refused: until gpuq has tokens, anybody who reaches it could submit as anybody; "
-            "leave it at 127.0.0.1 and come in by ssh -L 8081:127.0.0.1:8081."
-        )
+def auth_of(host: str, wanted: str | None, is_demo: bool) -> str:
+    """AUTH for a queue manager on `host`: `off` on loopback, unless the caller's own AUTH (`wanted`) says token.
+
+    Raises GpuqFailure.
+    """
+    if not host:
+        raise GpuqFailure("--host must be an address or a name of this machine, like 127.0.0.1 or 0.0.0.0.")
+    if is_loopback(host) and wanted != "token":
+        return "off"
+    if is_demo:
+        raise GpuqFailure("--demo needs no token and so runs on loopback, with AUTH=off; leave out --host and AUTH.")
+    return "token"
 
 
 def has_nvidia_gpu(device: Path = Path("/dev/nvidia0")) -> bool:

@@ -33,6 +33,7 @@ def command(binary: str, port: int, folder: Path) -> list[str]:
         "appendfsync": "always",
         "maxmemory-policy": "noeviction",
         "save": "",
+        "hash-max-ziplist-value": "8192",  # a job's record in half the memory; this name is known from Redis 6 on
         "daemonize": "no",
     }
     return [binary, *(word for name, value in settings.items() for word in (f"--{name}", value))]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from gpuq import token_file
 from gpuq.client import Client
 from gpuq.up import redis_server
 from gpuq.up.folder import Folder, shipped_workflows
@@ -29,6 +30,11 @@ class Ports:
     queue_manager: int
     monitor: int
     redis: int
+    auth: str = "off"  #: `token` or `off`
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://{redis_server.HOST}:{self.redis}/0"
 
     @property
     def api(self) -> str:
@@ -48,7 +54,7 @@ def make_services(folder: Folder, ports: Ports, env: Mapping[str, str], lifeline
     """In the order in which they are started. `lifeline`: the end of the pipe that the trainings' runners watch."""
 
     def python(name: str, module: str, url: str, pass_fds: tuple[int, ...] = ()) -> Service:
-        client, path = Client(url.rpartition("/")[0], PROBE_TIMEOUT_S), f"/{url.rpartition('/')[2]}"
+        client, path = Client(url.rpartition("/")[0], PROBE_TIMEOUT_S, is_here=True), f"/{url.rpartition('/')[2]}"
         return Service(name, [sys.executable, "-m", module], env, lambda: client.trouble(path), pass_fds)
 
     binary = redis_server.find_binary()
@@ -68,8 +74,8 @@ def make_environment(folder: Folder, ports: Ports, lifeline: int, has_gpu: bool,
     env = {
         **os.environ,
         "ENGINE": "local",
-        "AUTH": "off",
-        "REDIS_URL": f"redis://{redis_server.HOST}:{ports.redis}/0",
+        "AUTH": ports.auth,
+        "REDIS_URL": ports.redis_url,
         "DATA_ROOT": str(folder.data),
         "CONFIG_ROOT": str(folder.configs),
         "LOCAL_STATE_DIR": str(folder.workflows),
@@ -80,6 +86,7 @@ def make_environment(folder: Folder, ports: Ports, lifeline: int, has_gpu: bool,
         "RESOURCE_MONITOR_URL": ports.monitor_url,
         "LIFELINE_FD": str(lifeline),
     }
+    env.pop(token_file.ENV, None)  # of the one who starts us, for another queue manager perhaps; nobody here needs it
     env.setdefault("WORKFLOW_TEMPLATE", str(shipped_workflows() / "proto-gcn-workflow.yaml"))
     if not has_gpu:
         env["REQUIRE_GPU"] = "false"

@@ -1,8 +1,6 @@
 """GET /healthz, /readyz and /version."""
 
-from functools import cache
 from http import HTTPStatus
-from importlib import metadata
 
 from flask import Blueprint, Response, jsonify
 
@@ -11,6 +9,7 @@ from jobqueue.store import Store
 from queue_manager.heartbeat import read_heartbeat, scheduler_trouble
 from queue_manager.problems import RETRY_SOON_S, Problem
 from queue_manager.services import services
+from queue_manager.version import version
 
 blueprint = Blueprint("health", __name__)
 
@@ -32,8 +31,8 @@ def readyz() -> Response:
 
 
 @blueprint.get("/version")
-def version() -> Response:
-    return jsonify({"name": "gpuq", "version": _version()})
+def show_version() -> Response:
+    return jsonify({"name": "gpuq", "version": version()})
 
 
 def _trouble(store: Store, now: float) -> str | None:
@@ -44,11 +43,3 @@ def _trouble(store: Store, now: float) -> str | None:
     except StoreUnavailable as error:
         return str(error)
     return None if reason is None else reason.message
-
-
-@cache
-def _version() -> str:
-    try:
-        return metadata.version("gpuq")
-    except metadata.PackageNotFoundError:
-        return "unknown"

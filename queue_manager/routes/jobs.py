@@ -9,13 +9,15 @@ from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
 from jobqueue.log import get_logger
 from jobqueue.phase import Phase
-from queue_manager import history, query
+from jobqueue.user import USER_PATTERN, USER_RULE
+from queue_manager import access, history, query
 from queue_manager.board import read_board
+from queue_manager.etag import conditional
 from queue_manager.links import job_path, links
 from queue_manager.problems import bad_field
 from queue_manager.run_files import result_paths
-from queue_manager.services import services
-from queue_manager.text_rules import USER_PATTERN, USER_RULE
+from queue_manager.services import Services, services
+from queue_manager.waiting import answer_when_changed
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 log = get_logger(__name__)
@@ -26,7 +28,7 @@ def index() -> Response:
     """A page of records: a user's, the newest first; or all, those that run, then queued, then finished ones."""
     query.take("user", "status", "since", "limit", "cursor")
     app, limit = services(), query.limit()
-    user, status, since = _user(), _status(), query.time("since")
+    user, status, since = access.whose_jobs(_user()), _status(), query.time("since")
 
     def wanted(job: Job) -> bool:
         return (status is None or job.phase is status) and (since is None or job.submitted_at >= since)
@@ -35,28 +37,30 @@ def index() -> Response:
     lists = history.sections(app.store, user, status)
     jobs, end = history.page(app.store, lists, wanted, start, limit)
     positions = app.store.positions([job.job_id for job in jobs if job.phase is Phase.QUEUED])
-    board = read_board(app.store, app.settings.max_running_jobs, app.clock(), positions)
-    return jsonify({"jobs": [board.record(job) for job in jobs], "next": _next(end)})
+    board = read_board(app, positions)
+    return conditional({"jobs": [board.record(job) for job in jobs], "next": _next(end)})
 
 
 @blueprint.get("/<job_id>")
 def show(job_id: str) -> Response:
     """The record with its timeline, the last lines of its log, and where its result lies once it has succeeded."""
-    query.take()
+    query.take("wait")
     app = services()
+    return answer_when_changed(lambda: _record(job_id, app), app)
+
+
+def _record(job_id: str, app: Services) -> dict[str, Any]:
     job = app.store.job(job_id)
     positions = app.store.positions([job_id])
-    board = read_board(app.store, app.settings.max_running_jobs, app.clock(), positions)
+    board = read_board(app, positions)
     succeeded = job.phase is Phase.SUCCEEDED
-    return jsonify(
-        {
-            **board.record(job),
-            "result": result_paths(job, app.settings.data_root) if succeeded else None,
-            "log_tail": list(job.result.log_tail),
-            "timeline": app.store.timeline(job_id),
-            "links": links(job_id),
-        }
-    )
+    return {
+        **board.record(job),
+        "result": result_paths(job, app.settings.data_root) if succeeded else None,
+        "log_tail": list(job.result.log_tail),
+        "timeline": app.store.timeline(job_id),
+        "links": links(job_id),
+    }
 
 
 @blueprint.delete("/<job_id>")

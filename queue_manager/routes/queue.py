@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, url_for
+from flask import Blueprint, Response, url_for
 
 from jobqueue.phase import Phase
 from jobqueue.store import Store
 from queue_manager import query
 from queue_manager.board import read_board
+from queue_manager.etag import conditional
 from queue_manager.services import services
 
 blueprint = Blueprint("queue", __name__)
@@ -22,9 +23,9 @@ def queue() -> Response:
     start = _start(query.cursor(_read_cursor), app.store)
     ids = app.store.order(start, limit)
     positions = {job_id: start + number for number, job_id in enumerate(ids, 1)}
-    board = read_board(app.store, app.settings.max_running_jobs, app.clock(), positions)
+    board = read_board(app, positions)
     queued = [job for job in app.store.jobs(ids) if job.phase is Phase.QUEUED]
-    return jsonify(
+    return conditional(
         {
             "length": app.store.queue_length(),
             "jobs": [board.brief(job) for job in queued],

@@ -1,19 +1,17 @@
 """GET /jobs/<id>/logs and /jobs/<id>/metrics: what a training wrote, and what it goes on writing."""
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from flask import Blueprint, Response, request
 
 from jobqueue.errors import StoreUnavailable
 from jobqueue.job import Job
-from queue_manager import query
-from queue_manager.follow import PAUSE_S, chunks, follow, tail_start, whole_end, whole_lines
-from queue_manager.problems import RETRY_SOON_S, Problem
+from queue_manager import access, query
+from queue_manager.follow import PAUSE_S, chunks, follow, has_gone, tail_start, whole_end, whole_lines
+from queue_manager.problems import Problem
 from queue_manager.run_files import LOG, METRICS, open_run_file
 from queue_manager.services import Services, services
 
@@ -71,9 +69,7 @@ def _whole(file: BinaryIO | None, start: int, end: int | None, content_type: str
 
 
 def _followed(job: Job, name: str, start: int, app: Services, content_type: str) -> Response:
-    if not app.places.take():
-        detail = f"{app.places.count} requests follow logs already, which is the limit; try again, or leave out follow."
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SOON_S)})
+    app.places.take_or_refuse()
     open_file = partial(open_run_file, job, name, app.settings.data_root)
     pieces = follow(open_file, start, _is_over(job.job_id, app), partial(time.sleep, PAUSE_S))
     if content_type == _JSON_LINES:
@@ -85,15 +81,16 @@ def _followed(job: Job, name: str, start: int, app: Services, content_type: str)
 
 
 def _is_over(job_id: str, app: Services) -> Callable[[], bool]:
-    """Whether there is nothing more to follow: the client has gone, or the job has ended (asked every second)."""
-    connection, pauses = request.environ.get("gunicorn.socket"), 0
+    """Whether there is nothing more to follow: the client has gone, or the job has ended, or the token is no longer
+    valid (both asked every second)."""
+    environ, pauses, is_valid = request.environ, 0, access.still_valid(app)
 
     def is_over() -> bool:
         nonlocal pauses
         pauses += 1
-        if _has_gone(connection):
+        if has_gone(environ):
             return True
-        return pauses % _PAUSES_PER_LOOK == 1 and _has_ended(job_id, app)
+        return pauses % _PAUSES_PER_LOOK == 1 and (not is_valid() or _has_ended(job_id, app))
 
     return is_over
 
@@ -104,18 +101,6 @@ def _has_ended(job_id: str, app: Services) -> bool:
     except StoreUnavailable:  # Redis may be away for a while; the training and its log go on
         return False
     return not jobs or jobs[0].phase.is_finished
-
-
-def _has_gone(connection: Any) -> bool:
-    """Whether the client closed the connection, which a writer that has nothing to write would never notice."""
-    if not isinstance(connection, socket.socket):
-        return False
-    try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 def _until_refused(pieces: Iterator[bytes]) -> Iterator[bytes]:

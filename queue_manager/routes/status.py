@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
 from jobqueue.job import Job
 from jobqueue.store import Store
+from jobqueue.user import USER_PATTERN, USER_RULE
 from queue_manager.board import read_board
 from queue_manager.problems import bad_field
 from queue_manager.query import take
-from queue_manager.services import services
-from queue_manager.text_rules import USER_PATTERN, USER_RULE
+from queue_manager.services import Services, services
+from queue_manager.waiting import answer_when_changed
 
 blueprint = Blueprint("status", __name__)
 
@@ -29,16 +30,20 @@ _IDLE = dict.fromkeys(
 @blueprint.get("/status/<user>")
 def status(user: str) -> Response:
     """The user's most relevant job at the top, and her jobs: those that run, the queued ones, the last finished."""
-    take()
+    take("wait")
     if not USER_PATTERN.fullmatch(user):
         raise bad_field("user", USER_RULE)
     app = services()
+    return answer_when_changed(lambda: _answer(user, app), app)
+
+
+def _answer(user: str, app: Services) -> dict[str, Any]:
     jobs = _jobs_of(user, app.store)
     positions = app.store.positions([job.job_id for job in jobs if not job.phase.is_finished]) if jobs else {}
-    board = read_board(app.store, app.settings.max_running_jobs, app.clock(), positions)
+    board = read_board(app, positions)
     shown: list[dict[str, Any]] = [board.brief(job) for job in jobs]
     top = shown[0] if shown else {"user": user, "status": "idle", **_IDLE}
-    return jsonify({**top, "jobs": shown})
+    return {**top, "jobs": shown}
 
 
 def _jobs_of(user: str, store: Store) -> list[Job]:

@@ -14,17 +14,15 @@ from jobqueue.job import Job, JobSpec, QueueEntry
 from jobqueue.log import get_logger
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from queue_manager import config_text
+from queue_manager import access, config_text
 from queue_manager.board import wait_fields
-from queue_manager.config_check import Schema
-from queue_manager.estimate import read_outlook
 from queue_manager.json_body import canonical, read_object
-from queue_manager.links import job_path, links
+from queue_manager.links import links
 from queue_manager.problems import Problem, bad_field
 from queue_manager.run_files import workdir_leads_out
 from queue_manager.services import Services, services
 from queue_manager.submission import Rules, Submission, parse
-from workflows.render import TemplateError, load_template, render, template_names
+from workflows.render import TemplateError, load_template, render
 
 blueprint = Blueprint("submit", __name__)
 log = get_logger(__name__)
@@ -41,6 +39,7 @@ def submit() -> Answer:
     body = read_object(request)
     key = _idempotency_key()
     submission = parse(body, _rules(app))
+    access.act_as(submission.spec.user)
     spec = _with_config_text(submission, app)
     if submission.dry_run:
         return _dry_run(spec, app), HTTPStatus.OK, {}
@@ -55,8 +54,9 @@ def _enqueue(spec: JobSpec, key: str, digest: str, app: Services) -> Answer:
     job_id = enqueued.job_id
     log.info("A job is queued.", job_id=job_id, user=spec.user, existing=enqueued.existing)
     status, position = _stands(job_id, app) if enqueued.existing else (Phase.QUEUED, enqueued.position)
-    answer = {"status": status, "job_id": job_id, **_wait(position, now, app), "links": links(job_id)}
-    return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": job_path(job_id)}
+    paths = links(job_id)
+    answer = {"status": status, "job_id": job_id, **_wait(position, now, app), "links": paths}
+    return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": paths["job"]}
 
 
 def _idempotency_key() -> str:
@@ -75,7 +75,7 @@ def _digest(body: dict[str, Any]) -> str:
 def _rules(app: Services) -> Rules:
     settings = app.settings
     return Rules(
-        workflows=template_names(settings.template_folder),
+        workflows=app.template_names(),
         workflow=settings.default_workflow,
         require_gpu=settings.require_gpu,
         workdir_anywhere=settings.workdir_anywhere,
@@ -91,7 +91,7 @@ def _with_config_text(submission: Submission, app: Services) -> JobSpec:
         text = config_text.read_named(spec.config, settings.config_root)
     else:
         text = config_text.write_inline(submission.inline)
-    config_text.check(text, spec.config, Schema.of_template(settings.template_folder, spec.workflow))
+    config_text.check(text, spec.config, app.schema(spec.workflow))
     return JobSpec(**{**spec.__dict__, "config_text": text})
 
 
@@ -109,7 +109,7 @@ def _wait(position: int | None, now: float, app: Services) -> dict[str, Any]:
     if position is None:
         return wait_fields(None, None, now)
     try:
-        wait_s = read_outlook(app.store, app.settings.max_running_jobs, now, position).wait_s(position)
+        wait_s = app.outlook().wait_s(position)
     except StoreUnavailable:
         wait_s = None
     return wait_fields(position, wait_s, now)

@@ -124,7 +124,8 @@ def test_stage_2_status(api: System) -> None:
     assert [job["user"] for job in queue["running"]] == ["user2"]
     status = api.get("/status/user1")
     assert (status["status"], status["position"], status["job_id"]) == ("queued", 2, job_id)
-    assert status["estimated_wait"] == "1 hour"  # one that has just begun, and one ahead, half an hour each
+    # One that has just begun, and one ahead, half an hour each; what is learnt is read once a second.
+    wait_for("the estimate", lambda: api.get("/status/user1")["estimated_wait"] == "1 hour", 5)
 
 
 # -- hostile requests over the wire ----------------------------------------------------------------------------------
@@ -169,27 +170,6 @@ def test_a_follower_waits_for_the_log_and_ends_with_the_job(api: System) -> None
         assert list(lines) == [b"done"]
     job = api.job(job_id)
     assert job["result"]["log"] == f"/data/user1/runs/{job_id}/train.log"
-
-
-def test_32_followers_leave_health_quick_and_the_33rd_is_told(api: System) -> None:
-    job_id = post(api, seed_body()).json()["job_id"]
-    url = f"{api.api}/jobs/{job_id}/logs?follow=1"
-    followers = [requests.get(url, stream=True, timeout=10) for _ in range(32)]
-    assert {follower.status_code for follower in followers} == {200}
-    refused = requests.get(url, timeout=10)
-    assert refused.status_code == 503
-    assert int(refused.headers["Retry-After"]) > 0
-    began = time.monotonic()
-    assert requests.get(f"{api.api}/healthz", timeout=5).status_code == 200
-    assert time.monotonic() - began < 1
-    for follower in followers:  # whoever goes away gives the place back, though nothing was ever written
-        follower.close()
-    wait_for("a place is free again", lambda: _may_follow(url), 10)
-
-
-def _may_follow(url: str) -> bool:
-    with requests.get(url, stream=True, timeout=10) as answer:
-        return answer.status_code == 200
 
 
 # -- Redis goes and comes --------------------------------------------------------------------------------------------
@@ -269,14 +249,14 @@ def refused_start(**env: str) -> tuple[int, list[str]]:
     return done.returncode, done.stderr.splitlines()
 
 
-def test_a_host_off_loopback_is_refused_with_a_sentence() -> None:
-    code, lines = refused_start(QUEUE_MANAGER_HOST="0.0.0.0")
+def test_a_host_off_loopback_is_refused_without_tokens() -> None:
+    code, lines = refused_start(QUEUE_MANAGER_HOST="0.0.0.0", AUTH="off")
     assert (code, len(lines)) == (2, 1)
-    assert lines[0].startswith("QUEUE_MANAGER_HOST='0.0.0.0' is refused: without tokens everybody")
+    assert lines[0].startswith("QUEUE_MANAGER_HOST='0.0.0.0' is refused: with AUTH=off everybody")
 
 
 def test_each_wrong_setting_has_its_sentence() -> None:
-    code, lines = refused_start(MAX_QUEUED="many", AUTH="token")
+    code, lines = refused_start(MAX_QUEUED="many", AUTH="maybe")
     assert (code, [line.partition("=")[0] for line in lines]) == (2, ["MAX_QUEUED", "AUTH"])
 
 

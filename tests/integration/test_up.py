@@ -209,6 +209,23 @@ def test_a_signal_in_the_middle_of_the_start_stops_what_was_started(folder: Path
     assert up.left() == []
 
 
+def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -> None:
+    up = Up(folder, "--host", "0.0.0.0").wait_up()
+    token = up.wait_said(r"The first admin's token, shown this once: (gpuq_\S+)\n")[1]
+    up.wait_said("gpuq admin token create --user <user>")
+    assert requests.get(f"{up.api}/queue", timeout=5).status_code == 401
+    bearer = {"Authorization": f"Bearer {token}"}
+    body = {"user": "ann", "config": TOY, "workdir": "/data/ann", "workflow": "toy", "dry_run": True}
+    assert requests.post(f"{up.api}/submit", json=body, headers=bearer, timeout=5).status_code == 200
+    assert up.stop() == 0
+    again = Up(folder, "--host", "0.0.0.0").wait_up()
+    again.wait_said("gpuq admin token create --user <user>")
+    assert requests.get(f"{again.api}/queue", headers=bearer, timeout=5).status_code == 200
+    assert again.stop() == 0
+    assert "gpuq_" not in again.said()
+    assert not any(token.encode() in log.read_bytes() for log in (folder / "logs").iterdir())
+
+
 # -- the demo ------------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ FENCES = {
     "kubernetes": {"scheduler/argo.py"},
     "requests": {"scheduler/monitor_client.py", "gpuq/client.py"},
     "apprise": {"scheduler/alerts.py"},
+    "prometheus_client": {"queue_manager/", "resource_monitor/metrics.py"},
     "pynvml": {"resource_monitor/nvml.py", "proto_gcn/engine/telemetry.py"},
     "psutil": {"resource_monitor/host.py", "proto_gcn/engine/telemetry.py"},
     "torch": {"proto_gcn/"},

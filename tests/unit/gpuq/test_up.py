@@ -54,17 +54,30 @@ def test_what_is_installed_here_is_found() -> None:
     assert not preflight.is_installed("no_such_package")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "gpu-1", "::", ""])
-def test_a_host_off_loopback_is_refused(gpuq: Callable[..., Any], tmp_path: Path, host: str) -> None:
-    ran = gpuq("up", "--host", host, "--data-dir", str(tmp_path / "new"))
-    assert ran.code == 1
-    assert "tokens" in ran.err
-    assert not (tmp_path / "new").exists()
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "gpu-1", "::"])
+def test_off_loopback_tokens_are_on_whatever_auth_says(host: str) -> None:
+    assert preflight.auth_of(host, None, is_demo=False) == "token"
+    assert preflight.auth_of(host, "off", is_demo=False) == "token"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
-def test_loopback_is_taken(host: str) -> None:
-    preflight.check_host(host)
+def test_on_loopback_tokens_are_off_unless_asked_for(host: str) -> None:
+    assert preflight.auth_of(host, None, is_demo=True) == "off"
+    assert preflight.auth_of(host, "token", is_demo=False) == "token"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--host", "0.0.0.0", "--demo"], "--demo needs no token"), (["--host", ""], "--host must be")],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    gpuq: Callable[..., Any], tmp_path: Path, options: list[str], says: str
+) -> None:
+    ran = gpuq("up", *options, "--data-dir", str(tmp_path / "new"))
+    assert ran.code == 1
+    assert ran.err.startswith(says)
+    assert len(ran.err.splitlines()) == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_gpu_is_its_device_file_or_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +203,7 @@ PORTS = Ports("127.0.0.1", 8081, 8080, 6379)
 def test_what_only_up_knows_wins_and_the_rest_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
     monkeypatch.setenv("MEMORY_PERCENT", "95")
+    monkeypatch.setenv("GPUQ_TOKEN", "gpuq_mine")
     env = make_environment(Folder(tmp_path), PORTS, lifeline=7, has_gpu=False, cpu_gate=False)
     wanted = {
         "REDIS_URL": "redis://127.0.0.1:6379/0",
@@ -201,6 +215,7 @@ def test_what_only_up_knows_wins_and_the_rest_is_passed_on(tmp_path: Path, monke
         "RESOURCE_MONITOR_URL": "http://127.0.0.1:8080",
     }
     assert {name: env[name] for name in wanted} == wanted
+    assert "GPUQ_TOKEN" not in env
     assert Path(env["WORKFLOW_TEMPLATE"]).is_file()
 
 

@@ -38,6 +38,7 @@ def settings(folders: Path) -> QueueManagerSettings:
         data_root=folders / "data",
         config_root=folders / "configs",
         workflow_template=folders / "templates" / "proto-gcn-workflow.yaml",
+        auth="off",
     )
 
 
@@ -48,8 +49,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def make_app(settings: QueueManagerSettings, store: Store, clock: FakeClock) -> Callable[..., Flask]:
-    """The application with some settings changed."""
-    return lambda **changed: create_app(settings.model_copy(update=changed), store, clock)
+    """The application with some settings changed; its pauses pass no time but the clock's, and nothing is old."""
+    return lambda **changed: create_app(settings.model_copy(update=changed), store, clock, clock.tick, 0)
 
 
 @pytest.fixture

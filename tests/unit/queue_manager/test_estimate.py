@@ -47,7 +47,7 @@ def test_who_is_behind_waits_no_less(slots: int, left: list[float], ahead: list[
 
 def test_an_empty_system_starts_at_once(store: Store) -> None:
     heartbeat(store)
-    assert read_outlook(store, 1, NOW, 1).wait_s(1) == 0
+    assert read_outlook(store, 1, NOW).wait_s(1) == 0
 
 
 def test_each_one_ahead_counts_with_what_its_user_and_config_took(store: Store, raw_redis: "redis.Redis") -> None:
@@ -56,7 +56,7 @@ def test_each_one_ahead_counts_with_what_its_user_and_config_took(store: Store, 
         store.enqueue(JobSpec(user, "c.yaml", f"/data/{user}"), NOW, Caps())
     raw_redis.lpush(keys.DURATIONS, 9)
     heartbeat(store)
-    outlook = read_outlook(store, 1, NOW, 3)
+    outlook = read_outlook(store, 1, NOW)
     assert [outlook.wait_s(position) for position in (1, 2, 3, 4)] == [0, 100, 800, 809]
 
 
@@ -71,13 +71,13 @@ def heartbeat(store: Store) -> Leader:
 def test_while_somebody_else_has_the_gpu_nobody_knows(store: Store) -> None:
     leader = heartbeat(store)
     job_id = store.enqueue(JobSpec("a", "c.yaml", "/data/a"), NOW, Caps()).job_id
-    assert read_outlook(store, 1, NOW, 1).wait_s(1) == 0
+    assert read_outlook(store, 1, NOW).wait_s(1) == 0
     leader.set_reasons([(store.job(job_id), Reason(ReasonCode.RESOURCES_BUSY, "GPU 0 is at 93 %"))])
-    assert read_outlook(store, 1, NOW, 1).wait_s(1) is None
+    assert read_outlook(store, 1, NOW).wait_s(1) is None
 
 
 def test_while_the_scheduler_is_away_nobody_knows(store: Store) -> None:
-    assert read_outlook(store, 1, NOW, 1).wait_s(1) is None
+    assert read_outlook(store, 1, NOW).wait_s(1) is None
     heartbeat(store)
-    assert read_outlook(store, 1, NOW, 1).wait_s(1) == 0
-    assert read_outlook(store, 1, NOW + 31, 1).wait_s(1) is None
+    assert read_outlook(store, 1, NOW).wait_s(1) == 0
+    assert read_outlook(store, 1, NOW + 31).wait_s(1) is None

@@ -94,7 +94,7 @@ def test_the_form_of_a_problem(client: FlaskClient) -> None:
 
 
 def test_doubled_slashes_are_404_and_no_redirect(client: FlaskClient) -> None:
-    answer = client.get("//status//user1")
+    answer = client.get("/status//user1")
     assert answer.status_code == 404
     assert answer.content_type == "application/problem+json"
 

@@ -149,7 +149,7 @@ def test_places_are_given_back(make_app: Callable[..., Flask], job_id: str, run_
     assert refused.status_code == 503
     assert int(refused.headers["Retry-After"]) > 0
     assert refused.json
-    assert "2 requests follow logs already" in refused.json["error"]
+    assert "2 requests follow or wait already" in refused.json["error"]
     assert client.get(f"/jobs/{job_id}/logs").status_code == 200
     following[0].close()
     leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1))

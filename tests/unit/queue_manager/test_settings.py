@@ -19,10 +19,6 @@ def env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("QUEUE_MANAGER_HOST", "0.0.0.0", "without tokens everybody"),
-        ("QUEUE_MANAGER_HOST", "::", "without tokens everybody"),
-        ("QUEUE_MANAGER_HOST", "gpu-1", "without tokens everybody"),
-        ("AUTH", "token", "no tokens yet"),
         ("AUTH", "maybe", "should be 'token' or 'off'"),
         ("REDIS_URL", "http://redis:6379", "must begin with redis://"),
         ("REDIS_URL", "redis://redis:port", "Port could not be cast"),
@@ -54,10 +50,25 @@ def test_the_password_of_redis_is_in_no_log(env: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_loopback_needs_no_tokens(env: pytest.MonkeyPatch, host: str) -> None:
+def test_loopback_may_go_without_tokens(env: pytest.MonkeyPatch, host: str) -> None:
     env.setenv("QUEUE_MANAGER_HOST", host)
+    env.setenv("AUTH", "off")
     settings = load_settings(QueueManagerSettings)
     assert (settings.queue_manager_host, settings.auth) == (host, "off")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "gpu-1", "192.168.1.5", ""])
+def test_off_loopback_goes_with_tokens_only(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    env.setenv("QUEUE_MANAGER_HOST", host)
+    assert load_settings(QueueManagerSettings).auth == "token"  # unless somebody says otherwise
+    env.setenv("AUTH", "off")
+    with pytest.raises(SystemExit):
+        load_settings(QueueManagerSettings)
+    told = capsys.readouterr().err
+    assert told.startswith(f"QUEUE_MANAGER_HOST='{host}' is refused: with AUTH=off everybody who reaches it")
+    assert told.count("\n") == 1
 
 
 def test_threads_are_left_for_those_who_do_not_follow() -> None:

@@ -1,0 +1,54 @@
+"""A scheduling cycle with 100,000 queued jobs on a real Valkey (AOF `always`), the engine and the monitors faked.
+
+One training runs, and each cycle has the reason of every job at the head of the queue to write anew.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.filled import fill
+from benchmarks.result import Result, p99
+from jobqueue.store import Store
+from scheduler.engine import WorkflowPhase
+from scheduler.loop import Scheduler
+from scheduler.settings import SchedulerSettings
+from tests.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
+from tests.system import ROOT, running_system
+
+JOBS = 100_000
+USERS = 1000
+CYCLES = 200
+
+
+def run() -> list[Result]:
+    with tempfile.TemporaryDirectory() as folder, running_system(Path(folder) / "system", "redis") as system:
+        fill(system.redis_url, JOBS, USERS)
+        taken = _cycles(system.store)
+    name = f"a scheduling cycle with {JOBS:,} queued jobs"
+    return [
+        Result(f"{name}, median", statistics.median(taken) * 1000, "ms", 100),
+        Result(f"{name}, p99", p99(taken) * 1000, "ms", 100),
+    ]
+
+
+def _cycles(store: Store) -> list[float]:
+    settings = SchedulerSettings(workflow_template=ROOT / "workflows" / "proto-gcn-workflow.yaml", lease_s=60)
+    clock, engine, monitors, alerts = FakeClock(time.time()), FakeEngine(), FakeMonitors(make_node()), FakeAlerts()
+    scheduler = Scheduler(settings, store, engine, monitors, alerts, "me", clock, clock)  # type: ignore[arg-type]
+    scheduler.run_cycle()
+    engine.set(engine.created[0], phase=WorkflowPhase.RUNNING, started_at=clock.now)
+    scheduler.run_cycle()
+    return [_cycle(scheduler, store, clock) for _ in range(CYCLES)]
+
+
+def _cycle(scheduler: Scheduler, store: Store, clock: FakeClock) -> float:
+    """The time (s) of one cycle, a minute after the last one: "… has been running for 7 minutes" changes."""
+    clock.tick(60)
+    before = store.jobs(store.order(99, 1))[0].reason
+    begin = time.perf_counter()
+    scheduler.run_cycle()
+    taken = time.perf_counter() - begin
+    assert store.jobs(store.order(99, 1))[0].reason != before
+    return taken

@@ -1,0 +1,73 @@
+"""GET /openapi.json and /docs: the description of this API, and a page that shows it. Nothing comes from elsewhere."""
+
+from functools import cache
+from http import HTTPStatus
+from importlib import resources
+
+from flask import Blueprint, Response, jsonify, request
+
+from queue_manager.openapi import description
+from queue_manager.problems import Problem, short
+from queue_manager.query import take
+from queue_manager.version import version
+
+blueprint = Blueprint("docs", __name__)
+
+#: Paths relative to the page, so that a proxy's path prefix needs no care. No inline script: the policy forbids it.
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>gpuq API</title>
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="icon" href="docs/swagger.svg">
+</head>
+<body>
+<div id="swagger-ui">The description itself: <a href="openapi.json">openapi.json</a></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+#: validatorUrl: the page would otherwise send the description to a validator on swagger.io.
+_START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", validatorUrl: null, deepLinking: true});\n'
+#: The browser holds the page to its word, whatever Swagger UI may want to load one day.
+_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+#: name -> where it is in flask-openapi3-swagger, content type
+_ASSETS = {
+    "swagger-ui.css": ("css", "text/css; charset=utf-8"),
+    "swagger-ui-bundle.js": ("js", "text/javascript; charset=utf-8"),
+    "swagger.svg": ("images", "image/svg+xml"),
+}
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    take()
+    return jsonify(description(version(), request.script_root))
+
+
+@blueprint.get("/docs")
+def page() -> Response:
+    take()
+    return Response(_PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY})
+
+
+@blueprint.get("/docs/<name>")
+def asset(name: str) -> Response:
+    """What the page consists of."""
+    take()
+    if name == "start.js":
+        return Response(_START, content_type="text/javascript; charset=utf-8")
+    if name not in _ASSETS:
+        raise Problem(HTTPStatus.NOT_FOUND, f"The page at /docs has no {short(name)}.")
+    folder, content_type = _ASSETS[name]
+    headers = {"Cache-Control": "private, max-age=3600"}
+    return Response(_asset(folder, name), content_type=content_type, headers=headers)
+
+
+@cache
+def _asset(folder: str, name: str) -> bytes:
+    path = resources.files("flask_openapi3_swagger") / "templates" / "swagger" / folder / name
+    return path.read_bytes()

@@ -1,0 +1,17 @@
+"""GET /metrics: the queue as Prometheus reads it. A job's own metrics are at /jobs/<id>/metrics."""
+
+from flask import Blueprint, Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from queue_manager.collector import exposition
+from queue_manager.query import take
+from queue_manager.services import services
+
+blueprint = Blueprint("prometheus", __name__)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    take()
+    app = services()
+    return Response(exposition(app.store, app.clock()), content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,0 +1,12 @@
+"""Which gpuq this is."""
+
+from functools import cache
+from importlib import metadata
+
+
+@cache
+def version() -> str:
+    try:
+        return metadata.version("gpuq")
+    except metadata.PackageNotFoundError:
+        return "unknown"

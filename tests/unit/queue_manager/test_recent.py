@@ -1,0 +1,36 @@
+"""What was read a moment ago is given again."""
+
+import pytest
+
+from queue_manager.recent import recent
+from tests.fakes import FakeClock
+
+
+def test_it_is_read_again_once_it_is_a_second_old() -> None:
+    clock, read = FakeClock(), []
+
+    def count(what: str) -> int:
+        read.append(what)
+        return len(read)
+
+    answer = recent(count, monotonic=clock)
+    assert [answer("a"), answer("a"), answer("b")] == [1, 1, 2]
+    clock.tick(0.9)
+    assert answer("a") == 1
+    clock.tick(0.2)
+    assert answer("a") == 3
+
+
+def test_what_is_raised_is_not_kept() -> None:
+    answers = iter([ZeroDivisionError, 7])
+
+    def read() -> int:
+        found = next(answers)
+        if isinstance(found, int):
+            return found
+        raise found
+
+    answer = recent(read, monotonic=FakeClock())
+    with pytest.raises(ZeroDivisionError):
+        answer()
+    assert [answer(), answer()] == [7, 7]
