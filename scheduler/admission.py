@@ -75,12 +75,14 @@ def nominate(
     avoid: frozenset[tuple[str, str]] = frozenset(),
     strays: Sequence[WorkflowStatus] = (),
     unfit: Mapping[str, str] = MappingProxyType({}),
+    left_s: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Nomination:
     """Admissions in strict order, and a reason for every head that stays.
 
     A job is passed over only if its user runs as many as allowed, or if no known node could ever hold its GPUs; a head
     that merely does not fit now is not overtaken. `avoid`: (job id, node) pairs to pass over; `strays`: live workflows
-    of no admitted job, which hold what they hold until they end; `unfit`: template -> why it cannot be used now.
+    of no admitted job, which hold what they hold until they end; `unfit`: template -> why it cannot be used now;
+    `left_s`: running job -> how long it is expected to take still.
     """
     ledger = _Ledger()
     for job in running:
@@ -105,7 +107,7 @@ def nominate(
             admissions.append(found)
             continue
         admitted = [admission.job for admission in admissions]
-        blocked = _why_blocked(job, nodes, [*running, *admitted], ledger, limits, now, avoid)
+        blocked = _why_blocked(job, nodes, [*running, *admitted], ledger, limits, now, avoid, left_s)
         cause = blocked.message
         reasons.append((job, Reason(blocked.code, f"{place}; {cause}")))
     wants_more = not cause and ledger.slots < limits.max_running
@@ -158,9 +160,10 @@ def _why_blocked(
     limits: Limits,
     now: float,
     avoid: frozenset[tuple[str, str]],
+    left_s: Mapping[str, float | None],
 ) -> Reason:
     if ledger.slots >= limits.max_running:
-        return Reason(ReasonCode.SLOTS_FULL, _who_runs(running, now))
+        return Reason(ReasonCode.SLOTS_FULL, _who_runs(running, now, left_s))
     if not nodes:
         return Reason(ReasonCode.MONITOR_UNAVAILABLE, "no resource monitor is known")
     if all(node.snapshot is None for node in nodes):
@@ -169,7 +172,7 @@ def _why_blocked(
     return Reason(ReasonCode.RESOURCES_BUSY, "; ".join(words[:3]) or "no node is free")
 
 
-def _who_runs(running: Sequence[Job], now: float) -> str:
+def _who_runs(running: Sequence[Job], now: float, left_s: Mapping[str, float | None]) -> str:
     if not running:
         return "a training runs that the queue has no record of; it counts until it ends"
     first = running[0]
@@ -178,7 +181,9 @@ def _who_runs(running: Sequence[Job], now: float) -> str:
     since = first.started_at or first.admitted_at or now
     others = f" and {len(running) - 1} more" if len(running) > 1 else ""
     state = "has been running for" if first.phase is Phase.RUNNING else "is starting since"
-    return f"{first.job_id} {state} {in_words(now - since)}{others}"
+    left = left_s.get(first.job_id)
+    still = "" if left is None else f", about {in_words(left)} left"
+    return f"{first.job_id} {state} {in_words(now - since)}{still}{others}"
 
 
 def _why_not(job: Job, node: Node, ledger: _Ledger, avoid: frozenset[tuple[str, str]]) -> str:

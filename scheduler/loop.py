@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from jobqueue.clock import rfc3339
 from jobqueue.errors import GpuqError, StaleLeader, StoreUnavailable
+from jobqueue.eta import remaining_s
 from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
 from jobqueue.leader import Leader
@@ -165,9 +166,20 @@ class Scheduler:
             return Nomination(reasons=tuple((job, reason) for job in heads))
         unfit = self._admitter.unfit_templates(job.spec.workflow for job in heads)
         running, strays, avoid = self._store.running(), self._reconciled.strays, self._avoid.pairs()
-        nomination = nominate(heads, nodes, running, self._limits, self._clock(), avoid, strays, unfit)
+        left = self._left_s(running)
+        nomination = nominate(heads, nodes, running, self._limits, self._clock(), avoid, strays, unfit, left)
         more = self._heads(4 * len(heads)) if heads and nomination.wants_more else []
         return self._nominate(more, nodes) if len(more) > len(heads) else nomination
+
+    def _left_s(self, running: list[Job]) -> dict[str, float | None]:
+        """How long each running job is expected to take still, from what such jobs took before."""
+        learnt = self._store.durations([(job.spec.user, job.spec.config) for job in running])
+        now = self._clock()
+        return {
+            job.job_id: remaining_s(learnt[job.spec.user, job.spec.config], now - job.started_at)
+            for job in running
+            if job.started_at is not None
+        }
 
     def _tell(self, leader: Leader, nodes: list[Node], nomination: Nomination) -> str:
         """Write reasons, heartbeat and what the monitors said; returns the cycle's sentence."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from jobqueue.clock import rfc3339
 from jobqueue.resources import InvalidSnapshot, NodeSnapshot
 from scheduler.admission import Node
 
@@ -20,8 +21,9 @@ class MonitorClient:
     """Snapshots of all nodes behind one URL. A headless Service's name has one address a node, and each is asked: one
     balanced address would answer for the wrong node."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        self._url, self._clock = url.rstrip("/"), clock
+        self._silent_since: dict[str, float] = {}  # address -> when it first gave no answer that could be trusted
         self._names: dict[str, str] = {}  # address -> the node that answered there last
 
     def nodes(self, window_s: Mapping[str, float] | None = None) -> list[Node]:
@@ -37,7 +39,10 @@ class MonitorClient:
         windows = window_s or {}
         asked = {address: _Call(self._ask, address, windows.get(self._name(address))) for address in addresses}
         deadline = time.monotonic() + TIMEOUT_S + 0.5
-        found = [call.result(deadline) or self._no_answer(address) for address, call in asked.items()]
+        found = [
+            call.result(deadline) or self._without_answer(address, requests.Timeout())
+            for address, call in asked.items()
+        ]
         return sorted(found, key=lambda node: node.name)
 
     def _addresses(self) -> list[str] | str:
@@ -56,15 +61,17 @@ class MonitorClient:
         try:
             snapshot = NodeSnapshot.decode(_get(f"{address}/status{query}"))
         except (requests.RequestException, HTTPError, InvalidSnapshot, _Refused) as error:
-            return Node(self._name(address), error=_sentence(address, error))
+            return self._without_answer(address, error)
+        self._silent_since.pop(address, None)
         self._names[address] = snapshot.node
         return Node(snapshot.node, snapshot)
 
     def _name(self, address: str) -> str:
         return self._names.get(address, urlsplit(address).hostname or address)
 
-    def _no_answer(self, address: str) -> Node:
-        return Node(self._name(address), error=_sentence(address, requests.Timeout()))
+    def _without_answer(self, address: str, error: Exception) -> Node:
+        since = rfc3339(self._silent_since.setdefault(address, self._clock()))
+        return Node(self._name(address), error=f"{_sentence(address, error)}, since {since}")
 
 
 class _Call(threading.Thread):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scheduler.monitor_client import MonitorClient
-from tests.fakes import make_node
+from tests.fakes import FakeClock, make_node
 
 GOOD = make_node("gpu-1").snapshot
 assert GOOD is not None
@@ -104,7 +104,21 @@ def test_lies(liar: Liar, body: bytes, says: str) -> None:
 
 def test_an_error_status(liar: Liar) -> None:
     liar.says(b"no", status=500)
-    assert MonitorClient(liar.url).nodes()[0].error == "the monitor answers with status 500"
+    client = MonitorClient(liar.url, FakeClock())
+    assert client.nodes()[0].error == "the monitor answers with status 500, since 2026-11-18T11:06:40.000Z"
+
+
+def test_since_when_it_is_silent_is_told_and_forgotten_with_an_answer(liar: Liar) -> None:
+    clock = FakeClock()
+    client = MonitorClient(liar.url, clock)
+    liar.says(b"no", status=500)
+    for _ in range(2):
+        assert client.nodes()[0].error.endswith("since 2026-11-18T11:06:40.000Z")
+        clock.tick(60)
+    liar.says(json.dumps(GOOD.encode()).encode())
+    assert client.nodes()[0].error == ""
+    liar.says(b"no", status=500)
+    assert client.nodes()[0].error.endswith("since 2026-11-18T11:08:40.000Z")
 
 
 def test_cut_off_in_the_middle(liar: Liar) -> None:

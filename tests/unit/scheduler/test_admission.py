@@ -53,6 +53,12 @@ def test_while_one_runs_the_others_wait_and_are_told_for_whom() -> None:
     assert why(nomination, 1)[1].startswith("2nd in line; zoe_")
 
 
+def test_how_long_it_still_takes_is_told_where_it_is_known() -> None:
+    job = running()
+    nomination = nominate([make_job("a")], [make_node()], [job], ONE, NOW, left_s={job.job_id: 1200.0})
+    assert why(nomination)[1].endswith("has been running for 12 minutes, about 20 minutes left")
+
+
 def test_a_busy_node_is_named_with_its_number() -> None:
     nomination = nominate([make_job()], [make_node(busy=(0,))], [], ONE, NOW)
     assert why(nomination) == (
