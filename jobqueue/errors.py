@@ -34,7 +34,8 @@ class InvalidTransition(GpuqError):
     """The job's phase does not allow what was asked; `phase` is where it stands."""
 
     def __init__(self, job_id: str, phase: str, to: str) -> None:
-        super().__init__(f"Job {job_id} is {phase}, so it cannot become {to}.")
+        retry = f"Only a failed or cancelled job can be retried; {job_id} is {phase}."
+        super().__init__(retry if to == "queued" else f"Job {job_id} is {phase}, so it cannot become {to}.")
         self.job_id, self.phase, self.to = job_id, phase, to
 
 

@@ -64,6 +64,7 @@ class Scheduler:
         self._reconciled = Reconciled()
         self._ended: dict[str, float] = {}  # node -> when (monotonic) we last saw a job of ours end there
         self._queued = self._running = 0
+        self._trouble = ""  # what the last cycle failed with
         self._news: tuple[object, ...] = ()  # what would make the cycle's sentence worth a line in the log
         self._told: tuple[object, ...] = ()
         self.stopping = threading.Event()
@@ -186,6 +187,7 @@ class Scheduler:
         leader.set_reasons(nomination.reasons)
         self._queued, self._running = self._store.queue_length(), len(self._store.running_raw())
         summary = f"{self._queued} queued, {self._running} admitted or running"
+        self._trouble = ""
         self._news = (self._queued, self._running)
         if nomination.reasons:
             job, reason = nomination.reasons[0]
@@ -210,6 +212,7 @@ class Scheduler:
         """The heartbeat of a cycle that got no further, so that people are told why and not that nobody is there."""
         try:
             if self._leader is not None:
+                self._trouble = summary
                 self._leader.observe(self._heartbeat(summary), {})
         except GpuqError:
             pass  # the next cycle meets it, and says so
@@ -235,6 +238,8 @@ class Scheduler:
         try:
             if self._leader is not None:
                 self._leader = Leader.lead(self._store, self._holder, self._settings.lease_s)
+            if self._trouble:  # a backoff may be longer than a heartbeat may be silent
+                self._beat(self._trouble)
         except StoreUnavailable:
             pass  # the next cycle meets it, counts it and says so
 

@@ -18,27 +18,30 @@ class SchedulerSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
-    redis_retries: Annotated[int, Field(ge=0)] = 3
-    redis_retry_delay_s: Seconds = 5
+    redis_retries: Annotated[int, Field(ge=0)] = 3  #: tries until it is halted, with one alert
+    redis_retry_delay_s: Seconds = 5  #: between two tries
+    #: the longest pause between two cycles; submissions, cancels and ends wake it earlier
     poll_interval_s: Seconds = 10
     lease_s: Seconds = 10  #: how long a leader may be silent before a standby takes over
-    resource_monitor_url: HttpUrl = "http://resource-monitor:8080"
-    engine: Literal["local"] = "local"
+    resource_monitor_url: HttpUrl = "http://resource-monitor:8080"  #: each address behind the name is a node
+    engine: Literal["local"] = "local"  #: what runs the trainings: processes of this machine
     workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")  #: its folder holds the other templates too
-    workflow_retention_s: Seconds = 7 * 24 * 3600
+    workflow_retention_s: Seconds = 7 * 24 * 3600  #: how long a finished workflow is kept
     history_s: Seconds = 90 * 24 * 3600  #: how long a finished job's record is kept
-    history_jobs: Annotated[int, Field(ge=1)] = 10_000  #: and how many of them at most
+    history_jobs: Annotated[int, Field(ge=1)] = 10_000  #: how many finished jobs' records are kept at most
     max_running_jobs: Annotated[int, Field(ge=1)] = 1
-    max_running_per_user: Annotated[int, Field(ge=1)] = 1
+    max_running_per_user: Annotated[int, Field(ge=1)] = 1  #: how many jobs of one user run at once
     require_gpu: bool = True
-    resume: Literal["auto", "manual"] = "auto"
-    alert_urls: Annotated[tuple[str, ...], NoDecode] = ()  #: apprise URLs, separated by spaces or commas
-    start_deadline_s: Seconds = 600  #: how long an admitted job's container may take to start
+    resume: Literal["auto", "manual"] = "auto"  #: `manual`: after a halt it waits for `gpuq admin resume`
+    alert_urls: Annotated[tuple[str, ...], NoDecode] = ()  #: where alerts go, in apprise's notation
+    start_deadline_s: Seconds = 600  #: an admitted job whose container takes longer fails (`start_deadline`)
     data_root: Path = Path("/data")
-    local_state_dir: Path = Path("/var/lib/gpuq/workflows")
-    local_grace_s: Seconds = 30  #: how long a training may take to write its checkpoint after SIGTERM
-    local_images: Annotated[dict[str, Path], NoDecode] = {}  #: image=folder, separated by commas
-    node_name: str = socket.gethostname()
+    local_state_dir: Path = Path("/var/lib/gpuq/workflows")  #: the local engine's own
+    #: how long a training may take to write its checkpoint after SIGTERM; `gpuq up` itself gives it at most 35
+    local_grace_s: Seconds = 30
+    #: which folder stands in for a template's image; `proto-gcn:latest` is the installed trainer
+    local_images: Annotated[dict[str, Path], NoDecode] = {}
+    node_name: str = socket.gethostname()  #: this machine's name in reasons and records
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "json"
 

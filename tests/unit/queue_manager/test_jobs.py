@@ -107,7 +107,7 @@ def test_retry_of_a_failed_job(client: FlaskClient, submit: Submit, admit: Calla
     wrong = client.post(f"/jobs/{job_id}/retry")
     assert wrong.status_code == 409
     assert wrong.json
-    assert wrong.json["error"] == f"Job {job_id} is queued, so it cannot become queued."
+    assert wrong.json["error"] == f"Only a failed or cancelled job can be retried; {job_id} is queued."
 
 
 @pytest.mark.parametrize(("call", "phase"), [("cancel", "cancelled"), ("retry", "queued")])

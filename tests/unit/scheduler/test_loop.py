@@ -432,6 +432,9 @@ class TestReviewed:
         heartbeat = rig.store.heartbeat()
         assert heartbeat is not None
         assert heartbeat["halted"]["why"] == "The cluster does not answer."
+        rig.clock.tick(45)
+        scheduler._renew()  # as it does within a long backoff
+        assert rig.store.heartbeat()["at"] > heartbeat["at"]
 
     def test_a_cycle_that_breaks_again_and_again_is_told_once(self, rig) -> None:
         scheduler = rig.scheduler()
