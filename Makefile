@@ -13,7 +13,7 @@ STAGES ?= unit integration faults docs
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast lint fmt typecheck lock bench clean
+.PHONY: help setup demo up test test-fast lint fmt typecheck docs lock bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ fmt: setup ## Format the code, and mend what can be mended by itself
 
 typecheck: setup ## Check the types alone
 	@$(BIN)/mypy
+
+docs: setup ## Make the documents that are made from the code: docs/cli.md, docs/settings.md
+	@$(BIN)/python -m tests.docs.generate
 
 lock: setup ## Settle on the newest versions of everything: constraints.txt
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \

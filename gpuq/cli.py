@@ -7,7 +7,11 @@ import click
 from gpuq.client import DEFAULT_SERVER
 from gpuq.commands import Server
 from gpuq.commands.admin import admin
-from gpuq.commands.jobs import cancel, logs, queue, retry, show, status
+from gpuq.commands.catalogue import configs, nodes, workflows
+from gpuq.commands.changes import cancel, retry
+from gpuq.commands.completion import completion
+from gpuq.commands.doctor import doctor
+from gpuq.commands.jobs import history, logs, queue, show, status
 from gpuq.commands.submit import submit
 from gpuq.up.command import up
 
@@ -21,12 +25,19 @@ Exit codes:
     5  refused
     6  the server does not answer
   124  the wait timed out
-  130  Ctrl-C (the job goes on)
+  130  Ctrl-C (the job goes on); 0 where it ends --watch
 """
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--server", envvar="GPUQ_SERVER", default=DEFAULT_SERVER, show_default=True, show_envvar=True)
+@click.option(
+    "--server",
+    envvar="GPUQ_SERVER",
+    default=DEFAULT_SERVER,
+    show_default=True,
+    show_envvar=True,
+    help="The queue manager.",
+)
 @click.option(
     "--token-file", type=click.Path(path_type=Path), help="Your access token. Default: what stands in $GPUQ_TOKEN."
 )
@@ -40,5 +51,6 @@ def cli(ctx: click.Context, server: str, token_file: Path | None) -> None:
     ctx.obj = Server(server, token_file)
 
 
-for command in (up, submit, status, queue, show, logs, cancel, retry, admin):
+_JOBS = (submit, status, queue, show, logs, cancel, retry, history)
+for command in (up, *_JOBS, nodes, configs, workflows, doctor, completion, admin):
     cli.add_command(command)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import requests
 
@@ -14,6 +14,8 @@ DEFAULT_SERVER = "http://127.0.0.1:8081"
 TIMEOUT_S = 10.0
 #: A followed log may be silent for long while a training loads its data.
 FOLLOW_TIMEOUT_S = 24 * 3600.0
+#: The server gives no more at once.
+_LARGEST_PAGE = 500
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -59,6 +61,37 @@ class Client:
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self._json("GET", f"/jobs/{_part(job_id)}")
+
+    def jobs(self, limit: int, **wanted: str | None) -> dict[str, Any]:
+        """Up to `limit` records, page after page, in one answer; its `next` is None where that was all."""
+        found: list[Any] = []
+        cursor = None
+        while True:
+            params = {**wanted, "limit": min(limit - len(found), _LARGEST_PAGE), "cursor": cursor}
+            page = self._json("GET", "/jobs", params=params)
+            found += page["jobs"]
+            cursor = _cursor(page["next"])
+            if cursor is None or len(found) >= limit:
+                return {"jobs": found, "next": page["next"]}
+
+    def nodes(self) -> dict[str, Any]:
+        return self._json("GET", "/nodes")
+
+    def configs(self) -> dict[str, Any]:
+        return self._json("GET", "/configs")
+
+    def workflows(self) -> dict[str, Any]:
+        return self._json("GET", "/workflows")
+
+    def version(self) -> str:
+        return str(self._json("GET", "/version")["version"])
+
+    def ready(self) -> dict[str, Any]:
+        return self._json("GET", "/readyz")
+
+    def is_alive(self) -> bool:
+        """Whether what answers there is a queue manager."""
+        return self._json("GET", "/healthz") == {"status": "ok"}
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         return self._json("DELETE", f"/jobs/{_part(job_id)}")
@@ -125,6 +158,11 @@ class _Bearer(requests.auth.AuthBase):
 def _part(text: str) -> str:
     """As one part of a path, whatever a person typed."""
     return quote(text, safe="")
+
+
+def _cursor(next_page: str | None) -> str | None:
+    """Of the path of the next page; the rest of it may be a proxy's business."""
+    return None if next_page is None else parse_qs(urlsplit(next_page).query)["cursor"][0]
 
 
 def _object(content: bytes) -> dict[str, Any] | None:

@@ -45,6 +45,13 @@ class Phases:
         pass
 
 
+class Silence(Phases):
+    """Nothing at all."""
+
+    def note(self, sentence: str) -> None:
+        pass
+
+
 class Lines(Phases):
     """And a line for each epoch."""
 

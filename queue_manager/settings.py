@@ -24,23 +24,25 @@ class QueueManagerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=True)
 
-    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
-    data_root: Path = Path("/data")  #: where /data of a workdir is on this disk
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"  #: the queue's Redis, with its password where it has one
+    data_root: Path = Path("/data")  #: where `/data` of a workdir is on this disk
     config_root: Path = Path("/config")  #: the folder that a submission's `config` names a file of
     workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")  #: its folder holds the other templates too
-    max_queued_per_user: Annotated[int, Field(ge=1)] = 100
-    max_queued: Annotated[int, Field(ge=1)] = 10_000
-    max_running_jobs: Annotated[int, Field(ge=1)] = 1
-    require_gpu: bool = True
-    workdir_anywhere: bool = False  #: any workdir below /data, not only below /data/<user>
-    auth: Literal["token", "off"] = "token"  #: stands before the host, whose check looks at it
-    queue_manager_host: str = "127.0.0.1"
-    queue_manager_port: Annotated[int, Field(ge=1, le=65535)] = 8081
+    max_queued_per_user: Annotated[int, Field(ge=1)] = 100  #: beyond it a submission gets 429
+    max_queued: Annotated[int, Field(ge=1)] = 10_000  #: of all users; beyond it a submission gets 429
+    max_running_jobs: Annotated[int, Field(ge=1)] = 1  #: how many jobs run at once
+    require_gpu: bool = True  #: `false`: a node without a GPU is one slot; `gpuq up` sets it so where there is none
+    workdir_anywhere: bool = False  #: any workdir below `/data` but `/data/datasets`, not only below `/data/<user>`
+    # Stands before the host, whose check looks at it.
+    auth: Literal["token", "off"] = "token"  #: `off`: everybody is believed, on loopback only; `gpuq up` sets it there
+    queue_manager_host: str = "127.0.0.1"  #: where it listens
+    queue_manager_port: Annotated[int, Field(ge=1, le=65535)] = 8081  #: where it listens
+    #: 8 of them answer everything else, the others are places for those who follow a log or wait
     queue_manager_threads: Annotated[int, Field(gt=_RESERVED_THREADS, le=1000)] = 40
-    #: How many proxies stand in front that set X-Forwarded-For, -Proto and -Prefix; 0 = believe no such header
+    #: how many proxies stand in front that set `X-Forwarded-For`, `-Proto` and `-Prefix`; 0: no such header is believed
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
-    log_level: LogLevel = "INFO"
-    log_format: LogFormat = "json"
+    log_level: LogLevel = "INFO"  #: the least grave of what is logged
+    log_format: LogFormat = "json"  #: `console` is for people
 
     @property
     def caps(self) -> Caps:

@@ -1,4 +1,4 @@
-"""The commands, one file a group: submit, jobs (what asks about jobs or changes one), admin."""
+"""The commands, one file a group: jobs is what asks about jobs, changes what changes them, catalogue what there is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,38 +1,23 @@
 """gpuq submit."""
 
 import json
-import os
-import re
 from typing import Any
 
 import click
 
 from gpuq.client import Client
 from gpuq.commands import with_client
+from gpuq.commands.params import Duration, named, user_option
 from gpuq.config_file import read_config
 from gpuq.errors import Interrupted
 from gpuq.follow import Follower, follow_to_end, outcome
-from gpuq.progress import Phases, View, pick_view
+from gpuq.progress import Phases, Silence, View, pick_view
 from gpuq.text import say
-
-_UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Duration(click.ParamType):
-    """Seconds, or a number with s, m, h or d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", str(value))
-        if not match:
-            self.fail(f"{value!r} is no duration; write it like 90, 45m, 12h or 3d", param, ctx)
-        return int(match[1]) * _UNIT_S[match[2]]
 
 
 @click.command()
-@click.option("--user", default=lambda: os.environ.get("USER") or os.environ.get("LOGNAME"), help="Default: $USER.")
-@click.option("--config", required=True, help="A config's name on the server, or @FILE: a file of this machine.")
+@user_option("Who submits. Default: $USER.")
+@click.option("-c", "--config", required=True, help="A config's name on the server, or @FILE: a file of this machine.")
 @click.option("--workdir", help="Where the training writes. Default: /data/<user>.")
 @click.option("--name", help="A label.")
 @click.option("--gpus", type=click.IntRange(min=1))
@@ -42,11 +27,12 @@ class Duration(click.ParamType):
 @click.option("--idempotency-key", help="The same key and submission give the same job again.")
 @click.option("--wait", is_flag=True, help="Until the job has ended; exit code 3 where it did not succeed.")
 @click.option("--follow", is_flag=True, help="As --wait, and show the training's epochs.")
+@click.option("-q", "--quiet", is_flag=True, help="The job id and nothing else, but failures.")
 @click.option("--timeout", type=Duration(), help="Wait no longer than this; exit code 124.")
 @with_client
 def submit(
-    client: Client, dry_run: bool, idempotency_key: str | None, wait: bool, follow: bool, timeout: int | None,
-    **fields: Any,
+    client: Client, dry_run: bool, idempotency_key: str | None, wait: bool, follow: bool, quiet: bool,
+    timeout: int | None, **fields: Any,
 ) -> None:  # fmt: skip
     """Put a training into the queue; its job id is printed on stdout."""
     answer = client.submit(_body(dry_run=dry_run, **fields), idempotency_key)
@@ -54,17 +40,18 @@ def submit(
         click.echo(json.dumps(answer["workflow"], indent=2, ensure_ascii=False))
         return
     click.echo(answer["job_id"])
-    say(_stands(answer))
+    if not quiet:
+        say(_stands(answer))
     if wait or follow:
-        _wait(client, answer["job_id"], pick_view() if follow else Phases(), timeout)
+        view: View = Silence() if quiet else pick_view() if follow else Phases()
+        _wait(client, answer["job_id"], view, timeout)
 
 
 def _body(
     user: str | None, config: str, workdir: str | None, time_limit: int | None, dry_run: bool, **others: Any
 ) -> dict[str, Any]:
     """The submission, without what was not asked for: the server has its own defaults."""
-    if not user:
-        raise click.UsageError("--user is needed where $USER is not set.")
+    user = named(user)
     body = {"user": user, "config": read_config(config), "workdir": workdir or f"/data/{user}", **others}
     body |= {"time_limit_s": time_limit, "dry_run": dry_run or None}
     return {name: value for name, value in body.items() if value is not None}
@@ -86,4 +73,4 @@ def _wait(client: Client, job_id: str, view: View, timeout_s: float | None) -> N
         ) from interrupt
     finally:
         view.close()
-    say(outcome(job, follower.best_top1))
+    view.note(outcome(job, follower.best_top1))

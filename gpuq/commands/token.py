@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gpuq.commands.submit import Duration
+from gpuq.commands.params import Duration
 from gpuq.errors import NotFound
 from gpuq.queue_store import open_store
 from gpuq.text import say, table
