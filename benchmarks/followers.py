@@ -98,8 +98,10 @@ def _waiting(url: str) -> Iterator[None]:
 
 
 def _ask(url: str) -> None:
+    """Wait in one place, and come again where the place was taken by whoever looked whether all are taken."""
     with contextlib.suppress(requests.RequestException):  # it is cut when the system stops
-        requests.get(url, timeout=90)
+        while requests.get(url, timeout=90).status_code == 503:
+            time.sleep(0.2)
 
 
 def _is_free(url: str) -> bool:
