@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobqueue.errors import StoreUnavailable
+from jobqueue.errors import StaleLeader, StoreUnavailable
 from jobqueue.invariants import LiveWorkflow, violations
 from jobqueue.leader import Leader
 from jobqueue.phase import Phase
@@ -180,6 +180,25 @@ class TestCreate:
         assert rig.job(job_id).phase is Phase.CANCELLED
         assert rig.engine.created == []
         sound(rig, job_id)
+
+    def test_a_leader_that_was_overtaken_right_before_its_create_makes_nothing(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        admit = Leader.admit
+
+        def admit_then_sleep_too_long(self, *args, **kwargs):
+            slot = admit(self, *args, **kwargs)
+            Leader.resign(rig.store, "me")  # its lease ran out meanwhile
+            Leader.lead(rig.store, "other", 60)
+            return slot
+
+        Leader.admit = admit_then_sleep_too_long
+        try:
+            with pytest.raises(StaleLeader):
+                scheduler.run_cycle()
+        finally:
+            Leader.admit = admit
+        assert rig.engine.created == []
+        assert rig.job(job_id).phase is Phase.ADMITTED  # the new leader finds it, and asks the engine by name
 
 
 class TestRestart:
