@@ -1,7 +1,6 @@
 """Hostile bodies: a clear 4xx, never a 500, and nothing written."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -43,9 +42,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_bodies(client: FlaskClient, raw_redis: "redis.Redis", name: str) -> None:
     data, code, says = HOSTILE[name]
-    began = time.process_time()
     answer = client.post("/submit", data=data, content_type="application/json")
-    assert time.process_time() - began < 0.25
     assert answer.status_code == code
     assert answer.content_type == "application/problem+json"
     assert answer.json
