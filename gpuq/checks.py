@@ -130,9 +130,10 @@ _BROKEN = {
 
 
 def _node(node: Item) -> Check:
-    part, age = f"node {node['node']}", f"heard {duration(node['age_s'])} ago"
+    part = f"node {node['node']}"
     if node.get("error"):
         return Check(part, str(node["error"]), f"tail {_LOGS}/resource-monitor.log  # on that node")
+    age = f"heard {duration(node['age_s'])} ago"
     if node["age_s"] > OLD_S:
         return Check(part, f"{age} for the last time", f"tail {_LOGS}/scheduler.log")
     reasons = node["snapshot"]["reasons"]

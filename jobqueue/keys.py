@@ -10,6 +10,7 @@ job:<job_id>                        HASH    the full record (job.py)
 job_timeline:<job_id>               LIST    its transitions as JSON, the last 100
 user_jobs:<user>                    ZSET    job_id -> submission time
 finished_jobs                       ZSET    job_id -> finish time; the history, trimmed by age and count
+finished_counts                     HASH    phase -> how many jobs ever ended so; grows only, whatever is trimmed
 durations:<user>:<config>           LIST    the last 50 run times (s); also durations::<config>, and durations for all
 events                              STREAM  one entry per transition; wakes the loop, feeds followers; MAXLEN ~ 10000
 nodes                               HASH    node -> JSON of what its monitor last said, with the time
@@ -25,6 +26,7 @@ JOB_QUEUE = "job_queue"
 QUEUE_ORDER = "queue_order"
 RUNNING_JOBS = "running_jobs"
 FINISHED_JOBS = "finished_jobs"
+FINISHED_COUNTS = "finished_counts"
 DURATIONS = "durations"
 EVENTS = "events"
 NODES = "nodes"

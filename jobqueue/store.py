@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from jobqueue import errors, keys
-from jobqueue.clock import id_stamp, rfc3339, seed_timestamp
+from jobqueue.clock import id_stamp, rfc3339, seconds, seed_timestamp
 from jobqueue.job import Job, JobSpec, QueueEntry
 from jobqueue.phase import TRANSITIONS, Phase
 from jobqueue.redis_errors import translate
@@ -245,9 +245,15 @@ class Store:
         return json.loads(text) if text else None
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """node -> what its monitor last said (`snapshot` or `error`), with `at`."""
+        """node -> what its monitor last said (`snapshot` or `error`), with `at`, which is None where nobody knows."""
         with self._translated():
-            return {node: json.loads(text) for node, text in sorted(self._redis.hgetall(keys.NODES).items())}
+            return {node: _node_record(text) for node, text in sorted(self._redis.hgetall(keys.NODES).items())}
+
+    def finished_counts(self) -> dict[Phase, int]:
+        """How many jobs ever ended in each phase."""
+        with self._translated():
+            counts = self._redis.hgetall(keys.FINISHED_COUNTS)
+        return {phase: int(counts.get(phase.value, 0)) for phase in Phase if phase.is_finished}
 
     def quarantine(self) -> list[dict[str, str]]:
         with self._translated():
@@ -349,6 +355,15 @@ def _readable(record: dict[str, str]) -> Job | None:
         return Job.from_hash(record)
     except errors.CorruptEntry:  # the leader puts it aside (Leader.repair); a list does without it
         return None
+
+
+def _node_record(text: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(text)
+        seconds(record["at"])
+    except (ValueError, TypeError, KeyError):  # a hand was there; the scheduler writes it anew in its next cycle
+        return {"at": None, "snapshot": None, "error": "what Redis holds about this node cannot be read"}
+    return record
 
 
 @cache

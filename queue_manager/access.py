@@ -1,6 +1,7 @@
 """Who may ask for what: access tokens (AUTH=token), or without them the guard against foreign web pages (AUTH=off)."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -144,6 +145,7 @@ def check_page(method: str, host: str | None, origin: str | None, own_name: str)
         raise Problem(HTTPStatus.FORBIDDEN, detail)
 
 
+@lru_cache(maxsize=64)
 def _is_ours(host: str, own_name: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobqueue.clock import seconds
@@ -32,25 +32,29 @@ class QueueCollector(Collector):
     def __init__(self, store: Store, now: float) -> None:
         self._store, self._now = store, now
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         yield from self._jobs()
         yield from self._scheduler()
         yield _gauge("gpuq_quarantine_length", "Entries that could not be read.", self._store.quarantine_length())
         yield from self._nodes()
 
-    def _jobs(self) -> Iterator[GaugeMetricFamily]:
+    def _jobs(self) -> Iterator[Metric]:
         running, length = self._store.running(), self._store.queue_length()
         counts = {phase: sum(job.phase is phase for job in running) for phase in (Phase.ADMITTED, Phase.RUNNING)}
         jobs = GaugeMetricFamily("gpuq_jobs", "Jobs that are not finished, by status.", labels=["status"])
         for phase, count in {Phase.QUEUED: length, **counts}.items():
             jobs.add_metric([phase.value], count)
         yield jobs
+        finished = CounterMetricFamily("gpuq_jobs_finished", "Jobs that ended, by status, ever.", labels=["status"])
+        for phase, count in self._store.finished_counts().items():
+            finished.add_metric([phase.value], count)
+        yield finished
         yield _gauge("gpuq_queue_length", "Jobs in the queue.", length)
         heads = self._store.jobs(self._store.order(0, _HEADS))
         oldest_s = max((self._now - job.queued_at for job in heads), default=0.0)
         yield _gauge("gpuq_oldest_queued_age_seconds", "How long the front of the queue has waited.", max(oldest_s, 0))
 
-    def _scheduler(self) -> Iterator[GaugeMetricFamily]:
+    def _scheduler(self) -> Iterator[Metric]:
         """Nothing about the age of a heartbeat that was never written: absent() tells that apart."""
         heartbeat = read_heartbeat(self._store) or {}
         age_s = self._age_s(heartbeat)
@@ -59,7 +63,7 @@ class QueueCollector(Collector):
         halted = bool(heartbeat.get("halted"))
         yield _gauge("gpuq_scheduler_halted", "1 while the scheduler admits nothing until somebody acts.", halted)
 
-    def _nodes(self) -> Iterator[GaugeMetricFamily]:
+    def _nodes(self) -> Iterator[Metric]:
         available = GaugeMetricFamily("gpuq_node_available", "1 where the gate lets a job start.", labels=["node"])
         ages = GaugeMetricFamily("gpuq_node_report_age_seconds", "Since the node was last asked.", labels=["node"])
         gpus = {name: GaugeMetricFamily(name, text, labels=["node", "gpu"]) for name, text in _GPU_HELP.items()}

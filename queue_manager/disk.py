@@ -29,7 +29,7 @@ def open_inside(path: Path, folder: Path) -> BinaryIO:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # not blocking: it might be a pipe
     try:
-        if not _is_below(str(Path(f"/proc/self/fd/{descriptor}").readlink()), folder):
+        if not _is_below(os.readlink(f"/proc/self/fd/{descriptor}"), folder):
             raise LeadsOut(f"{path} leads out of {folder}")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise IsADirectoryError(f"{path} is no file")
@@ -41,17 +41,14 @@ def open_inside(path: Path, folder: Path) -> BinaryIO:
 
 def _has_no_links(path: Path, folder: Path) -> bool:
     """The usual case in one look at the disk for each part, where `realpath` begins at the root, twice."""
-    below = path.parts[len(folder.parts) :]
-    if path.parts[: len(folder.parts)] != folder.parts or ".." in below:
+    place = str(folder)
+    if not _begins(str(path), place):
         return False
-    return not any(_is_link(folder.joinpath(*below[:number])) for number in range(1, len(below) + 1))
-
-
-def _is_link(path: Path) -> bool:
-    try:
-        return path.is_symlink()
-    except OSError:  # a folder that we may not look into; `realpath` takes it for none, too
-        return False
+    for part in str(path)[len(place) :].split("/"):
+        place = f"{place}/{part}"
+        if part == ".." or os.path.islink(place):
+            return False
+    return True
 
 
 def _is_below(real_path: str, folder: Path) -> bool:

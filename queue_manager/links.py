@@ -1,10 +1,12 @@
 """Where to go on from a job: paths, behind a prefix too."""
 
-from flask import url_for
+from urllib.parse import quote
+
+from flask import request
 
 
 def job_path(job_id: str) -> str:
-    return url_for("jobs.show", job_id=job_id)
+    return f"{request.script_root}/jobs/{quote(job_id, safe='')}"
 
 
 def links(job_id: str) -> dict[str, str]:

@@ -57,16 +57,17 @@ def bad_field(name: str, rule: str, hint: str = "") -> Problem:
     return bad_fields([FieldError(name, rule, hint)])
 
 
-def unknown_name(name: str, known: Iterable[str]) -> FieldError:
+def unknown_name(name: str, known: Iterable[str], kind: str = "field") -> FieldError:
     """`name` is not one of `known`: names the nearest. A name may be as long as a request: only its head counts."""
     head, names = short(name), sorted(known)
     near = difflib.get_close_matches(head, names, n=1)
-    return FieldError(head, "unknown field", f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}")
+    return FieldError(head, f"unknown {kind}", f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}")
 
 
-def unknown_names(names: Iterable[str], known: Collection[str]) -> list[FieldError]:
+def unknown_names(names: Iterable[str], known: Collection[str], kind: str = "field") -> list[FieldError]:
     """Those of `names` that are not `known`, the first few: a body may have tens of thousands."""
-    return [unknown_name(name, known) for name in islice((name for name in names if name not in known), MOST_ERRORS)]
+    unknown = islice((name for name in names if name not in known), MOST_ERRORS)
+    return [unknown_name(name, known, kind) for name in unknown]
 
 
 def short(value: object) -> str:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def take(*known: str) -> None:
     """Refuse every parameter of the request that is not one of `known`, and each that stands there twice."""
-    if unknown := unknown_names(request.args, known):
+    if unknown := unknown_names(request.args, known, "parameter"):
         raise bad_fields(unknown)
     twice = [name for name in known if len(request.args.getlist(name)) > 1]
     if twice:

@@ -99,7 +99,7 @@ _SUBMISSION = {
     "dry_run": {**maybe(YES_OR_NO), "default": False},
 }
 _MOVE = always(at=TIME, **{"from": TEXT}, to=PHASE, code=TEXT, message=TEXT)
-_NODE = always(node=TEXT, at=TIME, age_s={"type": "number"}, snapshot=maybe(ANYTHING), error=maybe(TEXT))
+_NODE = always(node=TEXT, at=maybe(TIME), age_s=maybe({"type": "number"}), snapshot=maybe(ANYTHING), error=maybe(TEXT))
 
 COMPONENTS: dict[str, Schema] = {
     "Problem": always(

@@ -18,7 +18,7 @@ def broken_by_text(text: str, most_bytes: int = _MAX_BYTES) -> str | None:
     """The rule for any text that travels on: no character that deceives a reader, nothing that Argo evaluates."""
     if len(text) > most_bytes or len(text.encode("utf-8", "surrogatepass")) > most_bytes:
         return f"must not be longer than {most_bytes} bytes"
-    if any(unicodedata.category(character) in _UNPRINTABLE for character in text):
+    if not text.isprintable() and any(unicodedata.category(character) in _UNPRINTABLE for character in text):
         return "must not have control, bidirectional or invisible characters"
     if "{{" in text:
         return "must not have {{ in it"

@@ -3,7 +3,7 @@
 --       idempotency key or '', digest of the body, its TTL (s), reason message, then the record's fields and values
 local user, stem, before, after, at, score = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local idempotency, digest = ARGV[9], ARGV[10]
-check_types(user, '')
+check_queue_types(user, '')
 if idempotency ~= '' then
   local seen = redis.call('GET', idempotency)
   if seen then

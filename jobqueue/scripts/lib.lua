@@ -19,15 +19,20 @@ local function may(from, to)
 end
 
 -- Refuse early where a key has another type than ours: LLEN and the like answer WRONGTYPE before anything was written.
-local function check_types(user, id)
+local function check_queue_types(user, id)
   redis.call('LLEN', 'job_timeline:' .. id)
   redis.call('LLEN', 'job_queue')
   redis.call('ZCARD', 'queue_order')
   redis.call('ZCARD', 'user_queue:' .. user)
   redis.call('ZCARD', 'user_jobs:' .. user)
+  redis.call('XLEN', 'events')
+end
+
+local function check_types(user, id)
+  check_queue_types(user, id)
   redis.call('HLEN', 'running_jobs')
   redis.call('ZCARD', 'finished_jobs')
-  redis.call('XLEN', 'events')
+  redis.call('HLEN', 'finished_counts')
 end
 
 -- scheduler_epoch etc. are read only; an event says who wrote it (api or scheduler), so that the loop does not wake itself.
@@ -38,9 +43,9 @@ end
 
 local function move(id, from, to, at, code, message, by)
   redis.call('HSET', 'job:' .. id, 'phase', to, 'reason_code', code, 'reason_message', message)
-  redis.call('RPUSH', 'job_timeline:' .. id,
+  local length = redis.call('RPUSH', 'job_timeline:' .. id,
     cjson.encode({at = at, from = from, to = to, code = code, message = message}))
-  redis.call('LTRIM', 'job_timeline:' .. id, -100, -1)
+  if length > 100 then redis.call('LTRIM', 'job_timeline:' .. id, -100, -1) end
   publish(id, from, to, code, at, by)
 end
 
@@ -99,5 +104,6 @@ local function finish(id, to, at, score, code, message, by)
   if from == 'queued' then leave_queue(id, user, entry) else leave_slot(id, slot, entry) end
   redis.call('HSET', 'job:' .. id, 'finished_at', at)
   redis.call('ZADD', 'finished_jobs', score, id)
+  redis.call('HINCRBY', 'finished_counts', to, 1)
   move(id, from, to, at, code, message, by)
 end

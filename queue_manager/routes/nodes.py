@@ -15,5 +15,9 @@ def nodes() -> Response:
     app = services()
     now = app.clock()
     said = app.store.nodes()
-    shown = [{"node": node, **what, "age_s": round(now - seconds(what["at"]), 1)} for node, what in said.items()]
+    shown = [{"node": node, **what, "age_s": _age_s(what["at"], now)} for node, what in said.items()]
     return jsonify({"nodes": shown})
+
+
+def _age_s(at: str | None, now: float) -> float | None:
+    return None if at is None else round(now - seconds(at), 1)

@@ -106,11 +106,13 @@ class TestEnqueue:
         assert (caught.value.scope, caught.value.limit) == (scope, 2)
         assert store.queue_length() == 2
 
-    def test_a_key_of_another_type_changes_nothing(self, store: Store, raw_redis) -> None:
-        raw_redis.set("finished_jobs", "mine")
+    @pytest.mark.parametrize("key", ["job_queue", "queue_order", "user_queue:{user}", "user_jobs:{user}", "events"])
+    def test_a_key_of_another_type_changes_nothing(self, store: Store, raw_redis, key: str) -> None:
+        key = key.format(user=spec().user)
+        raw_redis.set(key, "mine")
         with pytest.raises(errors.StoreUnavailable, match="another type"):
             submit(store)
-        assert raw_redis.keys("*") == ["finished_jobs"]
+        assert raw_redis.keys("*") == [key]
 
 
 class TestLeader:

@@ -197,7 +197,7 @@ def test_wrong_filters_name_the_parameter(client: FlaskClient) -> None:
         assert says in answer.json["error"]
 
 
-def test_nodes_with_their_age(client: FlaskClient, leader: Leader, clock: FakeClock) -> None:
+def test_nodes_with_their_age(client: FlaskClient, leader: Leader, clock: FakeClock, raw_redis: "redis.Redis") -> None:
     leader.observe(
         {"at": rfc3339(NOW)},
         {
@@ -205,12 +205,14 @@ def test_nodes_with_their_age(client: FlaskClient, leader: Leader, clock: FakeCl
             "gpu-2": {"at": rfc3339(NOW), "snapshot": None, "error": "does not answer"},
         },
     )
+    raw_redis.hset("nodes", "gpu-3", "no JSON")
     clock.tick(2.5)
     answer = client.get("/nodes").json
     assert answer
     assert [(node["node"], node["age_s"], node["error"]) for node in answer["nodes"]] == [
         ("gpu-1", 2.5, None),
         ("gpu-2", 2.5, "does not answer"),
+        ("gpu-3", None, "what Redis holds about this node cannot be read"),
     ]
 
 

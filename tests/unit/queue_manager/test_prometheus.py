@@ -35,6 +35,9 @@ def test_an_empty_queue(client: FlaskClient) -> None:
         "gpuq_jobs{status=queued}": 0,
         "gpuq_jobs{status=admitted}": 0,
         "gpuq_jobs{status=running}": 0,
+        "gpuq_jobs_finished_total{status=succeeded}": 0,
+        "gpuq_jobs_finished_total{status=failed}": 0,
+        "gpuq_jobs_finished_total{status=cancelled}": 0,
         "gpuq_queue_length": 0,
         "gpuq_oldest_queued_age_seconds": 0,
         "gpuq_scheduler_halted": 0,
@@ -50,7 +53,8 @@ def test_what_stands_in_redis(
     clock: FakeClock,
     raw_redis: "redis.Redis",
 ) -> None:
-    ids = [submit().json["job_id"] for _ in range(4)]
+    ids = [submit().json["job_id"] for _ in range(5)]
+    client.delete(f"/jobs/{ids[4]}")
     admit(ids[0])
     admit(ids[1], running=False)
     raw_redis.rpush("quarantine", "{}")
@@ -68,6 +72,8 @@ def test_what_stands_in_redis(
             "gpuq_jobs{status=queued}": 2,
             "gpuq_jobs{status=admitted}": 1,
             "gpuq_jobs{status=running}": 1,
+            "gpuq_jobs_finished_total{status=cancelled}": 1,
+            "gpuq_jobs_finished_total{status=failed}": 0,
             "gpuq_queue_length": 2,
             "gpuq_oldest_queued_age_seconds": 90,
             "gpuq_scheduler_heartbeat_age_seconds": 90,
@@ -99,6 +105,8 @@ def test_a_node_that_makes_no_sense_is_not_available(
     client: FlaskClient, raw_redis: "redis.Redis", said: dict[str, Any]
 ) -> None:
     raw_redis.hset("nodes", "gpu-1", json.dumps(said))
+    raw_redis.hset("nodes", "gpu-2", "no JSON")
+    assert samples(client)["gpuq_node_available{node=gpu-2}"] == 0
     assert samples(client)["gpuq_node_available{node=gpu-1}"] == 0
 
 

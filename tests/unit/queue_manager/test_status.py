@@ -218,7 +218,7 @@ def test_wrong_queries_name_the_parameter(client: FlaskClient) -> None:
         "limit=1_0": "limit: must be",
         "limit=1&limit=2": "limit: is given twice",
         "cursor=x": "cursor: x is none of ours",
-        "lmit=1": "lmit: unknown field (did you mean limit?)",
+        "lmit=1": "lmit: unknown parameter (did you mean limit?)",
     }.items():
         answer = client.get(f"/queue?{query}")
         assert answer.status_code == 400
