@@ -18,9 +18,12 @@ def seconds(text: str) -> float:
 
 def seed_timestamp(at: float) -> str:
     """The founding document's `timestamp` of a queue entry: UTC without a zone, e.g. 2025-12-19T12:51:16."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def id_stamp(at: float) -> str:
     """The part of a job id that tells when it came in: UTC as YYYYMMDDhhmmss."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y%m%d%H%M%S")
+    return seed_timestamp(at).translate(_DIGITS_ONLY)
+
+
+_DIGITS_ONLY = str.maketrans("", "", "-T:")

@@ -24,6 +24,7 @@ from jobqueue.tokens import MOST_LIVE_PER_USER, Token
 
 #: Stands in an entry where enqueue.lua puts the job id, which it alone can make unique.
 _ID_PLACEHOLDER = "\x00"
+_ID_PLACEHOLDER_IN_JSON = json.dumps(_ID_PLACEHOLDER)[1:-1]
 
 MAX_BLOCK_S = 30.0
 
@@ -94,7 +95,7 @@ class Store:
     def enqueue(self, spec: JobSpec, at: float, caps: Caps, idempotency_key: str = "", digest: str = "") -> Enqueued:
         """Put a job at the back of the queue. Raises QueueFull, IdempotencyConflict."""
         entry = QueueEntry(spec.user, spec.config, spec.workdir, seed_timestamp(at), _ID_PLACEHOLDER).encode()
-        before, _, after = entry.rpartition(json.dumps(_ID_PLACEHOLDER)[1:-1])  # the job id stands last
+        before, _, after = entry.rpartition(_ID_PLACEHOLDER_IN_JSON)  # the job id stands last
         fields = [item for pair in spec.to_hash().items() for item in pair]
         answer = self.run(
             "enqueue",

@@ -1,8 +1,8 @@
 """The Flask application: blueprints, problems, request ids."""
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 
 from flask import Flask, Response, g, request
@@ -50,8 +50,7 @@ def create_app(
     for module in (submit, status, queue, jobs, run_files, nodes, catalogue, health, prometheus, docs):
         app.register_blueprint(module.blueprint)
     problems.register(app)
-    app.before_request(_name_request)
-    app.before_request(access.check_access)
+    app.before_request(_begin)
     app.after_request(_finish_headers)
     _trust_proxies(app, settings.trusted_proxies)
     return app
@@ -63,10 +62,15 @@ def _trust_proxies(app: Flask, count: int) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0, x_prefix=count)  # type: ignore[method-assign]
 
 
+def _begin() -> None:
+    _name_request()  # first: a refusal names its request
+    access.check_access()
+
+
 def _name_request() -> None:
     """The client's X-Request-Id where it is a sane one, else one of ours; it stands in log lines and in problems."""
     given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
     bind_log(service="queue-manager", request_id=g.request_id)
 
 

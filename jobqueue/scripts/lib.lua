@@ -19,17 +19,13 @@ local function may(from, to)
 end
 
 -- Refuse early where a key has another type than ours: LLEN and the like answer WRONGTYPE before anything was written.
-local function check_queue_types(user, id)
+local function check_types(user, id)
   redis.call('LLEN', 'job_timeline:' .. id)
   redis.call('LLEN', 'job_queue')
   redis.call('ZCARD', 'queue_order')
   redis.call('ZCARD', 'user_queue:' .. user)
   redis.call('ZCARD', 'user_jobs:' .. user)
   redis.call('XLEN', 'events')
-end
-
-local function check_types(user, id)
-  check_queue_types(user, id)
   redis.call('HLEN', 'running_jobs')
   redis.call('ZCARD', 'finished_jobs')
   redis.call('HLEN', 'finished_counts')
