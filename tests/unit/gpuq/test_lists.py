@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import struct
@@ -337,9 +338,9 @@ def on_terminal(server: Any, *arguments: str, columns: int = 80, **env: str) -> 
         command, stdout=its, stderr=subprocess.DEVNULL, env={**inherited, "TERM": "xterm", **env}
     )
     os.close(its)
-    written = b""
+    written, deadline = b"", time.monotonic() + 60
     try:
-        while piece := os.read(ours, 65536):
+        while select.select([ours], [], [], max(0, deadline - time.monotonic()))[0] and (piece := os.read(ours, 65536)):
             written += piece
             if arguments[-1] == "-w" and len(server.asked) >= 2:
                 process.send_signal(signal.SIGINT)
