@@ -54,10 +54,10 @@ def scheduler(trouble: str | None) -> Check:
     return Check("scheduler", "not known as long as Redis does not serve", "gpuq doctor  # again, when Redis is back")
 
 
-def token(trouble: str | None, has_one: bool, user: str) -> Check:
-    """`trouble` is the sentence of a refused call that every token opens."""
+def token(trouble: str | None, has_one: bool, user: str, is_needed: bool = True) -> Check:
+    """`trouble` is the sentence of a refused call that every token opens; without a token the call was tried too."""
     if trouble is None:
-        return Check("token", "accepted" if has_one else "the server asks for none")
+        return Check("token", "accepted" if has_one and is_needed else "the server asks for none")
     if has_one:
         return Check("token", trouble, f"gpuq admin token create --user {user}  # an admin; then set GPUQ_TOKEN to it")
     return Check("token", trouble, "export GPUQ_TOKEN=gpuq_…  # or gpuq --token-file FILE …")
@@ -76,14 +76,15 @@ def configs(answer: Item) -> Check:
     return Check("configs", ", ".join(names))
 
 
-def templates(answer: Item, trouble: str | None) -> Check:
-    """`trouble`: why a dry run could not make a Workflow of the default one."""
+def templates(answer: Item, trouble: str | None, untried: str = "") -> Check:
+    """`trouble`: why a dry run could not make a Workflow of the default one; `untried`: why none could be asked for."""
     found = answer["workflows"]
     if not any(each["is_default"] for each in found):
         return Check("templates", "the default template is not there", "ls -l $WORKFLOW_TEMPLATE  # on the server")
     if trouble is not None:
         return Check("templates", trouble, "gpuq submit --config demo.yaml --dry-run  # when the template is mended")
-    return Check("templates", ", ".join(each["name"] + _kind(each) for each in found))
+    names = ", ".join(each["name"] + _kind(each) for each in found)
+    return Check("templates", f"{names}; not tried out: {untried}" if untried else names)
 
 
 def disk(folder: str, free_bytes: int, needed_bytes: int) -> Check:

@@ -41,8 +41,8 @@ class Client:
         is_here: bool = False,
     ) -> None:
         self.server, self._timeout_s = server.rstrip("/"), timeout_s
-        if urlsplit(self.server).scheme not in ("http", "https"):
-            raise Unreachable(f"The server's address must begin with http:// or https://, not {server!r}.")
+        if not _is_address(self.server):
+            raise Unreachable(f"The server's address must be like http://HOST:8081 or https://HOST, not {server!r}.")
         self._session = requests.Session()
         # A lab's HTTP_PROXY is for the world outside; it cannot reach this machine's own ports.
         self._session.trust_env = not (is_here or urlsplit(self.server).hostname in _LOOPBACK)
@@ -90,8 +90,11 @@ class Client:
         return self._json("GET", "/readyz")
 
     def is_alive(self) -> bool:
-        """Whether what answers there is a queue manager."""
-        return self._json("GET", "/healthz") == {"status": "ok"}
+        """Whether what answers there is a queue manager; a resource monitor has no such call."""
+        try:
+            return self._json("GET", "/version").get("name") == "gpuq"
+        except NotFound:
+            return False
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         return self._json("DELETE", f"/jobs/{_part(job_id)}")
@@ -136,12 +139,20 @@ class Client:
             answer = self._session.request(method, f"{self.server}{path}", allow_redirects=False, **options)
         except requests.Timeout as error:
             raise Unreachable(f"{self.server} did not answer within {self._timeout_s:g} s.") from error
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: a host's name that none can have
             hint = "start it with `gpuq up`, or name another one with --server or GPUQ_SERVER"
             raise Unreachable(f"No queue manager answers at {self.server}; {hint}.") from error
         if answer.status_code < 300:
             return answer
         raise _failure(answer)
+
+
+def _is_address(server: str) -> bool:
+    try:
+        parts = urlsplit(server)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port beyond 65535
+        return False
 
 
 class _Bearer(requests.auth.AuthBase):

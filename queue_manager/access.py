@@ -51,6 +51,12 @@ def act_as(user: str) -> None:
         raise Problem(HTTPStatus.FORBIDDEN, detail)
 
 
+def may_read(user: str) -> bool:
+    """Whether the caller may read that user's records and logs."""
+    caller: Token | None = g.caller
+    return caller is None or caller.may_act_as(user)
+
+
 def whose_jobs(user: str | None) -> str | None:
     """The user whose records the caller gets who asked for those of `user` (None: of all)."""
     caller: Token | None = g.caller

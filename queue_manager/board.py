@@ -1,7 +1,7 @@
 """How jobs are shown: what everybody may see of one, and its whole record, each against the present outlook."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobqueue.clock import rfc3339
@@ -9,10 +9,11 @@ from jobqueue.eta import in_words
 from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason
+from queue_manager import access
 from queue_manager.estimate import Outlook
 from queue_manager.heartbeat import read_heartbeat, scheduler_trouble
 from queue_manager.services import Services
-from queue_manager.why import shown_reason
+from queue_manager.why import shown_reason, without_the_log
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,14 @@ class Board:
     outlook: Outlook
     trouble: Reason | None  #: why the scheduler starts nothing
     positions: Mapping[str, int]
+    may_read: Callable[[str], bool] = lambda _user: True  #: whether the caller may read that user's logs
 
     def brief(self, job: Job) -> dict[str, Any]:
         """What all may see: user, job id, config's name, phase, reason, position, and times."""
         record = job.to_dict()
         public = ("job_id", "user", "config", "status", "submitted_at", "started_at", "finished_at")
+        if not self.may_read(job.spec.user):
+            job = replace(job, reason=without_the_log(job.reason))
         return {**{name: record[name] for name in public}, **self._seen_from_now(job)}
 
     def record(self, job: Job) -> dict[str, Any]:
@@ -60,4 +64,4 @@ def wait_fields(position: int | None, wait_s: float | None, now: float) -> dict[
 def read_board(app: Services, positions: Mapping[str, int]) -> Board:
     """The board for jobs at these `positions` (by job id)."""
     now = app.clock()
-    return Board(now, app.outlook(), scheduler_trouble(read_heartbeat(app.store), now), positions)
+    return Board(now, app.outlook(), scheduler_trouble(read_heartbeat(app.store), now), positions, access.may_read)

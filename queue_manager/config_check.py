@@ -22,6 +22,9 @@ from queue_manager.problems import MOST_ERRORS, FieldError, short
 MAX_DEPTH = 64
 SCHEMA_SUFFIX = ".schema.json"
 _MOST_READ = 100
+#: Python writes no longer ones in decimal, so no sentence could name them.
+_LONGEST_NUMBER = 1000
+_NUMBER = re.compile(r"[-+]?[0-9][0-9a-fA-F_xo:]*$")
 
 
 class BrokenSchema(Exception):
@@ -64,7 +67,7 @@ def broken_keys(text: str, name: str, schema: Schema | None) -> tuple[FieldError
         return ()
     try:
         found = [_leaf(error) for error in islice(_validator(schema).iter_errors(config), _MOST_READ)]
-    except (ValueError, SchemaError, Unresolvable) as error:
+    except (ValueError, SchemaError, Unresolvable, RecursionError) as error:
         raise BrokenSchema(f"The template's schema is broken ({short(str(error))}); an admin must mend it.") from error
     found.sort(key=lambda error: error.validator != "additionalProperties")
     broken = chain((key for error in found for key in _field_errors(error, name)), _not_finite(config, name, ()))
@@ -118,11 +121,17 @@ def _check_events(text: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             raise _NotTaken(f"line {line} has an alias (*{short(event.anchor)}); write the value out")
+        if isinstance(event, yaml.ScalarEvent) and _is_long_number(event):
+            raise _NotTaken(f"line {line} has a number of more than {_LONGEST_NUMBER} digits")
         if (tag := getattr(event, "tag", None)) is not None:
             raise _NotTaken(f"line {line} has a tag ({short(tag)}); write plain values")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise _NotTaken(f"line {line} is nested deeper than {MAX_DEPTH} levels")
+
+
+def _is_long_number(event: yaml.ScalarEvent) -> bool:
+    return event.implicit[0] and len(event.value) > _LONGEST_NUMBER and _NUMBER.match(event.value) is not None
 
 
 # -- sentences -----------------------------------------------------------------------------------------------------
@@ -139,7 +148,7 @@ def _field_errors(error: ValidationError, name: str) -> Iterator[FieldError]:
     if rule == "additionalProperties" and isinstance(error.instance, dict) and isinstance(schema, Mapping):
         known = sorted(schema.get("properties", {}))
         unknown = [key for key in error.instance if key not in known]
-        yield from (_unknown_key(_dotted([*at, key]), str(key), name, known) for key in unknown)
+        yield from (_unknown_key(_dotted([*at, str(key)]), str(key), name, known) for key in unknown)
     elif rule == "required" and isinstance(error.instance, dict) and isinstance(schema, Mapping):
         missing = [_dotted([*at, key]) for key in schema["required"] if key not in error.instance]
         yield from (FieldError("config", f"{name}: {key} is missing", "add it") for key in missing)

@@ -1,6 +1,7 @@
 """A training's configuration: from a named file or from the submission itself to a checked text."""
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,10 @@ def write_inline(config: dict[str, Any]) -> str:
     return str(text)
 
 
-def check(text: str, name: str, schema: Schema | None) -> None:
+def check(text: str, name: str, schema: Callable[[], Schema | None]) -> None:
     """Raise Problem 400 where the text is not YAML as we take it, or breaks the template's schema."""
     try:
-        broken = broken_keys(text, name, schema)
+        broken = broken_keys(text, name, schema())
     except BrokenSchema as error:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
     if broken:

@@ -61,7 +61,8 @@ def unknown_name(name: str, known: Iterable[str], kind: str = "field") -> FieldE
     """`name` is not one of `known`: names the nearest. A name may be as long as a request: only its head counts."""
     head, names = short(name), sorted(known)
     near = difflib.get_close_matches(head, names, n=1)
-    return FieldError(head, f"unknown {kind}", f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}")
+    known_ones = f"known are {', '.join(names)}" if names else "there are none"
+    return FieldError(head, f"unknown {kind}", f"did you mean {near[0]}?" if near else known_ones)
 
 
 def unknown_names(names: Iterable[str], known: Collection[str], kind: str = "field") -> list[FieldError]:

@@ -34,6 +34,8 @@ class Server(BaseApplication):
             "threads": self._settings.queue_manager_threads,
             # Followers never end by themselves; after this many seconds their connections are cut.
             "graceful_timeout": 1,
+            # Longer than anybody who watches pauses between two calls: a connection that closes just then is an error.
+            "keepalive": 15,
             "control_socket_disable": True,
             # gunicorn would believe a SCRIPT_NAME header from this machine; TRUSTED_PROXIES says whom to believe.
             "forwarded_allow_ips": "",

@@ -121,7 +121,7 @@ def _workflow(value: Any, _body: Mapping[str, Any], rules: Rules) -> str | None:
         return _not_text(value)
     if value in rules.workflows or value == "":
         return None
-    near = get_close_matches(short(value), rules.workflows, n=1) or [", ".join(rules.workflows)]
+    near = get_close_matches(short(value), rules.workflows, n=1) or [", ".join(rules.workflows) or "none at all"]
     return f"there is no template {short(value)}; there is {near[0]}"
 
 

@@ -7,6 +7,15 @@ from jobqueue.reason import Reason, ReasonCode
 
 #: The scheduler words the reasons of this many jobs at the head of the queue.
 WORDED_BY_SCHEDULER = 100
+#: What these say after a colon is a line of the training's log.
+_QUOTES_THE_LOG = frozenset({ReasonCode.TRAINING_FAILED, ReasonCode.BAD_CONFIG, ReasonCode.GPU_BUSY})
+
+
+def without_the_log(reason: Reason) -> Reason:
+    """What everybody may see of a reason: a log is its user's."""
+    if reason.code not in _QUOTES_THE_LOG or ": " not in reason.message:
+        return reason
+    return Reason(reason.code, reason.message.partition(": ")[0] + ".")
 
 
 def shown_reason(job: Job, position: int | None, wait_s: float | None, trouble: Reason | None) -> Reason:

@@ -88,20 +88,27 @@ class Sampler:
         """Follow one sampler process to its end; whether it gave any sample."""
         before = self.samples
         # A session of its own: Ctrl-C is the server's to handle, the sampler ends with its standard input.
-        process = self._process = subprocess.Popen(
-            self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
+        try:
+            process = self._process = subprocess.Popen(
+                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as error:  # no process or memory to be had now; later there may be
+            self._tell(f"the sampler process cannot be started ({error.strerror})")
+            return False
         try:
             for line in self._lines(process):
                 self._keep(line)
         except _Failed as failure:
             if not self._stopping.is_set():
-                self.trouble = str(failure)
-                self.errors[SAMPLER] += 1
-                log.warning("The sampler process is replaced", why=self.trouble, pid=process.pid)
+                self._tell(str(failure))
         finally:
             self._leave_behind(process)
         return self.samples is not before
+
+    def _tell(self, trouble: str) -> None:
+        self.trouble = trouble
+        self.errors[SAMPLER] += 1
+        log.warning("The sampler process is replaced", why=trouble)
 
     def _lines(self, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
         assert process.stdout

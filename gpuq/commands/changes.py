@@ -37,9 +37,10 @@ def cancel(client: Client, jobs: tuple[str, ...], every: bool, user: str | None,
 @user_option("Whose @latest. Default: $USER.")
 @with_client
 def retry(client: Client, job: str, user: str | None) -> None:
-    """Queue a failed or cancelled job again; it resumes from its checkpoint."""
+    """Queue a failed or cancelled job again; it resumes from its checkpoint. Its job id is printed on stdout."""
     job_id = job_id_of(client, job, user)
     answer = client.retry(job_id)
+    click.echo(job_id)
     say(f"{job_id}: queued again at position {answer['position']}")
 
 

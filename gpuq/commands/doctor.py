@@ -80,7 +80,7 @@ def _remote(client: Client, has_token: bool) -> Iterator[Check]:
     if isinstance(nodes, GpuqFailure):
         yield from (Check(part, str(nodes), _AGAIN) for part in ("token", "nodes"))
     else:
-        yield checks.token(None, has_token, "")
+        yield checks.token(None, has_token, "", is_needed=isinstance(_ask(Client(client.server).nodes), Refused))
         yield from checks.nodes(nodes)
     yield from _catalogue(client, is_ready=trouble is None)
 
@@ -103,18 +103,20 @@ def _catalogue(client: Client, is_ready: bool) -> Iterator[Check]:
     if isinstance(workflows, GpuqFailure):
         yield Check("templates", str(workflows), _AGAIN)
     else:
-        yield checks.templates(workflows, _broken_template(client, names) if is_ready else None)
+        trouble, untried = _try_template(client, names) if is_ready else (None, "")
+        yield checks.templates(workflows, trouble, untried)
 
 
-def _broken_template(client: Client, configs: list[str]) -> str | None:
-    """What a dry run says of the default template; a config that is refused says nothing of it."""
-    user = whoami() or ""
+def _try_template(client: Client, configs: list[str]) -> tuple[str | None, str]:
+    """What a dry run says of the default template, and why none says anything: a refused one tells nothing of it."""
+    user, refused = whoami() or "", ""
     for config in configs[:_MOST_CONFIGS]:
         body = {"user": user, "config": config, "workdir": f"/data/{user}", "dry_run": True}
         answer = _ask(lambda body=body: client.submit(body))  # type: ignore[misc]
         if not isinstance(answer, Refused):
-            return str(answer) if isinstance(answer, GpuqFailure) else None
-    return None
+            return (str(answer) if isinstance(answer, GpuqFailure) else None), ""
+        refused = refused or str(answer).splitlines()[0]
+    return None, refused
 
 
 def _ask(call: Callable[[], dict[str, Any]]) -> dict[str, Any] | GpuqFailure:

@@ -1,5 +1,6 @@
 """What several commands take: durations, a user, and jobs, which the shell completes from the server."""
 
+import getpass
 import os
 import re
 from collections.abc import Callable
@@ -15,11 +16,15 @@ from gpuq.token_file import read_token
 LATEST = "@latest"
 #: Longer than that and a person would rather type the id.
 COMPLETION_TIMEOUT_S = 1.0
+_LONGEST_S = 100 * 366 * 86400
 _UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def whoami() -> str | None:
-    return os.environ.get("USER") or os.environ.get("LOGNAME")
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (OSError, KeyError):  # a container's uid that no table knows
+        return None
 
 
 class Duration(click.ParamType):
@@ -31,7 +36,10 @@ class Duration(click.ParamType):
         match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", str(value))
         if not match:
             self.fail(f"{value!r} is no duration; write it like 90, 45m, 12h or 7d", param, ctx)
-        return int(match[1]) * _UNIT_S[match[2]]
+        seconds = int(match[1]) * _UNIT_S[match[2]]
+        if seconds > _LONGEST_S:
+            self.fail(f"{value!r} is longer than a hundred years", param, ctx)
+        return seconds
 
 
 class JobId(click.ParamType):

@@ -35,6 +35,8 @@ def submit(
     timeout: int | None, **fields: Any,
 ) -> None:  # fmt: skip
     """Put a training into the queue; its job id is printed on stdout."""
+    if timeout is not None and not (wait or follow):
+        raise click.UsageError("--timeout goes with --wait or --follow.")
     answer = client.submit(_body(dry_run=dry_run, **fields), idempotency_key)
     if dry_run:
         click.echo(json.dumps(answer["workflow"], indent=2, ensure_ascii=False))

@@ -8,6 +8,7 @@ from jobqueue.errors import StoreUnavailable
 from jobqueue.store import Store
 from queue_manager.heartbeat import read_heartbeat, scheduler_trouble
 from queue_manager.problems import RETRY_SOON_S, Problem
+from queue_manager.query import take
 from queue_manager.services import services
 from queue_manager.version import version
 
@@ -17,12 +18,14 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """Whether this process answers; it asks nobody else."""
+    take()
     return jsonify({"status": "ok"})
 
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
     """Whether a job that is submitted now is kept and started: Redis, and the scheduler's heartbeat."""
+    take()
     app = services()
     trouble = _trouble(app.store, app.clock())
     if trouble is not None:
@@ -32,6 +35,7 @@ def readyz() -> Response:
 
 @blueprint.get("/version")
 def show_version() -> Response:
+    take()
     return jsonify({"name": "gpuq", "version": version()})
 
 

@@ -66,6 +66,7 @@ def _record(job_id: str, app: Services) -> dict[str, Any]:
 @blueprint.delete("/<job_id>")
 def cancel(job_id: str) -> Response:
     """At once where it is queued; else its end is asked for, and `status` stays until the scheduler has stopped it."""
+    query.take()
     app = services()
     failpoint("queue_manager.cancel.before")
     phase = app.store.cancel(job_id, app.clock())
@@ -77,6 +78,7 @@ def cancel(job_id: str) -> Response:
 @blueprint.post("/<job_id>/retry")
 def retry(job_id: str) -> tuple[Response, int, dict[str, str]]:
     """A failed or cancelled job again, at the back of the queue; it resumes from its checkpoint."""
+    query.take()
     app = services()
     failpoint("queue_manager.retry.before")
     position = app.store.retry(job_id, app.clock(), app.settings.caps)

@@ -19,6 +19,7 @@ from queue_manager.board import wait_fields
 from queue_manager.json_body import canonical, read_object
 from queue_manager.links import links
 from queue_manager.problems import Problem, bad_field
+from queue_manager.query import take
 from queue_manager.run_files import workdir_leads_out
 from queue_manager.services import Services, services
 from queue_manager.submission import Rules, Submission, parse
@@ -35,6 +36,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 @blueprint.post("/submit")
 def submit() -> Answer:
     """Queue a job; with `dry_run` say what would become of it."""
+    take()
     app = services()
     body = read_object(request)
     key = _idempotency_key()
@@ -91,7 +93,7 @@ def _with_config_text(submission: Submission, app: Services) -> JobSpec:
         text = config_text.read_named(spec.config, settings.config_root)
     else:
         text = config_text.write_inline(submission.inline)
-    config_text.check(text, spec.config, app.schema(spec.workflow))
+    config_text.check(text, spec.config, lambda: app.schema(spec.workflow))
     return JobSpec(**{**spec.__dict__, "config_text": text})
 
 

@@ -216,7 +216,44 @@ def test_cancel_goes_on_after_one_that_cannot_be(gpuq: Callable[..., Any], serve
 
 def test_retry_says_the_position(gpuq: Callable[..., Any], server: Any) -> None:
     server.on(f"POST /jobs/{JOB}/retry", {"status": "queued", "position": 2}, status=202)
-    assert gpuq("retry", JOB).err == f"{JOB}: queued again at position 2\n"
+    ran = gpuq("retry", JOB)
+    assert (ran.out, ran.err) == (f"{JOB}\n", f"{JOB}: queued again at position 2\n")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[", "http://127.0.0.1:99999", "ftp://gpu-1", "http://", f"http://{'x' * 80}"]
+)
+def test_an_address_that_is_none(gpuq: Callable[..., Any], address: str) -> None:
+    for command in ("queue", "doctor"):
+        ran = gpuq("--server", address, command)
+        assert ran.code == 6
+        assert "error of its own" not in ran.err
+
+
+def test_a_timeout_needs_a_wait(gpuq: Callable[..., Any], server: Any) -> None:
+    assert gpuq("submit", "--config", "config.yaml", "--timeout", "3").code == 2
+    assert server.asked == []
+
+
+def test_a_duration_beyond_all_reason(gpuq: Callable[..., Any], server: Any) -> None:
+    assert "longer than a hundred years" in gpuq("history", "--since", "999999999d").err
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "says"),
+    [
+        ("{gpuq} --help | true; exit ${{PIPESTATUS[0]}}", 0, ""),
+        ("{gpuq} configs | true; exit ${{PIPESTATUS[0]}}", 0, ""),
+        ("{gpuq} configs >&-", 0, ""),
+        ("{gpuq} configs > /dev/full", 1, "gpuq cannot write its output: No space left on device.\n"),
+    ],
+)
+def test_an_output_that_nobody_takes(server: Any, shell: str, code: int, says: str) -> None:
+    server.on("GET /configs", {"configs": [{"name": "a.yaml"}]})
+    command = shell.format(gpuq=f"{sys.executable} -m gpuq --server {server.url}")
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (code, says)
 
 
 def test_admin_resume_reaches_the_store(gpuq: Callable[..., Any], valkey_url: str, store: Any) -> None:
@@ -283,9 +320,13 @@ def test_wrong_usage_is_exit_2(gpuq: Callable[..., Any], server: Any, arguments:
     assert server.asked == []
 
 
+def no_such_user() -> str:
+    raise OSError("No username set in the environment")
+
+
 def test_nobody_known_is_wrong_usage(gpuq: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("USER", raising=False)
-    monkeypatch.delenv("LOGNAME", raising=False)
+    monkeypatch.setattr("getpass.getuser", no_such_user)
     assert gpuq("submit", "--config", "config.yaml").code == 2
     assert gpuq("status").code == 2
 

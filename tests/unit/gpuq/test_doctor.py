@@ -23,7 +23,6 @@ class Well:
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self.but("GET /healthz", {"status": "ok"})
         self.but("GET /version", {"name": "gpuq", "version": metadata.version("gpuq")})
         self.but("GET /readyz", READY)
         self.but("GET /nodes", {"nodes": [NODE]})
@@ -37,6 +36,10 @@ class Well:
 
     def refuses(self, call: str, status: int, detail: str) -> None:
         self._server.answers.pop(call, None)
+        self._server.refuse(call, status, detail)
+
+    def refuses_next(self, call: str, status: int, detail: str) -> None:
+        """After the answer that it gives first."""
         self._server.refuse(call, status, detail)
 
     def warns(self, sentence: str) -> None:
@@ -84,7 +87,13 @@ def test_all_is_well(gpuq: Callable[..., Any], server: Any, well: Well, tmp_path
 
 #: what is not well -> (the part that is red, a word of its line, a word of the command)
 RED: list[tuple[str, Callable[[Well], None], str, str, str]] = [
-    ("version", lambda w: w.but("GET /version", {"version": "9.9"}), "version", "9.9", "pip install 'gpuq==9.9'"),
+    (
+        "version",
+        lambda w: w.but("GET /version", {"name": "gpuq", "version": "9.9"}),
+        "version",
+        "9.9",
+        "pip install 'gpuq==9.9'",
+    ),
     *(
         (f"redis: {word}", lambda w, s=sentence: w.warns(s), "redis", word, command)
         for sentence, word, command in [
@@ -157,7 +166,27 @@ def test_a_token_that_is_refused_ends_with_it(
 
 def test_a_token_that_is_accepted(gpuq: Callable[..., Any], well: Well, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPUQ_TOKEN", "gpuq_good")
+    well.refuses_next("GET /nodes", 401, "This call needs an access token.")
     assert "ok  token      accepted\n" in gpuq("doctor").out
+
+
+def test_a_token_that_nobody_asks_for(gpuq: Callable[..., Any], well: Well, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUQ_TOKEN", "gpuq_any")
+    assert "ok  token      the server asks for none\n" in gpuq("doctor").out
+
+
+def test_a_template_that_could_not_be_tried(gpuq: Callable[..., Any], well: Well) -> None:
+    well.refuses("POST /submit", 400, "user: must be 1 to 28 of a-z.")
+    ran = gpuq("doctor")
+    assert ran.code == 0
+    assert "templates  proto-gcn (default), toy; not tried out: user: must be 1 to 28 of a-z.\n" in ran.out
+
+
+def test_a_resource_monitor_is_no_queue_manager(gpuq: Callable[..., Any], well: Well) -> None:
+    well.refuses("GET /version", 404, "There is no /version here.")
+    ran = gpuq("doctor")
+    assert ran.code == 1
+    assert "does not answer like a gpuq server" in red(ran.out)[0][0]
 
 
 @pytest.mark.parametrize("code", list(NodeReasonCode))
@@ -197,7 +226,7 @@ def test_a_server_elsewhere_says_nothing_of_this_machine(gpuq: Callable[..., Any
 
 @pytest.mark.parametrize("answer", [{"status": "fine"}, b"<html>"])
 def test_a_foreign_server_is_red(gpuq: Callable[..., Any], well: Well, answer: Any) -> None:
-    well.but("GET /healthz", answer)
+    well.but("GET /version", answer)
     ran = gpuq("doctor")
     assert ran.code == 1
     assert "does not answer like a gpuq server" in red(ran.out)[0][0]

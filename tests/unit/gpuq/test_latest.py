@@ -53,12 +53,16 @@ def test_no_latest_is_exit_4(gpuq: Callable[..., Any], server: Any, command: str
     assert (ran.code, ran.err) == (4, "ann has no jobs on record, so there is no @latest.\n")
 
 
+def nobody() -> str:
+    raise OSError("No username set in the environment")
+
+
 @EACH
 def test_latest_of_nobody_is_wrong_usage(
     gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch, command: str, call: str
 ) -> None:
     monkeypatch.delenv("USER")
-    monkeypatch.delenv("LOGNAME", raising=False)
+    monkeypatch.setattr("getpass.getuser", nobody)
     assert gpuq(command, "@latest").code == 2
     assert server.asked == []
 

@@ -9,6 +9,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from jobqueue.job import Result
+from jobqueue.leader import Leader
+from jobqueue.phase import Phase
+from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store import Store
 from jobqueue.tokens import Role, Token, digest_of, new_secret
 from queue_manager import access, create_app
@@ -127,6 +131,18 @@ def test_a_refused_call_changes_nothing(ask: Callable[..., TestResponse], store:
     ask("bob", "POST", "/submit", json=BODY)
     ask("bob", "POST", "/submit", json={**BODY, "dry_run": True})
     assert (store.job(job_id).phase, store.queue_length()) == ("queued", 1)
+
+
+def test_a_line_of_a_log_is_for_whom_the_log_is(
+    ask: Callable[..., TestResponse], store: Store, leader: Leader, job_id: str
+) -> None:
+    leader.admit(store.job(job_id), NOW, node="gpu-1", gpu_uuids=(), workflow_name="w", message="", max_running=1,
+                 max_per_user=1)  # fmt: skip
+    said = "The training ended with exit code 1: no such file: /data/ann/secret.pkl"
+    leader.finish(job_id, Phase.FAILED, NOW, Reason(ReasonCode.TRAINING_FAILED, said), Result(exit_code=1))
+    shown = {who: ask(who, "GET", "/status/ann").json["reason"]["message"] for who in ("ann", "bob", "root")}  # type: ignore[index]
+    assert shown == {"ann": said, "bob": "The training ended with exit code 1.", "root": said}
+    assert "secret" not in ask("bob", "GET", "/status/ann").text
 
 
 def test_a_dry_run_is_as_a_submission(ask: Callable[..., TestResponse]) -> None:

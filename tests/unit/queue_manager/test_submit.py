@@ -251,3 +251,28 @@ def test_the_wait_is_what_was_learnt(
     answer = submit(user="b", workdir="/data/b").json
     assert (answer["position"], answer["estimated_wait"], answer["estimated_wait_s"]) == (2, "45 minutes", 2700)
     assert answer["estimated_start_at"] == "2026-11-18T12:06:40.000Z"
+
+
+@pytest.mark.parametrize("query", ["dry_run=true", "foo=1"])
+@pytest.mark.parametrize(
+    "call",
+    ["POST /submit", "DELETE /jobs/x", "POST /jobs/x/retry", "GET /healthz", "GET /readyz", "GET /version"],
+)
+def test_an_unknown_parameter_is_refused_and_nothing_is_done(
+    client: FlaskClient, store: Store, call: str, query: str
+) -> None:
+    method, path = call.split()
+    answer = client.open(f"{path}?{query}", method=method, json=BODY if path == "/submit" else None)
+    assert answer.status_code == 400
+    assert answer.json
+    assert "unknown parameter" in answer.json["error"]
+    assert store.queue_length() == 0
+
+
+@pytest.mark.parametrize("schema", [b"\xff", b"{", b'{"$ref": "#"}', b"[" * 100_000, b'{"type": "obj"}'])
+def test_a_broken_schema_is_an_admins_503(client: FlaskClient, folders: Path, schema: bytes) -> None:
+    (folders / "templates" / "proto-gcn.schema.json").write_bytes(schema)
+    answer = client.post("/submit", json=BODY)
+    assert answer.status_code == 503
+    assert answer.json
+    assert "schema" in answer.json["error"]

@@ -165,3 +165,21 @@ def test_samples_older_than_the_window_are_dropped() -> None:
     eventually(lambda: sampler.trouble)
     assert [sample.at for sample in sampler.samples] == list(range(989, 1000))
     sampler.stop()
+
+
+def test_a_process_that_cannot_be_had_now_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a node that is out of processes for a while."""
+    popen, refusals = subprocess.Popen, iter([OSError(11, "Resource temporarily unavailable")] * 2)
+
+    def scarce(*args: object, **options: object) -> object:
+        if (refusal := next(refusals, None)) is not None:
+            raise refusal
+        return popen(*args, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "Popen", scarce)
+    node = Node("none", tmp_path / "marker")
+    node.sampler.start()
+    try:
+        eventually(lambda: node.sampler.samples)
+    finally:
+        node.sampler.stop()
