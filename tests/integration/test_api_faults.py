@@ -166,8 +166,8 @@ def test_a_disk_that_takes_nothing(api: System) -> None:
     assert_recovers(api)
 
 
-#: key -> which of submit, cancel, retry needs it
-KEYS = ["job_queue", "queue_order", "user_queue:user1", "user_jobs:user1", "running_jobs", "finished_jobs", "events"]
+#: What the writes touch; a submission has nothing to do with the last two.
+KEYS = ["job_queue", "queue_order", "user_queue:user1", "user_jobs:user1", "events", "running_jobs", "finished_jobs"]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -177,7 +177,8 @@ def test_a_key_of_another_type(api: System, key: str) -> None:
     saved = client.dump(key)
     client.set(key, "somebody else's")
     before = kept(admin(api))
-    for call in writes(api, queued, cancelled):
+    refused = writes(api, queued, cancelled)
+    for call in refused[1:] if key in KEYS[-2:] else refused:
         assert_refused(call, "holds another type in this Redis; give gpuq a database of its own in REDIS_URL.")
     assert kept(admin(api)) == before
     for call in reads(api, queued, wait_s=0):
