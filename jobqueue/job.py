@@ -1,6 +1,7 @@
 """The job: what a user submits, what stands in the queue, and the full record."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ from jobqueue.clock import rfc3339, seconds
 from jobqueue.errors import CorruptEntry
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason
+from jobqueue.user import broken_by_user
 
 ENTRY_VERSION = 1
 
@@ -38,6 +40,21 @@ class JobSpec:
             "workflow": self.workflow,
         }
 
+    @classmethod
+    def from_hash(cls, record: Mapping[str, str]) -> "JobSpec":
+        """The inverse of `to_hash`; raises KeyError, ValueError, TypeError."""
+        limit = record.get("time_limit_s")
+        return cls(
+            user=record["user"],
+            config=record["config"],
+            workdir=record["workdir"],
+            config_text=record.get("config_text", ""),
+            name=record.get("name", ""),
+            gpus=int(record.get("gpus") or 1),
+            time_limit_s=int(limit) if limit else None,
+            workflow=record.get("workflow") or "proto-gcn",
+        )
+
 
 @dataclass(frozen=True)
 class QueueEntry:
@@ -66,6 +83,19 @@ class QueueEntry:
         if not all(isinstance(value, str) for value in (entry.user, entry.config, entry.workdir, entry.job_id)):
             raise CorruptEntry(raw, "a field is not text")
         return entry
+
+
+def check_whole(entry: QueueEntry, spec: JobSpec) -> None:
+    """Raises ValueError unless the two are of one submission, and nothing in them can break a key or a command."""
+    if not all(isinstance(value, str) for value in spec.to_hash().values()) or spec.gpus < 1:
+        raise ValueError("a field has a value of another kind")
+    if (entry.user, entry.config, entry.workdir) != (spec.user, spec.config, spec.workdir):
+        raise ValueError("the entry and the rest are of different submissions")
+    broken = broken_by_user(spec.user)
+    if broken:
+        raise ValueError(f"user {broken}")
+    if not re.fullmatch(rf"{spec.user}_[0-9]{{14}}(_[0-9]{{1,9}})?", entry.job_id):
+        raise ValueError(f"{entry.job_id!r} is no id of a job of {spec.user}")
 
 
 @dataclass(frozen=True)
@@ -98,6 +128,8 @@ class Job:
     gpu_uuids: tuple[str, ...] = ()
     workflow_name: str | None = None
     workflow_uid: str | None = None
+    withdrawn_uid: str | None = None  #: this workflow of it is being deleted, so that it can start on another node
+    waited_until: float | None = None  #: until then nothing kept it from starting that was its fault
     cancel_requested_at: float | None = None
     result: Result = Result()
 
@@ -112,7 +144,7 @@ class Job:
         try:
             return cls(
                 job_id=record["job_id"],
-                spec=_spec(record),
+                spec=JobSpec.from_hash(record),
                 entry=record["entry"],
                 phase=Phase(record["phase"]),
                 reason=Reason.read(record["reason_code"], record.get("reason_message", "")),
@@ -129,6 +161,8 @@ class Job:
                 gpu_uuids=tuple(json.loads(record.get("gpu_uuids") or "[]")),
                 workflow_name=record.get("workflow_name") or None,
                 workflow_uid=record.get("workflow_uid") or None,
+                withdrawn_uid=record.get("withdrawn_uid") or None,
+                waited_until=_time(record, "waited_until"),
                 cancel_requested_at=_time(record, "cancel_requested_at"),
                 result=Result(
                     exit_code=int(record["exit_code"]) if record.get("exit_code") else None,
@@ -138,12 +172,37 @@ class Job:
         except (KeyError, ValueError, TypeError) as error:
             raise CorruptEntry(json.dumps(dict(record))[:500], f"record: {error!r}") from error
 
+    def to_hash(self) -> dict[str, str]:
+        """The record as `from_hash` reads it, without phase, reason and slot, which the scripts write."""
+        times = {
+            "submitted_at": self.submitted_at,
+            "queued_at": self.queued_at,
+            "admitted_at": self.admitted_at,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+        }
+        result = self.result
+        return {
+            **self.spec.to_hash(),
+            "job_id": self.job_id,
+            "entry": self.entry,
+            **{name: rfc3339(at) for name, at in times.items() if at is not None},
+            "attempt": str(self.attempt),
+            "requeues": str(self.requeues),
+            "node": self.node or "",
+            "gpu_uuids": json.dumps(list(self.gpu_uuids)),
+            "workflow_name": self.workflow_name or "",
+            "workflow_uid": self.workflow_uid or "",
+            "exit_code": "" if result.exit_code is None else str(result.exit_code),
+            "log_tail": json.dumps(result.log_tail),
+        }
+
     #: What is fetched for lists: everything but the config's text and the log tail, which may be large.
     LIST_FIELDS: ClassVar[tuple[str, ...]] = (
         *("job_id", "user", "config", "workdir", "name", "gpus", "time_limit_s", "workflow", "entry"),
         *("phase", "reason_code", "reason_message", "submitted_at", "queued_at", "admitted_at", "started_at"),
         *("finished_at", "attempt", "requeues", "breaks", "slot", "node", "gpu_uuids", "workflow_name"),
-        *("workflow_uid", "cancel_requested_at", "exit_code"),
+        *("workflow_uid", "withdrawn_uid", "waited_until", "cancel_requested_at", "exit_code"),
     )
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,20 +236,6 @@ class Job:
             "exit_code": self.result.exit_code,
             "run_folder": self.run_folder,
         }
-
-
-def _spec(record: Mapping[str, str]) -> JobSpec:
-    limit = record.get("time_limit_s")
-    return JobSpec(
-        user=record["user"],
-        config=record["config"],
-        workdir=record["workdir"],
-        config_text=record.get("config_text", ""),
-        name=record.get("name", ""),
-        gpus=int(record.get("gpus") or 1),
-        time_limit_s=int(limit) if limit else None,
-        workflow=record.get("workflow") or "proto-gcn",
-    )
 
 
 def _time(record: Mapping[str, str], name: str) -> float | None:

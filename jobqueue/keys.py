@@ -17,8 +17,8 @@ nodes                               HASH    node -> JSON of what its monitor las
 scheduler_heartbeat                 STRING  JSON: when the last cycle ended, what it did, whether it is halted
 idempotency:<user>:<key>            STRING  digest of the body and job_id; 7 days
 quarantine                          LIST    entries that could not be read, with where they stood; the last 10000
-admin                               HASH    what `gpuq admin` asked of the scheduler
-tokens                              HASH    SHA-256 of an token -> JSON: user, role, created_at, expires_at, label
+admin                               HASH    what `gpuq admin` asked: resume_requested_at, node_dead:<node> -> since when
+tokens                              HASH    SHA-256 of a token -> JSON: user, role, created_at, expires_at, label
 scheduler_leader, scheduler_epoch   STRING  who leads (PX), and the fencing number
 """
 

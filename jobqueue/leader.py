@@ -38,8 +38,11 @@ class Leader:
         """From the queue into a slot, which is returned. Raises InvalidTransition, NoFreeSlot."""
         uuids = json.dumps(list(gpu_uuids))
         return str(
-            self._run("admit", job.job_id, rfc3339(at), max_running, max_per_user, node, uuids, workflow_name, message)
-        )
+            self._run(
+                "admit", job.job_id, rfc3339(at), max_running, max_per_user, node, uuids, workflow_name, message,
+                job.attempt,
+            )
+        )  # fmt: skip
 
     def record_workflow(self, job_id: str, name: str, uid: str, node: str, gpu_uuids: Iterable[str]) -> None:
         """The workflow of this attempt, and where it really is."""
@@ -69,6 +72,22 @@ class Leader:
         tail, learnt = json.dumps(result.log_tail), "" if run_time_s is None else f"{run_time_s:.3f}"
         args = (phase, rfc3339(at), at, reason.code, reason.message, code, tail, learnt)
         return Phase(self._run("finish", job_id, *args))
+
+    def withdraw(self, job_id: str, uid: str, at: float, reason: Reason) -> bool:
+        """Mark that this workflow of an admitted job is about to be deleted by us; False where it is too late."""
+        return bool(self._run("withdraw", job_id, uid, rfc3339(at), reason.code, reason.message))
+
+    def extend_start(self, job_id: str, at: float) -> None:
+        """Let an admitted job's start deadline count from `at`."""
+        self._run("extend_start", job_id, rfc3339(at))
+
+    def restore(self, job: Job, at: float, run_time_s: float | None = None) -> bool:
+        """Write the record of a job that Redis had lost, as it stands in `job`; False where there is one already."""
+        learnt = "" if run_time_s is None else f"{run_time_s:.3f}"
+        head = (job.job_id, job.spec.user, job.spec.config, job.phase, rfc3339(at), job.entry, job.submitted_at)
+        why = (job.finished_at or 0, learnt, job.reason.code, job.reason.message)
+        fields = [word for pair in job.to_hash().items() for word in pair]
+        return bool(self._run("restore", *head, *why, *fields))
 
     def set_reasons(self, reasons: Iterable[tuple[Job, Reason]]) -> int:
         """Write why jobs stand where they stand; returns how many changed."""

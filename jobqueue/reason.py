@@ -9,6 +9,7 @@ class ReasonCode(StrEnum):
 
     # queued: why it waits
     SUBMITTED = "submitted"  #: just came in; the scheduler has not looked at it yet
+    RESTORED = "restored"  #: put back from a backup (gpuq admin restore); the scheduler has not looked at it yet
     WAITING_TURN = "waiting_turn"  #: others are ahead in the queue
     SLOTS_FULL = "slots_full"  #: first in line, but MAX_RUNNING_JOBS are running
     USER_LIMIT = "user_limit"  #: its user already runs MAX_RUNNING_PER_USER
@@ -26,6 +27,8 @@ class ReasonCode(StrEnum):
     # admitted, running
     ADMITTED = "admitted"
     STARTING = "starting"  #: its workflow exists, its container has not started
+    SHORT_OF_GPUS = "short_of_gpus"  #: its node has no GPU to give it now; also of a job withdrawn from such a node
+    NODE_LOST = "node_lost"  #: its node does not answer, so nobody can say whether it runs
     RUNNING = "running"
     CANCELLING = "cancelling"  #: a cancel was asked for; its container is being stopped
     # finished

@@ -28,6 +28,8 @@ _ID_PLACEHOLDER_IN_JSON = json.dumps(_ID_PLACEHOLDER)[1:-1]
 
 MAX_BLOCK_S = 30.0
 
+_DEAD = "node_dead:"  # of a field in `admin`
+
 
 @dataclass(frozen=True)
 class Caps:
@@ -133,6 +135,12 @@ class Store:
         message = "Queued again; it resumes from its last checkpoint."
         return int(self.run("retry", job_id, rfc3339(at), caps.per_user, caps.total, message))
 
+    def restore_queued(self, job: Job, at: float) -> bool:
+        """Put a queued job of a backup at the back of the queue; False where it is known already. No cap applies."""
+        message = "Restored from a backup; the scheduler looks at it within seconds."
+        head = (job.job_id, job.spec.user, rfc3339(at), job.submitted_at, job.entry, job.attempt, message)
+        return bool(self.run("restore_queued", *head, *(word for pair in job.to_hash().items() for word in pair)))
+
     # -- reads: one job --------------------------------------------------------------------------------------------
 
     def job(self, job_id: str) -> Job:
@@ -226,6 +234,10 @@ class Store:
         with self._translated():
             return list(self._redis.zrevrange(keys.FINISHED_JOBS, start, start + count - 1))
 
+    def finished_length(self) -> int:
+        with self._translated():
+            return int(self._redis.zcard(keys.FINISHED_JOBS))
+
     def durations(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | None]:
         """For each (user, config) the mean run time (s) of the most telling list that has any, or None."""
         names = sorted({key for pair in pairs for key in keys.durations(*pair)} | {keys.DURATIONS})
@@ -273,6 +285,21 @@ class Store:
         with self._translated():
             self._redis.hset(keys.ADMIN, "resume_requested_at", at)
 
+    def dead_nodes(self) -> dict[str, float]:
+        """The nodes that an admin has declared dead, and since when."""
+        with self._translated():
+            asked = self._redis.hgetall(keys.ADMIN)
+        return {name.removeprefix(_DEAD): float(at) for name, at in asked.items() if name.startswith(_DEAD)}
+
+    def declare_dead(self, node: str, at: float) -> None:
+        with self._translated():
+            self._redis.hset(keys.ADMIN, _DEAD + node, at)
+
+    def declare_alive(self, node: str) -> bool:
+        """Take the declaration back; False where there was none."""
+        with self._translated():
+            return bool(self._redis.hdel(keys.ADMIN, _DEAD + node))
+
     def wait_events(self, last_id: str, block_s: float) -> tuple[str, list[dict[str, str]]]:
         """The transitions after `last_id`, waiting up to `block_s` (at most MAX_BLOCK_S); and the id to go on from."""
         with self._translated():
@@ -300,6 +327,11 @@ class Store:
     def add_token(self, token: Token) -> None:
         """Raises TooManyTokens."""
         self.run("add_token", token.user, token.digest, token.encode(), rfc3339(token.created_at), MOST_LIVE_PER_USER)
+
+    def restore_token(self, token: Token) -> bool:
+        """Put a token of a backup back; False where it is there already."""
+        with self._translated():
+            return bool(self._redis.hsetnx(keys.TOKENS, token.digest, token.encode()))
 
     def tokens(self) -> list[Token]:
         """All that are kept, expired ones too, in the order of users and creation."""

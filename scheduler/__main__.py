@@ -42,6 +42,19 @@ def main() -> None:
 
 
 def _engine(settings: SchedulerSettings) -> Engine:
+    return _argo(settings) if settings.engine == "argo" else _local(settings)
+
+
+def _argo(settings: SchedulerSettings) -> Engine:
+    from scheduler.argo import ArgoEngine, CredentialsMissing  # a library that one machine has no use for
+
+    try:
+        return ArgoEngine.connect(settings.workflow_namespace, look_back=settings.max_running_jobs)
+    except CredentialsMissing as error:
+        refuse_to_start(str(error))
+
+
+def _local(settings: SchedulerSettings) -> Engine:
     images = {**default_images(), **settings.local_images}
     try:
         return LocalEngine(

@@ -11,8 +11,9 @@ from jobqueue.leader import Leader
 from jobqueue.log import get_logger
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from scheduler.admission import Admission, Limits
+from scheduler.admission import Admission
 from scheduler.alerts import Alerts
+from scheduler.capacity import Limits
 from scheduler.engine import (
     Engine,
     EngineForbidden,
@@ -23,8 +24,8 @@ from scheduler.engine import (
     WorkflowRejected,
 )
 from scheduler.poison import MAX_BREAKS, put_aside, put_aside_if_poison
-from scheduler.reconciler import record_workflow
 from scheduler.settings import SchedulerSettings
+from scheduler.tidy import record_workflow
 from workflows.render import TemplateError, load_template, render, workflow_name
 
 log = get_logger(__name__)
@@ -45,6 +46,7 @@ class Admitter:
         self._engine, self._alerts, self._unanswered = engine, alerts, unanswered
         self._templates: Path = settings.workflow_template.parent
         self._require_gpu, self._limits, self._clock = settings.require_gpu, limits, clock
+        self._unix_ids = settings.unix_ids
 
     def unfit_templates(self, names: Iterable[str]) -> dict[str, str]:
         """Which of these templates cannot be used now, and why; an admin is told."""
@@ -68,7 +70,8 @@ class Admitter:
 
     def _admit(self, leader: Leader, job: Job, admission: Admission) -> None:
         template = load_template(self._templates, job.spec.workflow)
-        workflow = render(template, job, node=admission.node, require_gpu=self._require_gpu)
+        account = self._unix_ids.get(job.spec.user)
+        workflow = render(template, job, node=admission.node, require_gpu=self._require_gpu, unix_ids=account)
         failpoint("scheduler.admit.before")
         if not self._take_slot(leader, job, admission):
             return
@@ -122,7 +125,11 @@ class Admitter:
         """The name is taken: by this very job's workflow, or by something that is not ours."""
         name = workflow_name(job)
         present = self._engine.get(name)
-        if present is None or present.job_id != job.job_id:
+        if present is None and job.breaks < MAX_BREAKS - 1:  # it was on its way out, and is gone: the next try makes it
+            text = f"The name {name} was still taken when its workflow was to be made; it is next again."
+            reason = Reason(ReasonCode.ENGINE_UNAVAILABLE, text)
+            leader.requeue(job.job_id, self._clock(), reason, breaks=True)
+        elif present is None or present.job_id != job.job_id:
             text = f"The name {name} is taken by an object that is not this job's; remove it, then retry the job."
             leader.finish(job.job_id, Phase.FAILED, self._clock(), Reason(ReasonCode.NAME_TAKEN, text), Result())
         else:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from scheduler.admission import Node
+from scheduler.capacity import Node
 
 AVOID_S = 60.0
 

@@ -9,7 +9,7 @@ EngineError
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -49,6 +49,14 @@ class WorkflowStatus:
     ended_by: EndedBy = EndedBy.ITSELF
     message: str = ""  #: the engine's own word on it
     log_tail: tuple[str, ...] = ()
+    #: live, but no node can take it for want of GPUs: it may be withdrawn and made elsewhere
+    short_of_gpus: bool = False
+    #: live, and it waits for a person: suspended, or no controller looks at it; it is never the job's fault
+    unattended: bool = False
+    #: live, and its node does not answer: nobody can say whether its container runs
+    node_lost: bool = False
+    #: what was submitted, as `render` wrote it beside: from this a lost Redis is rebuilt
+    submission: Mapping[str, Any] | None = None
 
     @property
     def is_live(self) -> bool:
@@ -67,6 +75,9 @@ class Placement:
 class Engine(Protocol):
     """Runs workflows. Every call raises EngineUnavailable where the engine does not answer."""
 
+    #: Whether a container gets the `gpu_uuids` of its Placement; else the engine chooses, and GPUs are only counted.
+    pins_gpus: bool
+
     def create(self, workflow: dict[str, Any], config_text: str, placement: Placement) -> str:
         """Make it and return its uid; raises every EngineError above."""
 
@@ -80,7 +91,13 @@ class Engine(Protocol):
         """Ask its container to end (SIGTERM, after a grace SIGKILL); returns at once, idempotent."""
 
     def delete(self, workflow: WorkflowStatus) -> None:
-        """Forget a finished workflow; one of another uid is left alone."""
+        """Delete it with all that belongs to it (a tombstone, or one whose container never started).
+
+        One of another uid is left alone. It is gone only when `get` says so.
+        """
+
+    def config_text(self, workflow: WorkflowStatus) -> str | None:
+        """The config it was made with; None where it is gone."""
 
     def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:
         """Call `on_change` soon after a workflow started or ended, until `stopping`; `workflows` is the truth."""
@@ -107,4 +124,6 @@ class EngineForbidden(EngineError):
 
 
 class EngineUnavailable(EngineError):
-    pass
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s  #: when the engine itself says to come again

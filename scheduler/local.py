@@ -34,7 +34,7 @@ from scheduler.engine import (
     WorkflowStatus,
 )
 from scheduler.runner import write_json
-from workflows.render import LABEL_ATTEMPT, LABEL_JOB, entry_template
+from workflows.render import ANNOTATION_SUBMISSION, LABEL_ATTEMPT, LABEL_JOB, entry_template
 
 log = get_logger(__name__)
 
@@ -61,6 +61,8 @@ def default_images() -> dict[str, Path]:
 
 class LocalEngine:
     """Runs workflows as processes of this machine; `state_dir` holds one folder a workflow."""
+
+    pins_gpus = True
 
     def __init__(
         self, state_dir: Path, data_root: Path, images: Mapping[str, Path], node: str, grace_s: float = 30
@@ -128,6 +130,14 @@ class LocalEngine:
             shutil.rmtree(gone, ignore_errors=True)
             self._over.pop(workflow.name, None)
 
+    def config_text(self, workflow: WorkflowStatus) -> str | None:
+        folder = self._state / workflow.name
+        try:
+            config: str = json.loads((folder / "launch.json").read_text(encoding="utf-8"))["config"]
+            return (folder / "config" / config).read_text(encoding="utf-8")
+        except (OSError, ValueError, KeyError):
+            return None
+
     def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:
         """Looks for new files of the runners; a handful of stat calls."""
         known = self._marks()
@@ -158,6 +168,8 @@ class LocalEngine:
             "job_id": labels[LABEL_JOB],
             "attempt": int(labels[LABEL_ATTEMPT]),
             "gpu_uuids": list(placement.gpu_uuids),
+            "config": _parameters(workflow)["config"],
+            "submission": json.loads(workflow["metadata"]["annotations"][ANNOTATION_SUBMISSION]),
         }
 
     def _env(
@@ -234,6 +246,7 @@ class LocalEngine:
             "node": self._node,
             "gpu_uuids": tuple(launch["gpu_uuids"]),
             "started_at": started and started["at"],
+            "submission": launch.get("submission"),  # an older gpuq did not write it
         }
         if started is None:
             return WorkflowStatus(phase=WorkflowPhase.PENDING, **known)

@@ -14,11 +14,13 @@ from jobqueue.leader import Leader
 from jobqueue.log import get_logger
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store import Store
-from scheduler.admission import Limits, Node, Nomination, nominate
+from scheduler.admission import Nomination, nominate
 from scheduler.admit import Admitter
 from scheduler.alerts import Alerts
+from scheduler.alive import Heartbeat
 from scheduler.avoid import AvoidList
-from scheduler.engine import Engine, EngineError
+from scheduler.capacity import Limits, Node, known_nodes
+from scheduler.engine import Engine, EngineError, EngineUnavailable
 from scheduler.monitor_client import MonitorClient
 from scheduler.outage import Halt, Outage
 from scheduler.reconciler import Reconciled, Reconciler
@@ -34,6 +36,10 @@ HURRY_S = 10.0
 #: How many failures of the engine in a row are only retried, and how long the pause between them may grow (s).
 ENGINE_RETRIES = 6
 LONGEST_BACKOFF_S = 60.0
+#: An engine's own "come again in so many seconds" is honoured up to here.
+LONGEST_RETRY_AFTER_S = 300.0
+#: How long a pause may be without a sign of life (s).
+LONGEST_SILENCE_S = 15.0
 
 
 class Scheduler:
@@ -52,7 +58,9 @@ class Scheduler:
     ) -> None:
         self._settings, self._store, self._engine, self._monitors = settings, store, engine, monitors
         self._alerts, self._holder, self._clock, self._monotonic = alerts, holder, clock, monotonic
-        self._limits = Limits(settings.max_running_jobs, settings.max_running_per_user, settings.require_gpu)
+        self._limits = Limits(
+            settings.max_running_jobs, settings.max_running_per_user, settings.require_gpu, engine.pins_gpus
+        )
         manual = settings.resume == "manual"
         self._redis = Outage("Redis", settings.redis_retries, alerts, clock, manual)
         self._cluster = Outage("the engine", ENGINE_RETRIES, alerts, clock, manual)
@@ -68,6 +76,7 @@ class Scheduler:
         self._news: tuple[object, ...] = ()  # what would make the cycle's sentence worth a line in the log
         self._told: tuple[object, ...] = ()
         self.stopping = threading.Event()
+        self._alive = Heartbeat(settings.heartbeat_file)
         self.waker = Waker(store, engine, self.stopping)
 
     # -- the loop --------------------------------------------------------------------------------------------------
@@ -76,6 +85,7 @@ class Scheduler:
         """Until `stopping`; nothing that a cycle meets ends the loop."""
         self.waker.start()
         full = True
+        self._alive.beat()
         while not self.stopping.is_set():
             pause = self._one_cycle(full)
             full = self._pause(pause) or pause > HURRY_PAUSE_S
@@ -123,7 +133,10 @@ class Scheduler:
         nodes = self._snapshot()
         # 4. heads: the next jobs in order; 5. nominate: who starts where, and why the others wait
         nomination = self._nominate(self._heads(), nodes)
-        # 6. admit: make it so
+        # 6. admit: make it so; what is withdrawn makes room for itself elsewhere
+        for withdrawal in nomination.withdrawals:
+            self._reconciled.short.discard(withdrawal.job.job_id)  # until it is looked at again
+            self._reconciler.withdraw(leader, withdrawal.job, withdrawal.node)
         for admission in nomination.admissions:
             self._admitter.admit(leader, admission)
         return self._tell(leader, nodes, nomination)
@@ -156,7 +169,10 @@ class Scheduler:
     def _snapshot(self) -> list[Node]:
         now = self._monotonic()
         self._ended = {node: at for node, at in self._ended.items() if now - at < HURRY_S}
-        nodes = self._monitors.nodes({node: now - at for node, at in self._ended.items()})
+        answers = self._monitors.nodes({node: now - at for node, at in self._ended.items()})
+        # On one machine there is one monitor, whatever name it goes by.
+        ours = [] if self._engine.pins_gpus else [job.node or "" for job in self._store.running()]
+        nodes = known_nodes(answers, self._store.dead_nodes(), ours)
         self._avoid.look_at(nodes)
         return nodes
 
@@ -168,7 +184,8 @@ class Scheduler:
         unfit = self._admitter.unfit_templates(job.spec.workflow for job in heads)
         running, strays, avoid = self._store.running(), self._reconciled.strays, self._avoid.pairs()
         left = self._left_s(running)
-        nomination = nominate(heads, nodes, running, self._limits, self._clock(), avoid, strays, unfit, left)
+        short = frozenset(self._reconciled.short)
+        nomination = nominate(heads, nodes, running, self._limits, self._clock(), avoid, strays, unfit, left, short)
         more = self._heads(4 * len(heads)) if heads and nomination.wants_more else []
         return self._nominate(more, nodes) if len(more) > len(heads) else nomination
 
@@ -228,16 +245,20 @@ class Scheduler:
     def _pause(self, pause_s: float) -> bool:
         """Wait until woken or `pause_s` is over, and stay the leader meanwhile; tells whether it was woken."""
         until = self._monotonic() + pause_s
+        self._alive.beat()
         while (left := until - self._monotonic()) > 0 and not self.stopping.is_set():
-            if self.waker.wait(min(left, self._settings.lease_s / 3)):
+            if self.waker.wait(min(left, self._settings.lease_s / 3, LONGEST_SILENCE_S)):
                 return True
+            self._alive.beat()
             self._renew()
         return False
 
     def _renew(self) -> None:
         try:
             if self._leader is not None:
-                self._leader = Leader.lead(self._store, self._holder, self._settings.lease_s)
+                renewed = Leader.lead(self._store, self._holder, self._settings.lease_s)
+                # Another epoch is another lead (Redis was emptied, say): the next cycle begins it, and reconciles.
+                self._leader = renewed if renewed and renewed.epoch == self._leader.epoch else None
             if self._trouble:  # a backoff may be longer than a heartbeat may be silent
                 self._beat(self._trouble)
         except StoreUnavailable:
@@ -248,7 +269,8 @@ class Scheduler:
         self._cluster.failed(str(error), "Mend the engine; the scheduler goes on by itself, trainings run meanwhile.")
         self._beat(str(error))
         backoff = min(2.0 ** (self._cluster.failures - 1), LONGEST_BACKOFF_S)
-        return backoff * random.uniform(0.5, 1)
+        asked = error.retry_after_s if isinstance(error, EngineUnavailable) else None
+        return max(backoff * random.uniform(0.5, 1), min(asked or 0, LONGEST_RETRY_AFTER_S))
 
     def _halt(self) -> Halt | None:
         return self._redis.halt or self._cluster.halt

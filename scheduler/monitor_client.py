@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from jobqueue.clock import rfc3339
 from jobqueue.resources import InvalidSnapshot, NodeSnapshot
-from scheduler.admission import Node
+from scheduler.capacity import Node
 
 TIMEOUT_S = 2.0
 MAX_BYTES = 64 * 1024
@@ -43,7 +43,8 @@ class MonitorClient:
             call.result(deadline) or self._without_answer(address, requests.Timeout())
             for address, call in asked.items()
         ]
-        return sorted(found, key=lambda node: node.name)
+        self._forget_all_but(addresses)
+        return _one_a_name(found)
 
     def _addresses(self) -> list[str] | str:
         parts = urlsplit(self._url)
@@ -66,12 +67,43 @@ class MonitorClient:
         self._names[address] = snapshot.node
         return Node(snapshot.node, snapshot)
 
+    def _forget_all_but(self, addresses: list[str]) -> None:
+        """A pod that is made anew has another address."""
+        for known in (self._silent_since, self._names):
+            for address in known.keys() - set(addresses):
+                known.pop(address, None)
+
     def _name(self, address: str) -> str:
         return self._names.get(address, urlsplit(address).hostname or address)
 
     def _without_answer(self, address: str, error: Exception) -> Node:
         since = rfc3339(self._silent_since.setdefault(address, self._clock()))
         return Node(self._name(address), error=f"{_sentence(address, error)}, since {since}")
+
+
+def _one_a_name(found: list[Node]) -> list[Node]:
+    """One node for each name, by name: two addresses of one machine are no two nodes."""
+    by_name: dict[str, list[Node]] = {}
+    for node in found:
+        by_name.setdefault(node.name, []).append(node)
+    return [_merged(by_name[name]) for name in sorted(by_name)]
+
+
+def _merged(same: list[Node]) -> Node:
+    """Of several answers under one name the one that passes least: while a monitor is replaced, both may answer."""
+    answers = [(node, node.snapshot) for node in same if node.snapshot is not None]
+    machines = {tuple(sorted(gpu.uuid for gpu in snapshot.gpus)) for _, snapshot in answers if snapshot.gpus}
+    if len(machines) > 1:
+        text = f"{len(answers)} monitors of different machines call themselves {same[0].name}; set NODE_NAME of each"
+        return Node(same[0].name, error=text)
+    if not answers:
+        return same[0]
+    return min(answers, key=lambda answer: _passing(answer[1]))[0]
+
+
+def _passing(snapshot: NodeSnapshot) -> int:
+    """More for a node that passes than for one that does not, and more with each GPU that passes."""
+    return (1 + sum(gpu.available for gpu in snapshot.gpus)) if snapshot.available else 0
 
 
 class _Call(threading.Thread):

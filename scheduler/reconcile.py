@@ -1,10 +1,23 @@
 """What follows from how a job's workflow stands: pure decisions, which the loop then makes so."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import replace
 
+from jobqueue.clock import rfc3339
 from jobqueue.job import Job, Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
+from scheduler.actions import (
+    Action,
+    Delete,
+    Explain,
+    ExtendStart,
+    Finish,
+    MarkRunning,
+    RecordWorkflow,
+    Requeue,
+    Stop,
+)
 from scheduler.engine import EndedBy, WorkflowPhase, WorkflowStatus
 
 #: How often a job may be evicted before it is given up; a person's retry starts the count anew.
@@ -14,54 +27,8 @@ EXIT_BAD_CONFIG = 2
 EXIT_GPU_BUSY = 75
 EXIT_TERMINATED = 143  # 128 + SIGTERM
 
-
-NO_RESULT = Result()
-
-
-@dataclass(frozen=True)
-class RecordWorkflow:
-    """The workflow is ours, but its uid stands in no record yet."""
-
-    workflow: WorkflowStatus
-
-
-@dataclass(frozen=True)
-class MarkRunning:
-    at: float | None
-    message: str
-
-
-@dataclass(frozen=True)
-class Explain:
-    """The phase stays; say why."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True)
-class Stop:
-    workflow: WorkflowStatus
-
-
-@dataclass(frozen=True)
-class Requeue:
-    reason: Reason
-    attempt: bool = True
-    counts: bool = False
-    breaks: bool = False
-    avoid_node: bool = False
-
-
-@dataclass(frozen=True)
-class Finish:
-    phase: Phase
-    reason: Reason
-    result: Result = NO_RESULT
-    at: float | None = None
-    run_time_s: float | None = None
-
-
-Action = RecordWorkflow | MarkRunning | Explain | Stop | Requeue | Finish
+#: Reasons of an admitted job that are not its fault: its start deadline counts from their end.
+_HELD_UP = frozenset({ReasonCode.SHORT_OF_GPUS, ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE})
 
 
 def decide(
@@ -70,20 +37,33 @@ def decide(
     now: float,
     start_deadline_s: float = 600,
     was_unanswered: bool = False,
+    dead: Collection[str] = (),
 ) -> list[Action]:
     """What to do about an admitted or running job whose workflow stands like this (None: the engine has none).
 
-    `was_unanswered`: the engine gave no answer when it was to make it, which is not the job's fault.
+    `was_unanswered`: the engine gave no answer when it was to make it, which is not the job's fault; `dead`: the nodes
+    that an admin has declared dead.
     """
+    if job.withdrawn_uid is not None:
+        left = _withdrawn(job, workflow, dead)
+        if left is not None:
+            return [left]
     if workflow is None:
         return [_without_workflow(job, was_unanswered)]
     if workflow.job_id != job.job_id or job.workflow_uid not in (None, workflow.uid):
         text = f"The name {workflow.name} is taken by an object that is not this job's; remove it, then retry the job."
         return [Finish(Phase.FAILED, Reason(ReasonCode.NAME_TAKEN, text))]
     record: list[Action] = [] if job.workflow_uid else [RecordWorkflow(workflow)]
+    if workflow.node_lost:
+        return record + _lost(job, workflow, dead, now)
     if workflow.is_live:
         return record + _live(job, workflow, now, start_deadline_s)
     return record + _ended(job, workflow)
+
+
+def is_gone(workflow: WorkflowStatus, dead: Collection[str]) -> bool:
+    """Whether its node is lost and an admin has declared it dead: then nothing of the workflow runs any more."""
+    return workflow.node_lost and workflow.node in dead
 
 
 def _without_workflow(job: Job, was_unanswered: bool) -> Action:
@@ -97,19 +77,61 @@ def _without_workflow(job: Job, was_unanswered: bool) -> Action:
     return Finish(Phase.CANCELLED, Reason(ReasonCode.WORKFLOW_DELETED, text))
 
 
+def _withdrawn(job: Job, workflow: WorkflowStatus | None, dead: Collection[str]) -> Action | None:
+    """What is left of a withdrawal; None where its workflow has started after all, and goes the way of any other."""
+    if workflow is None or workflow.uid != job.withdrawn_uid:
+        has_started = job.phase is Phase.RUNNING  # it may have, between the last look and the deletion
+        text = f"Withdrawn from {job.node}, which had no GPU to give it; it is next again."
+        return Requeue(Reason(ReasonCode.SHORT_OF_GPUS, text), attempt=has_started, avoid_node=True)
+    is_waiting = workflow.phase is WorkflowPhase.PENDING and not is_gone(workflow, dead)
+    return Delete(workflow) if is_waiting else None
+
+
+def _lost(job: Job, workflow: WorkflowStatus, dead: Collection[str], now: float) -> list[Action]:
+    """Nobody can say whether it runs: it keeps its slot until the node answers again, or an admin says it is off."""
+    node = workflow.node or job.node or "its node"
+    actions: list[Action] = [_mark_running(job, workflow)] if _has_just_started(job, workflow) else []
+    if job.cancel_requested_at is not None or is_gone(workflow, dead):
+        actions.append(Stop(workflow))
+    if is_gone(workflow, dead):
+        declared = replace(workflow, message=f"The node {node} was declared dead")
+        return [*actions, _evicted(job, declared)]
+    if job.reason.code is ReasonCode.NODE_LOST:  # it says since when
+        return actions
+    said = workflow.message.rstrip(".") or f"The node {node} does not answer"
+    text = f"{said}, since {rfc3339(now)}; when it is certain that it is off: gpuq admin node dead {node}"
+    return [*actions, Explain(Reason(ReasonCode.NODE_LOST, text))]
+
+
 def _live(job: Job, workflow: WorkflowStatus, now: float, start_deadline_s: float) -> list[Action]:
-    actions: list[Action] = []
-    if workflow.phase is WorkflowPhase.RUNNING and job.phase is Phase.ADMITTED:
-        actions.append(_mark_running(job, workflow))
+    actions: list[Action] = [_mark_running(job, workflow)] if _has_just_started(job, workflow) else []
     if job.cancel_requested_at is not None:
         actions.append(Stop(workflow))
+        if job.reason.code is ReasonCode.NODE_LOST:
+            text = "A cancel was asked for; the training is being stopped."
+            actions.append(Explain(Reason(ReasonCode.CANCELLING, text)))
     elif workflow.phase is WorkflowPhase.PENDING:
-        text = workflow.message or f"Starting on {job.node}; no container runs yet."
-        if now - (job.admitted_at or now) > start_deadline_s:
-            late = f"Its container did not start within {start_deadline_s:g} s: {text}"
-            return [Stop(workflow), Finish(Phase.FAILED, Reason(ReasonCode.START_DEADLINE, late))]
-        actions.append(Explain(Reason(ReasonCode.STARTING, text)))
+        actions += _pending(job, workflow, now, start_deadline_s)
+    elif job.reason.code in (ReasonCode.RUNNING, ReasonCode.NODE_LOST):
+        reason = Reason(ReasonCode.RUNNING, workflow.message or _runs_on(job, workflow))  # suspended by hand, say
+        actions += [Explain(reason)] if reason != job.reason else []
     return actions
+
+
+def _pending(job: Job, workflow: WorkflowStatus, now: float, start_deadline_s: float) -> list[Action]:
+    text = workflow.message or f"Starting on {job.node}; no container runs yet."
+    if workflow.short_of_gpus:  # the founding document's "GPU short -> keep waiting"
+        short = f"{job.node} has no GPU to give it now; it starts when one is given back: {text}"
+        return [Explain(Reason(ReasonCode.SHORT_OF_GPUS, short))]
+    if workflow.unattended:
+        return [Explain(Reason(ReasonCode.ENGINE_UNAVAILABLE, text))]
+    starting = Explain(Reason(ReasonCode.STARTING, text))
+    if job.reason.code in _HELD_UP:
+        return [ExtendStart(), starting]
+    if now - (job.waited_until or job.admitted_at or now) > start_deadline_s:
+        late = f"Its container did not start within {start_deadline_s:g} s: {text}"
+        return [Stop(workflow), Finish(Phase.FAILED, Reason(ReasonCode.START_DEADLINE, late))]
+    return [starting]
 
 
 def _ended(job: Job, workflow: WorkflowStatus) -> list[Action]:
@@ -122,8 +144,16 @@ def _ended(job: Job, workflow: WorkflowStatus) -> list[Action]:
     return [*seen, _failed(job, workflow)]
 
 
+def _has_just_started(job: Job, workflow: WorkflowStatus) -> bool:
+    return workflow.phase is WorkflowPhase.RUNNING and job.phase is Phase.ADMITTED
+
+
 def _mark_running(job: Job, workflow: WorkflowStatus) -> MarkRunning:
-    return MarkRunning(workflow.started_at, f"Running on {workflow.node or job.node}.")
+    return MarkRunning(workflow.started_at, _runs_on(job, workflow))
+
+
+def _runs_on(job: Job, workflow: WorkflowStatus) -> str:
+    return f"Running on {workflow.node or job.node}."
 
 
 def _failed(job: Job, workflow: WorkflowStatus) -> Action:
@@ -152,7 +182,7 @@ def _failed(job: Job, workflow: WorkflowStatus) -> Action:
 
 def _evicted(job: Job, workflow: WorkflowStatus) -> Action:
     why = workflow.message or "Its container was taken away"
-    if job.requeues >= MAX_REQUEUES:
+    if job.requeues >= MAX_REQUEUES and job.cancel_requested_at is None:
         text = (
             f"{why}, for the {job.requeues + 1}th time; look at the node, then retry: it goes on from its checkpoint."
         )
@@ -166,9 +196,12 @@ def _why_failed(workflow: WorkflowStatus) -> Reason:
     last = f": {said}" if said else "."
     if code == EXIT_BAD_CONFIG:
         return Reason(ReasonCode.BAD_CONFIG, f"The training refused its configuration or data{last}")
-    if code is not None and code > 128:
+    if code is None:  # no container of it ever ran: what the engine says is all there is
+        return Reason(ReasonCode.TRAINING_FAILED, f"The training did not run{last}")
+    if code > 128:
         hint = " (often the kernel, for want of memory)" if code == 137 else ""
-        return Reason(ReasonCode.KILLED, f"The training was killed by signal {code - 128}{hint}.")
+        why = f"; {workflow.message}" if workflow.message else hint
+        return Reason(ReasonCode.KILLED, f"The training was killed by signal {code - 128}{why}.")
     return Reason(ReasonCode.TRAINING_FAILED, f"The training ended with exit code {code}{last}")
 
 

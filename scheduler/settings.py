@@ -1,15 +1,26 @@
 """The scheduler's settings, from the environment; a wrong value refuses to start."""
 
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobqueue.settings import HttpUrl, LogFormat, LogLevel, RedisUrl
+from workflows.unix_ids import UnixIds, load_unix_ids
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _check_namespace(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
+        raise ValueError("a namespace is 1 to 63 of a-z, 0-9 and -")
+    return name
+
+
+Namespace = Annotated[str, AfterValidator(_check_namespace)]
 
 
 class SchedulerSettings(BaseSettings):
@@ -24,7 +35,13 @@ class SchedulerSettings(BaseSettings):
     poll_interval_s: Seconds = 10
     lease_s: Seconds = 10  #: how long a leader may be silent before a standby takes over
     resource_monitor_url: HttpUrl = "http://resource-monitor:8080"  #: each address behind the name is a node
-    engine: Literal["local"] = "local"  #: what runs the trainings: processes of this machine
+    #: what runs the trainings: Argo Workflows, or processes of this machine (`gpuq up`)
+    engine: Literal["argo", "local"] = "argo"
+    workflow_namespace: Namespace = "gpuq"  #: where the workflows are made; KUBECONFIG counts outside the cluster
+    #: a YAML file like `ann: {uid: 1001, gid: 1001}`: whose trainings run as whom; unset, all as the template says
+    unix_ids: Annotated[UnixIds, NoDecode] = {}
+    #: touched every few seconds, for `python -m scheduler.alive`; unset, nobody asks
+    heartbeat_file: Path | None = None
     workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")  #: its folder holds the other templates too
     workflow_retention_s: Seconds = 7 * 24 * 3600  #: how long a finished workflow is kept
     history_s: Seconds = 90 * 24 * 3600  #: how long a finished job's record is kept
@@ -49,6 +66,16 @@ class SchedulerSettings(BaseSettings):
     @classmethod
     def _split_urls(cls, value: Any) -> Any:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("heartbeat_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("unix_ids", mode="before")
+    @classmethod
+    def _read_unix_ids(cls, value: Any) -> Any:
+        return (load_unix_ids(Path(value)) if value else {}) if isinstance(value, str) else value
 
     @field_validator("local_images", mode="before")
     @classmethod

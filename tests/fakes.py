@@ -1,5 +1,6 @@
 """Hand-written stand-ins with the real method names, and makers of jobs and snapshots."""
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,9 +10,9 @@ from jobqueue.job import Job, JobSpec, QueueEntry
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.resources import Cpu, Gpu, Memory, NodeReason, NodeSnapshot, Thresholds
-from scheduler.admission import Node
+from scheduler.capacity import Node
 from scheduler.engine import EngineError, Placement, WorkflowExists, WorkflowPhase, WorkflowStatus
-from workflows.render import LABEL_ATTEMPT, LABEL_JOB
+from workflows.render import ANNOTATION_SUBMISSION, LABEL_ATTEMPT, LABEL_JOB
 
 NOW = 1_795_000_000.0
 
@@ -65,12 +66,18 @@ class FakeMonitors:
 
 
 class FakeEngine:
-    """Workflows in a dict. `refuse` is raised by the next create, after the effect if `late`."""
+    """Workflows in a dict. `refuse` is raised by the next create, after the effect if `late`; with `slow_to_delete`
+    what was deleted is gone only after `settle`."""
 
-    def __init__(self) -> None:
+    def __init__(self, pins_gpus: bool = True) -> None:
+        self.pins_gpus = pins_gpus
         self.made: dict[str, WorkflowStatus] = {}
+        self.config_texts: dict[str, str] = {}
         self.created: list[str] = []
         self.stopped: list[str] = []
+        self.deleted: list[str] = []
+        self.slow_to_delete = False
+        self._leaving: set[str] = set()  # uids
         self.placements: dict[str, Placement] = {}
         self.refuse: EngineError | None = None
         self.late = False
@@ -85,9 +92,16 @@ class FakeEngine:
             raise WorkflowExists(f"A workflow {name} exists already.")
         uid = f"uid-{len(self.created)}"
         self.created.append(name)
-        self.placements[name] = placement
+        self.placements[name], self.config_texts[name] = placement, config_text
         self.made[name] = WorkflowStatus(
-            name, uid, labels[LABEL_JOB], int(labels[LABEL_ATTEMPT]), WorkflowPhase.PENDING, placement.node
+            name,
+            uid,
+            labels[LABEL_JOB],
+            int(labels[LABEL_ATTEMPT]),
+            WorkflowPhase.PENDING,
+            placement.node,
+            placement.gpu_uuids if self.pins_gpus else (),
+            submission=json.loads(workflow["metadata"]["annotations"][ANNOTATION_SUBMISSION]),
         )
         if refuse is not None:
             raise refuse
@@ -107,7 +121,20 @@ class FakeEngine:
         self.stopped.append(workflow.name)
 
     def delete(self, workflow: WorkflowStatus) -> None:
-        del self.made[workflow.name]
+        present = self.made.get(workflow.name)
+        if present is None or present.uid != workflow.uid:
+            return
+        self.deleted.append(workflow.name)
+        self._leaving.add(workflow.uid)
+        if not self.slow_to_delete:
+            self.settle()
+
+    def settle(self) -> None:
+        """What was deleted is gone now."""
+        self.made = {name: each for name, each in self.made.items() if each.uid not in self._leaving}
+
+    def config_text(self, workflow: WorkflowStatus) -> str | None:
+        return self.config_texts.get(workflow.name)
 
     def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:
         stopping.wait()

@@ -72,6 +72,7 @@ class System:
             "REDIS_URL": self.redis_url,
             "DATA_ROOT": str(self.folder / "data"),
             "CONFIG_ROOT": str(self.folder / "configs"),
+            "ENGINE": "local",
             "WORKFLOW_TEMPLATE": str(self.folder / "templates" / "proto-gcn-workflow.yaml"),
             "LOCAL_STATE_DIR": str(self.folder / "workflows"),
             "LOCAL_IMAGES": f"toy:latest={ROOT / 'tests' / 'toy_trainer'}",
@@ -101,7 +102,7 @@ class System:
         if service == "redis":
             self.start_redis()
             return
-        module = {"monitor": "resource_monitor"}.get(service, service)
+        module = {"monitor": "resource_monitor", "standby": "scheduler"}.get(service, service)
         with (self.folder / "logs" / f"{service}.log").open("ab") as log:
             self.processes[service] = subprocess.Popen(
                 [sys.executable, "-m", module],

@@ -59,8 +59,17 @@ def workflow_name(job: Job) -> str:
     return name if job.attempt == 1 else f"{name}-r{job.attempt}"
 
 
-def render(template: dict[str, Any], job: Job, *, node: str | None = None, require_gpu: bool = True) -> dict[str, Any]:
+def render(
+    template: dict[str, Any],
+    job: Job,
+    *,
+    node: str | None = None,
+    require_gpu: bool = True,
+    unix_ids: tuple[int, int] | None = None,
+) -> dict[str, Any]:
     """The Workflow of the job's present attempt, pinned to `node` where one is given; the template stays as it is.
+
+    With `unix_ids` (uid, gid) its containers run as that account, else as the template says.
 
     The config's text is not in it (Argo would evaluate `{{…}}` there): it travels beside, in a ConfigMap of that name.
     """
@@ -88,7 +97,9 @@ def render(template: dict[str, Any], job: Job, *, node: str | None = None, requi
     if job.spec.time_limit_s is not None:  # not the Workflow's own deadline, which would count the wait for a GPU
         main["activeDeadlineSeconds"] = job.spec.time_limit_s
     if node is not None:
-        spec["nodeSelector"] = {**spec.get("nodeSelector", {}), "kubernetes.io/hostname": node}
+        _pin(spec, node)
+    if unix_ids is not None:
+        spec.setdefault("securityContext", {}).update(runAsUser=unix_ids[0], runAsGroup=unix_ids[1])
     _set_container(main["container"], job, require_gpu)
     return workflow
 
@@ -97,6 +108,15 @@ def entry_template(workflow: dict[str, Any]) -> dict[str, Any]:
     """The template that the Workflow's entrypoint names."""
     spec = workflow["spec"]
     return next(template for template in spec["templates"] if template["name"] == spec["entrypoint"])
+
+
+def _pin(spec: dict[str, Any], node: str) -> None:
+    """By the node's name, which need not be its hostname label; added to whatever terms the template has."""
+    affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
+    required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
+    name = {"key": "metadata.name", "operator": "In", "values": [node]}
+    terms = required.get("nodeSelectorTerms") or [{}]  # one of them has to fit: each gets the name
+    required["nodeSelectorTerms"] = [{**term, "matchFields": [*term.get("matchFields", []), name]} for term in terms]
 
 
 def _set_container(container: dict[str, Any], job: Job, require_gpu: bool) -> None:

@@ -1,9 +1,11 @@
-"""gpuq admin: what an admin asks of the scheduler and who gets tokens, by way of Redis."""
+"""gpuq admin: what an admin asks of the scheduler, who gets tokens, and the queue as a file; by way of Redis."""
 
 import time
 
 import click
 
+from gpuq.commands.backup import backup, restore
+from gpuq.commands.node import node
 from gpuq.commands.token import redis_url, token
 from gpuq.queue_store import open_store
 from gpuq.text import say
@@ -23,4 +25,5 @@ def resume(redis_url: str) -> None:
     say("Asked the scheduler to resume; `gpuq queue` shows whether it does.")
 
 
-admin.add_command(token)
+for command in (token, node, backup, restore):
+    admin.add_command(command)

@@ -9,14 +9,8 @@ if not phase then return fail('GPUQ_NOT_FOUND', id) end
 check_types(user, id)
 if phase == 'succeeded' or phase == 'failed' or phase == 'cancelled' then return phase end
 if not may(phase, to) then return fail('GPUQ_PHASE', id .. ' ' .. phase .. ' ' .. to) end
-local learnt = {'durations:' .. user .. ':' .. config, 'durations::' .. config, 'durations'}
-for _, key in ipairs(learnt) do redis.call('LLEN', key) end
+check_durations(user, config)
 redis.call('HSET', 'job:' .. id, 'exit_code', ARGV[8], 'log_tail', ARGV[9])
-if to == 'succeeded' and ARGV[10] ~= '' then
-  for _, key in ipairs(learnt) do
-    redis.call('LPUSH', key, ARGV[10])
-    redis.call('LTRIM', key, 0, 49)
-  end
-end
+learn(user, config, to, ARGV[10])
 finish(id, to, ARGV[4], ARGV[5], ARGV[6], ARGV[7], 'scheduler')
 return to

@@ -93,6 +93,23 @@ local function broken_cap(user, max_per_user, max_total)
   end
 end
 
+local function durations(user, config)
+  return {'durations:' .. user .. ':' .. config, 'durations::' .. config, 'durations'}
+end
+
+local function check_durations(user, config)
+  for _, key in ipairs(durations(user, config)) do redis.call('LLEN', key) end
+end
+
+-- How long a whole training took, for the estimates; '' where there is nothing to learn.
+local function learn(user, config, phase, run_time)
+  if phase ~= 'succeeded' or run_time == '' then return end
+  for _, key in ipairs(durations(user, config)) do
+    redis.call('LPUSH', key, run_time)
+    redis.call('LTRIM', key, 0, 49)
+  end
+end
+
 -- Into a final phase from any other: out of the queue or the slot, into the history.
 local function finish(id, to, at, score, code, message, by)
   local r = record(id, 'phase', 'user', 'entry', 'slot')

@@ -17,7 +17,7 @@ if (r[5] or '') ~= '' then
 end
 leave_slot(id, slot, entry)
 redis.call('HDEL', 'job:' .. id, 'node', 'gpu_uuids', 'admitted_at', 'started_at', 'workflow_uid',
-  'workflow_name')
+  'workflow_name', 'withdrawn_uid', 'waited_until')
 redis.call('HINCRBY', 'job:' .. id, 'attempt', ARGV[5])
 redis.call('HINCRBY', 'job:' .. id, 'requeues', ARGV[6])
 redis.call('HINCRBY', 'job:' .. id, 'breaks', ARGV[7])

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from proto_gcn.atomic_file import write_atomically
 from proto_gcn.config import TrainConfig
 from proto_gcn.engine.checkpoint import Progress
 from proto_gcn.engine.run_log import MetricsLog, RunLog, duration
@@ -50,7 +51,8 @@ class Reporter:
         self._log.line(epoch_line(report, self._telemetry.latest))
         if self._progress_file:
             try:
-                self._progress_file.write_text(f"{report['epoch']}/{report['epochs']}")
+                # Whole or not at all: Argo's executor dies of a number without a slash.
+                write_atomically(self._progress_file, f"{report['epoch']}/{report['epochs']}".encode())
             except OSError:
                 pass  # a progress bar is not worth a training
 

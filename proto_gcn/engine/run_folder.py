@@ -2,6 +2,8 @@
 
 import fcntl
 import json
+import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +32,8 @@ class RunFolder:
         """Raises ConfigError where the folder cannot be made."""
         try:
             self.latest.parent.mkdir(parents=True, exist_ok=True)
+        except PermissionError as error:
+            raise ConfigError(f"cannot create {self.path}: {error.strerror}; {_remedy(self.path)}") from error
         except OSError as error:
             raise ConfigError(f"cannot create {self.path}: {error.strerror}; check WORK_DIR") from error
 
@@ -52,6 +56,13 @@ class RunFolder:
     def write_result(self, result: dict[str, Any]) -> None:
         """The last write of a run, and only of one that succeeded."""
         write_atomically(self.result, (json.dumps(result, indent=2) + "\n").encode())
+
+
+def _remedy(path: Path) -> str:
+    """The command that opens the last folder above `path` that is there: a kubelet makes a missing one as root."""
+    folder = next(parent for parent in path.parents if os.path.exists(parent))  # noqa: PTH110 - Path.exists may raise
+    owner = f"-o {os.geteuid()} -g {os.getegid()}"
+    return f"on the node that has it: sudo install -d {owner} {shlex.quote(str(folder))}"
 
 
 def _taken(descriptor: int) -> bool:

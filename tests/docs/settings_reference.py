@@ -35,6 +35,9 @@ RULES = {
     "str": "a host name or an address",
     "Annotated[str, AfterValidator(_check_node_name)]": "a host name",
     "Annotated[tuple[str, ...], NoDecode]": "URLs, separated by spaces or commas",
+    "Namespace": "1 to 63 of a-z, 0-9 and -",
+    "Path | None": "a path",
+    "Annotated[UnixIds, NoDecode]": "a path",
     "Annotated[dict[str, Path], NoDecode]": "`image=folder`, separated by commas",
 }
 
@@ -127,7 +130,7 @@ def _default(field: FieldInfo) -> str:
         return "the host's name"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return "" if value in ((), {}) else f"`{value}`"
+    return "" if value in ((), {}, None) else f"`{value}`"
 
 
 def _rule(annotation: str, field: FieldInfo) -> str:

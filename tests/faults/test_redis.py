@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import requests
 
@@ -60,12 +61,40 @@ def test_a_stopped_redis_is_a_clear_answer_within_two_seconds(system: System) ->
     system.wait_sound()
 
 
-def test_emptied_while_a_training_runs_never_stops_it(system: System) -> None:
+def test_emptied_while_a_training_runs_it_is_restored_and_goes_on(system: System) -> None:
+    ended = system.submitted("ended", {"seconds": 0.1})
+    system.wait_status(ended, "succeeded")
     job_id = system.submitted("flushed", {"seconds": 4})
-    system.wait_status(job_id, "running")
+    before = system.wait_status(job_id, "running")
     system.store._redis.flushall()
-    system.acknowledged.clear()
     waiting = system.submitted("next", {"seconds": 0.1})
-    wait_for("it waits for it", lambda: "no record" in system.job(waiting)["reason"]["message"], 10)
+    wait_for("it is restored", lambda: system.store.running_raw(), 10)
+    restored = system.job(job_id)
+    same = ("status", "config", "workdir", "attempt", "node", "workflow_name", "submitted_at", "started_at")
+    assert {field: restored[field] for field in same} == {field: before[field] for field in same} | {
+        "submitted_at": f"{before['submitted_at'][:19]}.000Z"  # the queue entry tells it to the second
+    }
+    wait_for("the next waits for it", lambda: job_id in system.job(waiting)["reason"]["message"], 10)
+    assert system.wait_status(job_id, "succeeded")["attempt"] == 1
     system.wait_status(waiting, "succeeded")
     assert [life["what"] for life in system.lives(job_id)] == ["arrive", "start", "end"]
+    assert len([title for title in system.alerts() if title.startswith("Redis had lost jobs; 1 that run")]) == 1
+    system.acknowledged[:] = [job_id, waiting]
+    system.wait_sound()
+
+
+def test_a_scheduler_that_dies_while_it_restores(system: System, tmp_path: Path) -> None:
+    job_id = system.submitted("restored", {"seconds": 4})
+    system.wait_status(job_id, "running")
+    system.kill("scheduler")
+    system.store._redis.flushall()
+    fired = tmp_path / "fired"
+    system.start_one("scheduler", FAILPOINT="rebuild.restored:kill", FAILPOINT_ONCE=str(fired))
+    wait_for("it dies", lambda: system.exited("scheduler"), 20)
+    system.processes.pop("scheduler")
+    system.start_one("scheduler")
+    system.wait_status(job_id, "succeeded")
+    assert fired.exists()
+    assert [life["what"] for life in system.lives(job_id)] == ["arrive", "start", "end"]
+    system.acknowledged[:] = [job_id]
+    system.wait_sound()

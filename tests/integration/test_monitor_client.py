@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scheduler.capacity import Node
 from scheduler.monitor_client import MonitorClient
 from tests.fakes import FakeClock, make_node
 
@@ -21,7 +22,7 @@ assert GOOD is not None
 class Liar:
     """An HTTP server on loopback that answers what it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: None
         self.paths: list[str] = []
         liar = self
@@ -34,10 +35,10 @@ class Liar:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer((host, port), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.url = f"http://{host}:{self.server.server_port}"
 
     def says(self, body: bytes, status: int = 200, length: int | None = None) -> None:
         def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -206,3 +207,87 @@ def test_every_address_of_a_name_is_asked(liar: Liar, monkeypatch: pytest.Monkey
     nodes = {node.name: node for node in MonitorClient(f"http://monitors:{port}").nodes()}
     assert nodes["gpu-1"].snapshot == GOOD
     assert "cannot be reached" in nodes["127.0.0.2"].error
+
+
+@pytest.fixture
+def two(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Liar, Liar, "Names"]]:
+    """Two monitors behind one name, as behind a headless Service, and the name's addresses."""
+    other, names = Liar("127.0.0.2", liar.server.server_port), Names(liar.server.server_port)
+    monkeypatch.setattr(socket, "getaddrinfo", names.getaddrinfo)
+    yield liar, other, names
+    other.server.shutdown()
+    other.server.server_close()
+
+
+class Names:
+    """A resolver that knows one name, `monitors`."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.hosts, self._real = port, ["127.0.0.1", "127.0.0.2"], socket.getaddrinfo
+
+    def getaddrinfo(self, host: str, *rest: Any, **more: Any) -> Any:
+        if host != "monitors":
+            return self._real(host, *rest, **more)
+        if not self.hosts:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, self.port)) for address in self.hosts]
+
+    def client(self) -> MonitorClient:
+        return MonitorClient(f"http://monitors:{self.port}", FakeClock())
+
+
+def body(node: Node) -> bytes:
+    assert node.snapshot is not None
+    return json.dumps(node.snapshot.encode()).encode()
+
+
+def test_two_nodes_in_the_order_of_their_names(two: tuple[Liar, Liar, Names]) -> None:
+    first, second, names = two
+    first.says(body(make_node("gpu-2")))
+    second.says(body(make_node("gpu-1", 4)))
+    assert [node.name for node in names.client().nodes()] == ["gpu-1", "gpu-2"]
+
+
+def test_two_addresses_of_one_machine_are_one_node_with_the_stricter_answer(two: tuple[Liar, Liar, Names]) -> None:
+    """While a monitor's pod is replaced both answer, one of them with less to go by."""
+    first, second, names = two
+    first.says(body(make_node("gpu-1", 2)))
+    second.says(body(make_node("gpu-1", 2, busy=(0,))))
+    assert names.client().nodes() == [make_node("gpu-1", 2, busy=(0,))]
+    first.says(body(make_node("gpu-1", 2, busy=(0, 1))))
+    assert names.client().nodes() == [make_node("gpu-1", 2, busy=(0, 1))]
+
+
+def test_an_answer_outweighs_an_address_where_nobody_answers_any_more(two: tuple[Liar, Liar, Names]) -> None:
+    first, second, names = two
+    client = names.client()
+    first.says(body(make_node("gpu-1")))
+    second.says(b"", status=503)
+    names.hosts = ["127.0.0.1"]
+    client.nodes()
+    names.hosts = ["127.0.0.1", "127.0.0.2"]
+    first.says(b"", status=503)
+    second.says(body(make_node("gpu-1")))
+    assert client.nodes() == [make_node("gpu-1")]
+
+
+def test_two_machines_under_one_name_are_neither_trusted(two: tuple[Liar, Liar, Names]) -> None:
+    first, second, names = two
+    first.says(body(make_node("gpu-1")))
+    second.says(body(make_node("gpu-1", 2)))
+    [node] = names.client().nodes()
+    assert node.error == "2 monitors of different machines call themselves gpu-1; set NODE_NAME of each"
+
+
+def test_an_address_that_is_gone_from_the_name_is_forgotten(two: tuple[Liar, Liar, Names]) -> None:
+    first, second, names = two
+    client = names.client()
+    first.says(body(make_node("gpu-1")))
+    second.says(body(make_node("gpu-2")))
+    client.nodes()
+    names.hosts = ["127.0.0.1"]
+    assert [node.name for node in client.nodes()] == ["gpu-1"]
+    names.hosts = []
+    [node] = client.nodes()
+    assert node.name == "gpu-1"
+    assert "has no address" in node.error

@@ -37,7 +37,7 @@ FENCES = {
     "pynvml": {"resource_monitor/nvml.py", "proto_gcn/engine/telemetry.py"},
     "psutil": {"resource_monitor/host.py", "proto_gcn/engine/telemetry.py"},
     "torch": {"proto_gcn/"},
-    "yaml": {"workflows/render.py", "scheduler/local.py", "queue_manager/", "proto_gcn/", "gpuq/"},
+    "yaml": {"workflows/", "scheduler/local.py", "queue_manager/", "proto_gcn/", "gpuq/"},
 }
 
 

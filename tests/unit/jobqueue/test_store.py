@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ class TestLeader:
         Leader.resign(store, "me")
         second = Leader.lead(store, "you", 60)
         assert second is not None
-        assert int(second.epoch) == int(first.epoch) + 1
+        assert int(second.epoch) > int(first.epoch)
 
     def test_resigning_for_another_changes_nothing(self, store: Store) -> None:
         leader(store)
@@ -412,6 +413,161 @@ class TestRedisItself:
             ("running", "scheduler"),
         ]
         assert store.wait_events(last, 0.01) == (last, [])
+
+
+class TestWithdraw:
+    WHY = Reason(ReasonCode.SHORT_OF_GPUS, "gpu-2 has a GPU.")
+
+    def test_the_mark_is_written_once_the_workflow_is_known_and_goes_with_the_requeue(self, store: Store) -> None:
+        job_id, lead = submit(store), leader(store)
+        admit(store, lead, job_id)
+        assert not lead.withdraw(job_id, "uid", NOW, self.WHY)
+        lead.record_workflow(job_id, "w", "uid", "gpu-1", [])
+        lead.extend_start(job_id, NOW + 5)
+        assert lead.withdraw(job_id, "uid", NOW, self.WHY)
+        job = store.job(job_id)
+        assert (job.phase, job.withdrawn_uid, job.waited_until) == (Phase.ADMITTED, "uid", NOW + 5)
+        assert store.timeline(job_id)[-1]["message"] == self.WHY.message
+        assert store.running() == [replace(job, spec=replace(job.spec, config_text=""))]
+        lead.requeue(job_id, NOW, self.WHY)
+        job = store.job(job_id)
+        assert (job.withdrawn_uid, job.waited_until, job.workflow_uid, job.attempt) == (None, None, None, 1)
+
+    def test_one_that_runs_or_is_being_cancelled_is_not_withdrawn(self, store: Store) -> None:
+        running, cancelled, lead = submit(store, "a"), submit(store, "b"), leader(store)
+        run(store, lead, running)
+        admit(store, lead, cancelled)
+        lead.record_workflow(cancelled, "w", "uid", "gpu-1", [])
+        store.cancel(cancelled, NOW)
+        assert not lead.withdraw(running, "uid", NOW, self.WHY)
+        assert not lead.withdraw(cancelled, "uid", NOW, self.WHY)
+
+    def test_a_stale_leader_marks_nothing(self, store: Store) -> None:
+        job_id, lead = submit(store), leader(store)
+        admit(store, lead, job_id)
+        lead.record_workflow(job_id, "w", "uid", "gpu-1", [])
+        Leader.resign(store, "me")
+        leader(store)
+        for write in (
+            lambda: lead.withdraw(job_id, "uid", NOW, self.WHY),
+            lambda: lead.extend_start(job_id, NOW),
+            lambda: lead.restore(replace(store.job(job_id), job_id="user1_20200101000000"), NOW),
+        ):
+            with pytest.raises(errors.StaleLeader):
+                write()
+
+
+class TestRestore:
+    def test_a_lost_record_comes_back_whole_and_only_once(self, store: Store, raw_redis) -> None:
+        job_id, lead = submit(store), leader(store)
+        run(store, lead, job_id)
+        before = store.job(job_id)
+        assert not lead.restore(before, NOW)
+        raw_redis.flushall()
+        lead = leader(store)
+        assert lead.restore(before, NOW + 9)
+        assert not lead.restore(before, NOW + 9)
+        assert store.job(job_id) == before
+        assert raw_redis.hgetall("running_jobs") == {"user1": before.entry}
+        assert [each["at"] for each in store.timeline(job_id)] == ["2026-11-18T11:06:49.000Z"]
+        assert violations(store, [LiveWorkflow("w", job_id)], [job_id]) == []
+
+    def test_an_id_of_that_second_is_not_given_again(self, store: Store, raw_redis) -> None:
+        job_id, lead = submit(store), leader(store)
+        run(store, lead, job_id)
+        before = store.job(job_id)
+        raw_redis.flushall()
+        leader(store).restore(before, NOW)
+        assert submit(store) == f"{job_id}_2"
+
+    def test_a_finished_one_is_history_and_teaches(self, store: Store, raw_redis) -> None:
+        job_id, lead = submit(store), leader(store)
+        run(store, lead, job_id)
+        lead.finish(job_id, Phase.SUCCEEDED, NOW + 60, DONE, Result(0, ("bye",)), 59.0)
+        before = store.job(job_id)
+        raw_redis.flushall()
+        assert leader(store).restore(before, NOW + 99, 59.0)
+        assert store.job(job_id) == before
+        assert store.finished(0, 9) == store.user_jobs("user1", 0, 9) == [job_id]
+        assert store.durations([("user1", "config.yaml")]) == {("user1", "config.yaml"): 59.0}
+        assert violations(store, [], [job_id]) == []
+
+    def test_a_key_of_another_type_changes_nothing(self, store: Store, raw_redis) -> None:
+        job_id, lead = submit(store), leader(store)
+        run(store, lead, job_id)
+        before = store.job(job_id)
+        raw_redis.flushall()
+        lead = leader(store)
+        raw_redis.set("durations", "mine")
+        with pytest.raises(errors.StoreUnavailable, match="another type"):
+            lead.restore(before, NOW)
+        assert not raw_redis.exists(f"job:{job_id}")
+
+
+class TestRestoreQueued:
+    def test_the_queue_comes_back_in_order_behind_what_is_there(self, store: Store, raw_redis) -> None:
+        ids = [submit(store, user) for user in "abc"]
+        before = [store.job(job_id) for job_id in ids]
+        raw_redis.flushall()
+        new = submit(store, "new")
+        assert [store.restore_queued(job, NOW + 9) for job in before] == [True] * 3
+        assert store.order(0, 9) == [new, *ids]
+        after = store.job(ids[0])
+        assert after == replace(before[0], reason=after.reason)
+        assert after.reason.code is ReasonCode.RESTORED
+        assert violations(store, [], [new, *ids]) == []
+
+    def test_what_is_known_stays_as_it_is(self, store: Store) -> None:
+        ids, lead = [submit(store, user) for user in ("queued", "runs", "ended")], leader(store)
+        before = [store.job(job_id) for job_id in ids]
+        run(store, lead, ids[1])
+        run(store, lead, ids[2])
+        lead.finish(ids[2], Phase.SUCCEEDED, NOW, DONE, Result(0))
+        now = [store.job(job_id) for job_id in ids]
+        assert [store.restore_queued(job, NOW + 9) for job in before] == [False] * 3
+        assert [store.job(job_id) for job_id in ids] == now
+        assert violations(store, [LiveWorkflow("w", ids[1])], ids) == []
+
+    @pytest.mark.parametrize(
+        ("phase", "attempt", "taken"),
+        [(Phase.FAILED, 2, True), (Phase.CANCELLED, 2, True), (Phase.FAILED, 1, False), (Phase.SUCCEEDED, 2, False)],
+    )
+    def test_a_later_attempt_than_the_one_that_ended_is_what_came_after(
+        self, store: Store, phase: Phase, attempt: int, taken: bool
+    ) -> None:
+        job_id, lead = submit(store), leader(store)
+        queued = replace(store.job(job_id), attempt=attempt)
+        run(store, lead, job_id)
+        lead.finish(job_id, phase, NOW, Reason("x", "It ended."), Result(1))
+        assert store.restore_queued(queued, NOW + 9) is taken
+        assert store.job(job_id).phase is (Phase.QUEUED if taken else phase)
+        assert violations(store, [], [job_id]) == []
+
+
+def test_a_node_is_dead_until_it_is_declared_alive(store: Store) -> None:
+    store.request_resume(NOW)
+    assert store.dead_nodes() == {}
+    store.declare_dead("gpu-2", NOW)
+    assert store.dead_nodes() == {"gpu-2": NOW}
+    assert store.declare_alive("gpu-2")
+    assert not store.declare_alive("gpu-2")
+    assert (store.dead_nodes(), store.resume_requested_at()) == ({}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "says"), [(["GPU-0"], "GPU-0 is promised to 2 jobs"), ([], "gpu-1 has 1 GPUs, 2 are promised")]
+)
+def test_the_invariants_see_a_gpu_that_is_promised_twice(store: Store, gpus: list[str], says: str) -> None:
+    lead, live = leader(store), []
+    for user in "ab":
+        job_id = submit(store, user)
+        lead.admit(
+            store.job(job_id), NOW, node="gpu-1", gpu_uuids=gpus, workflow_name=job_id, message="Starts.",
+            max_running=9, max_per_user=1,
+        )  # fmt: skip
+        live.append(LiveWorkflow(job_id, job_id))
+    assert says in violations(store, live, gpus={"gpu-1": 1})
+    assert violations(store, live, gpus={"gpu-1": 2}) == ([] if not gpus else [says])
 
 
 def test_the_scripts_use_the_keys_of_the_table() -> None:

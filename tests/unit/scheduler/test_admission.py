@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from jobqueue.reason import ReasonCode
 from jobqueue.resources import GpuProcess, NodeSnapshot, Thresholds
 from resource_monitor.decision import decide
 from resource_monitor.reading import GpuReading, GpuReport, HostReading, Sample
-from scheduler.admission import Limits, Node, nominate, ordinal
+from scheduler.admission import Withdrawal, nominate, ordinal
+from scheduler.capacity import Ledger, Limits, Node, free_count, known_nodes
 from scheduler.engine import WorkflowPhase, WorkflowStatus
 from tests.fakes import NOW, make_job, make_node
 
@@ -252,3 +254,168 @@ def test_a_job_for_two_gpus_is_told_what_holds_the_other() -> None:
     ours = running(uuids=("GPU-1",))
     nomination = nominate([make_job(spec_gpus=2)], [node], [ours], MANY, NOW)
     assert why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (1 held by running jobs)"
+
+
+# -- engines that count GPUs -----------------------------------------------------------------------------------------
+
+COUNTED = Limits(max_running=20, max_per_user=20, pins_gpus=False)
+
+
+def at_work(number: int, phase: Phase, node: str = "gpu-1", gpus: int = 1, **fields: object):
+    """A job that holds a slot on a node whose engine said nothing about which GPU it has."""
+    return make_job("zoe", number, phase, node=node, spec_gpus=gpus, admitted_at=NOW, **fields)
+
+
+def test_counted_gpus_have_no_name() -> None:
+    [admission] = nominate([make_job()], [make_node(gpus=2)], [], COUNTED, NOW).admissions
+    assert (admission.node, admission.gpu_uuids) == ("gpu-1", ())
+
+
+@pytest.mark.parametrize(
+    ("phase", "busy", "fits"),
+    [
+        (Phase.ADMITTED, (), True),  # it will take one of the two that pass
+        (Phase.ADMITTED, (1,), False),  # it will take the one that passes
+        (Phase.RUNNING, (), True),  # it runs, and is idle just now
+        (Phase.RUNNING, (0,), True),  # the busy one is its own
+    ],
+)
+def test_a_job_beside_one_that_has_an_unknown_gpu_of_two(phase: Phase, busy: tuple[int, ...], fits: bool) -> None:
+    nomination = nominate([make_job()], [make_node(gpus=2, busy=busy)], [at_work(9, phase)], COUNTED, NOW)
+    assert bool(nomination.admissions) is fits
+
+
+def test_a_node_full_of_ours_says_so_and_not_how_busy_we_are() -> None:
+    ours = [at_work(8, Phase.RUNNING), at_work(9, Phase.RUNNING)]
+    nomination = nominate([make_job()], [make_node(gpus=2, busy=(0, 1))], ours, COUNTED, NOW)
+    assert why(nomination)[1] == "1st in line; gpu-1 has 0 of 1 GPUs free (2 held by running jobs)"
+
+
+def test_somebody_elses_load_is_named_where_ours_does_not_explain_it() -> None:
+    node = monitored(card(0, 93), card(1, 94), card(2))
+    wants_two = make_job(spec_gpus=2)
+    nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING)], COUNTED, NOW)
+    assert why(nomination)[1].startswith(
+        "1st in line; gpu-1 has 1 of 2 GPUs free (1 held by running jobs); GPU 0 is at"
+    )
+    nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING, gpus=2)], COUNTED, NOW)
+    assert why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (2 held by running jobs)"
+
+
+def test_a_stray_holds_as_many_as_it_was_submitted_with() -> None:
+    stray = WorkflowStatus("w", "u", "gone", 1, WorkflowPhase.RUNNING, "gpu-1", submission={"gpus": "2"})
+    assert names(nominate([make_job()], [make_node(gpus=2)], [], COUNTED, NOW, strays=[stray])) == []
+    assert len(names(nominate([make_job()], [make_node(gpus=3)], [], COUNTED, NOW, strays=[stray]))) == 1
+
+
+@pytest.mark.parametrize("limits", [COUNTED, MANY])
+def test_the_node_where_the_fewest_gpus_stay_free_is_taken(limits: Limits) -> None:
+    nodes = [make_node("gpu-1", 4), make_node("gpu-2", 2), make_node("gpu-3", 2)]
+    jobs = [make_job("a"), make_job("b", spec_gpus=4), make_job("c"), make_job("d", spec_gpus=2)]
+    nomination = nominate(jobs, nodes, [], limits, NOW)
+    assert [admission.node for admission in nomination.admissions] == ["gpu-2", "gpu-1", "gpu-2", "gpu-3"]
+
+
+def test_without_gpus_a_node_is_one_slot_for_a_counting_engine_too() -> None:
+    limits = Limits(max_running=5, require_gpu=False, pins_gpus=False)
+    nodes = [make_node("cpu-1", gpus=0), make_node("cpu-2", gpus=0)]
+    nomination = nominate([make_job("a"), make_job("b"), make_job("c")], nodes, [], limits, NOW)
+    assert [admission.node for admission in nomination.admissions] == ["cpu-1", "cpu-2"]
+
+
+class TestShort:
+    """Admitted, but its node has no GPU to give."""
+
+    def test_it_is_withdrawn_where_another_node_passes(self) -> None:
+        short = at_work(9, Phase.ADMITTED, "gpu-1")
+        nodes = [make_node("gpu-1"), make_node("gpu-2")]
+        nomination = nominate([], nodes, [short], COUNTED, NOW, short=frozenset({short.job_id}))
+        assert nomination.withdrawals == (Withdrawal(short, "gpu-2"),)
+
+    def test_where_none_does_it_stays(self) -> None:
+        short = at_work(9, Phase.ADMITTED, "gpu-1")
+        nodes = [make_node("gpu-1", 2), make_node("gpu-2", busy=(0,))]
+        assert nominate([], nodes, [short], COUNTED, NOW, short=frozenset({short.job_id})).withdrawals == ()
+
+    def test_nobody_gets_ahead_of_it_there(self) -> None:
+        short = at_work(9, Phase.ADMITTED, "gpu-1")
+        nodes = [make_node("gpu-1", busy=(0,)), make_node("gpu-2")]
+        underway = at_work(9, Phase.ADMITTED, "gpu-1", withdrawn_uid="uid")
+        for job, few in ((short, frozenset({short.job_id})), (underway, frozenset())):
+            nomination = nominate([make_job()], nodes, [job], COUNTED, NOW, short=few)
+            assert names(nomination) == []
+        assert nomination.withdrawals == ()  # it is underway
+
+    def test_two_of_them_do_not_share_one_gpu(self) -> None:
+        both = [at_work(8, Phase.ADMITTED, "gpu-1"), at_work(9, Phase.ADMITTED, "gpu-1")]
+        nodes = [make_node("gpu-1", 2), make_node("gpu-2")]
+        nomination = nominate([], nodes, both, COUNTED, NOW, short=frozenset(job.job_id for job in both))
+        assert [withdrawal.job for withdrawal in nomination.withdrawals] == both[:1]
+
+    @pytest.mark.parametrize("fields", [{"phase": Phase.RUNNING}, {"cancel_requested_at": NOW}])
+    def test_one_that_runs_or_is_being_cancelled_stays(self, fields: dict[str, object]) -> None:
+        job = replace(at_work(9, Phase.ADMITTED, "gpu-1"), **fields)
+        nodes = [make_node("gpu-1"), make_node("gpu-2")]
+        assert nominate([], nodes, [job], COUNTED, NOW, short=frozenset({job.job_id})).withdrawals == ()
+
+
+phases = st.sampled_from([Phase.ADMITTED, Phase.RUNNING])
+holders = st.lists(st.tuples(phases, st.integers(0, 2), st.integers(1, 3)), max_size=6)
+shapes_of_nodes = st.lists(st.tuples(st.integers(1, 4), st.sets(st.integers(0, 3))), min_size=1, max_size=3)
+
+
+def held(node: str, jobs: Sequence[object]) -> int:
+    return sum(job.spec.gpus for job in jobs if job.node == node)  # type: ignore[attr-defined]
+
+
+@given(st.lists(st.integers(1, 4), max_size=8), holders, shapes_of_nodes, st.booleans())
+def test_never_more_reserved_on_a_node_than_it_has_gpus(
+    wishes: list[int], held_now: list[tuple[Phase, int, int]], shapes: list[tuple[int, set[int]]], is_short: bool
+) -> None:
+    heads = [make_job("a", number, spec_gpus=gpus) for number, gpus in enumerate(wishes)]
+    nodes = [make_node(f"n{i}", gpus, busy=tuple(busy)) for i, (gpus, busy) in enumerate(shapes)]
+    running = [at_work(number, phase, f"n{i}", gpus) for number, (phase, i, gpus) in enumerate(held_now)]
+    short = frozenset(job.job_id for job in running if is_short)
+    nomination = nominate(heads, nodes, running, COUNTED, NOW, short=short)
+    for node in nodes:
+        assert node.snapshot is not None
+        given = sum(each.job.spec.gpus for each in nomination.admissions if each.node == node.name)
+        moved = sum(each.job.spec.gpus for each in nomination.withdrawals if each.node == node.name)
+        passing = sum(gpu.available for gpu in node.snapshot.gpus)
+        if given + moved:
+            assert held(node.name, running) + given + moved <= len(node.snapshot.gpus)
+            starting = [job for job in running if job.phase is Phase.ADMITTED]
+            assert held(node.name, starting) + given + moved <= passing
+
+
+@given(holders, shapes_of_nodes, st.sets(st.integers(0, 3)))
+def test_a_busy_measurement_never_makes_more_free(
+    held_now: list[tuple[Phase, int, int]], shapes: list[tuple[int, set[int]]], more: set[int]
+) -> None:
+    ledger = Ledger()
+    for number, (phase, i, gpus) in enumerate(held_now):
+        ledger.book(at_work(number, phase, f"n{i}", gpus), f"n{i}", ())
+    for i, (gpus, busy) in enumerate(shapes):
+        before, after = make_node(f"n{i}", gpus, busy=tuple(busy)), make_node(f"n{i}", gpus, busy=tuple(busy | more))
+        assert before.snapshot is not None
+        assert after.snapshot is not None
+        assert free_count(after.snapshot, ledger, COUNTED) <= free_count(before.snapshot, ledger, COUNTED)
+        assert free_count(before.snapshot, Ledger(), COUNTED) >= free_count(before.snapshot, ledger, COUNTED)
+
+
+# -- which nodes there are -------------------------------------------------------------------------------------------
+
+
+def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
+    nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {"gpu-1": NOW}, [])
+    [admission] = nominate([make_job()], nodes, [], MANY, NOW).admissions
+    assert admission.node == "gpu-2"
+    nomination = nominate([make_job()], nodes[:1], [], MANY, NOW)
+    words = "gpu-1: declared dead at 2026-11-18T11:06:40.000Z; when it is back: gpuq admin node alive gpu-1"
+    assert why(nomination) == (ReasonCode.MONITOR_UNAVAILABLE, f"1st in line; {words}")
+
+
+def test_a_node_of_ours_without_a_monitor_is_not_forgotten() -> None:
+    nodes = known_nodes([make_node("gpu-1", 2)], {}, ["gpu-2", "gpu-1", ""])
+    assert [(node.name, node.error) for node in nodes] == [("gpu-1", ""), ("gpu-2", "no monitor answers for it")]
+    assert why(nominate([make_job(spec_gpus=4)], nodes, [], MANY, NOW))[0] is ReasonCode.RESOURCES_BUSY  # may yet fit

@@ -7,10 +7,10 @@ import pytest
 
 from jobqueue.job import Job
 from jobqueue.phase import Phase
-from jobqueue.reason import ReasonCode
+from jobqueue.reason import Reason, ReasonCode
 from scheduler import reconcile
+from scheduler.actions import Action, Delete, Explain, ExtendStart, Finish, MarkRunning, RecordWorkflow, Requeue, Stop
 from scheduler.engine import EndedBy, WorkflowPhase, WorkflowStatus
-from scheduler.reconcile import Action, Explain, Finish, MarkRunning, RecordWorkflow, Requeue, Stop
 from tests.fakes import NOW, make_job
 
 ADMITTED = make_job(phase=Phase.ADMITTED, node="gpu-1", workflow_uid="uid", workflow_name="w")
@@ -144,3 +144,132 @@ def test_a_failure_shows_the_last_line_of_its_log() -> None:
     [action] = decide(RUNNING, ENDED)
     assert isinstance(action, Finish)
     assert action.reason.message == "The training ended with exit code 1: boom"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "message"),
+    [
+        ({"exit_code": 137}, ReasonCode.KILLED, "by signal 9 (often the kernel, for want of memory)."),
+        ({"exit_code": 137, "message": "OOMKilled"}, ReasonCode.KILLED, "by signal 9; OOMKilled."),
+        (
+            {"exit_code": None, "message": "no such template"},
+            ReasonCode.TRAINING_FAILED,
+            "did not run: no such template",
+        ),
+    ],
+)
+def test_a_failure_shows_the_engines_word(fields: dict[str, Any], code: ReasonCode, message: str) -> None:
+    [action] = decide(RUNNING, replace(ENDED, **{"log_tail": (), **fields}))
+    assert isinstance(action, Finish)
+    assert action.reason.code is code
+    assert message in action.reason.message
+
+
+def test_what_the_engine_says_of_a_running_one_is_told_as_long_as_it_says_so() -> None:
+    known = replace(RUNNING, reason=Reason(ReasonCode.RUNNING, "Running on gpu-1."))
+    suspended = replace(LIVE, message="It is suspended by hand; its container runs on.")
+    assert decide(known, LIVE) == []
+    assert decide(known, suspended) == [Explain(Reason(ReasonCode.RUNNING, suspended.message))]
+    told = replace(known, reason=Reason(ReasonCode.RUNNING, suspended.message))
+    assert decide(told, suspended) == []
+    assert decide(told, LIVE) == [Explain(known.reason)]
+
+
+class TestShortOfGpus:
+    """The founding document's "GPU short -> keep waiting", after the create."""
+
+    SHORT = replace(PENDING, short_of_gpus=True, message="0/2 nodes are available: 2 Insufficient nvidia.com/gpu")
+
+    def test_it_waits_beyond_every_deadline_and_says_what_the_engine_says(self) -> None:
+        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), self.SHORT)
+        assert isinstance(action, Explain)
+        assert action.reason.code is ReasonCode.SHORT_OF_GPUS
+        assert action.reason.message.startswith(
+            "gpu-1 has no GPU to give it now; it starts when one is given back: 0/2"
+        )
+
+    @pytest.mark.parametrize("code", [ReasonCode.SHORT_OF_GPUS, ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE])
+    def test_its_deadline_begins_when_it_has_a_gpu(self, code: ReasonCode) -> None:
+        waited = replace(ADMITTED, admitted_at=NOW - 86400, reason=Reason(code, "It waits."))
+        assert decide(waited, PENDING)[0] == ExtendStart()
+        begun = replace(waited, reason=Reason(ReasonCode.STARTING, "Starting."))
+        assert isinstance(decide(replace(begun, waited_until=NOW - 599), PENDING)[0], Explain)
+        assert isinstance(decide(replace(begun, waited_until=NOW - 601), PENDING)[-1], Finish)
+
+    def test_an_engine_that_nobody_attends_to_is_not_the_jobs_fault(self) -> None:
+        unattended = replace(PENDING, unattended=True, message="The Argo controller is not running.")
+        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), unattended)
+        assert action == Explain(Reason(ReasonCode.ENGINE_UNAVAILABLE, "The Argo controller is not running."))
+
+
+class TestWithdrawal:
+    JOB = replace(ADMITTED, withdrawn_uid="uid")
+
+    def test_as_long_as_it_is_there_it_is_deleted(self) -> None:
+        assert decide(self.JOB, PENDING) == [Delete(PENDING)]
+
+    @pytest.mark.parametrize("workflow", [None, replace(PENDING, uid="another")])
+    def test_once_it_is_gone_the_job_is_next_as_the_same_attempt(self, workflow: WorkflowStatus | None) -> None:
+        [action] = decide(self.JOB, workflow)
+        assert isinstance(action, Requeue)
+        assert (action.attempt, action.counts, action.breaks, action.avoid_node) == (False, False, False, True)
+        assert action.reason.code is ReasonCode.SHORT_OF_GPUS
+
+    def test_one_that_started_after_all_goes_on(self) -> None:
+        assert decide(self.JOB, LIVE) == [MarkRunning(NOW, "Running on gpu-1.")]
+
+    def test_one_that_had_started_when_it_was_deleted_is_the_next_attempt(self) -> None:
+        [action] = decide(replace(RUNNING, withdrawn_uid="uid"), None)
+        assert isinstance(action, Requeue)
+        assert action.attempt
+
+
+class TestNodeLost:
+    LOST = replace(LIVE, node_lost=True, message="The node gpu-1 does not answer")
+    SINCE = "The node gpu-1 does not answer, since 2026-11-18T11:06:40.000Z"
+    WORDS = f"{SINCE}; when it is certain that it is off: gpuq admin node dead gpu-1"
+
+    def test_the_slot_is_kept_and_the_remedy_named(self) -> None:
+        assert decide(RUNNING, self.LOST) == [Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))]
+        assert decide(RUNNING, replace(self.LOST, message="")) == decide(RUNNING, self.LOST)
+
+    def test_since_when_is_when_it_was_first_seen(self) -> None:
+        known = replace(RUNNING, reason=Reason(ReasonCode.NODE_LOST, self.WORDS))
+        assert reconcile.decide(known, self.LOST, NOW + 3600) == []
+
+    def test_no_start_deadline_runs_there(self) -> None:
+        lost = replace(PENDING, node_lost=True, message=self.LOST.message)
+        assert decide(replace(ADMITTED, admitted_at=NOW - 86400), lost) == [
+            Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))
+        ]
+
+    def test_a_cancel_is_passed_on_and_waits_for_the_node(self) -> None:
+        assert decide(TO_CANCEL, self.LOST) == [Stop(self.LOST), Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))]
+
+    def test_declared_dead_it_is_evicted(self) -> None:
+        stop, requeue = decide(RUNNING, self.LOST, dead={"gpu-1"})
+        assert stop == Stop(self.LOST)
+        assert isinstance(requeue, Requeue)
+        assert (requeue.attempt, requeue.counts, requeue.reason.code) == (True, True, ReasonCode.EVICTED)
+        assert requeue.reason.message == "The node gpu-1 was declared dead; it is next and resumes from its checkpoint."
+
+    def test_a_declaration_alone_moves_nothing(self) -> None:
+        """Its node answers the cluster, so its container runs, whatever an admin says."""
+        assert decide(RUNNING, LIVE, dead={"gpu-1"}) == []
+
+    def test_the_fourth_time_ends_it_but_not_one_that_is_to_be_cancelled(self) -> None:
+        finish = decide(replace(RUNNING, requeues=3), self.LOST, dead={"gpu-1"})[-1]
+        assert isinstance(finish, Finish)
+        assert finish.reason.code is ReasonCode.REQUEUE_LIMIT
+        assert isinstance(decide(replace(TO_CANCEL, requeues=3), self.LOST, dead={"gpu-1"})[-1], Requeue)
+
+    @pytest.mark.parametrize(("job", "code"), [(RUNNING, ReasonCode.RUNNING), (TO_CANCEL, ReasonCode.CANCELLING)])
+    def test_once_the_node_answers_again_the_reason_goes(self, job: Job, code: ReasonCode) -> None:
+        action = decide(replace(job, reason=Reason(ReasonCode.NODE_LOST, self.WORDS)), LIVE)[-1]
+        assert isinstance(action, Explain)
+        assert action.reason.code is code
+
+    def test_a_withdrawal_that_hangs_on_a_dead_node_ends(self) -> None:
+        lost = replace(PENDING, node_lost=True)
+        assert decide(TestWithdrawal.JOB, lost) == [Delete(lost)]
+        assert isinstance(decide(TestWithdrawal.JOB, lost, dead={"gpu-1"})[-1], Requeue)

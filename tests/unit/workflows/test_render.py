@@ -1,5 +1,6 @@
 """The Workflow of a job as a whole dict, and what must never reach it."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,39 @@ def test_several_gpus_time_limit_and_node() -> None:
     assert container(workflow)["resources"]["limits"]["nvidia.com/gpu"] == 2
     assert workflow["spec"]["templates"][0]["activeDeadlineSeconds"] == 3600
     assert "activeDeadlineSeconds" not in workflow["spec"]
-    assert workflow["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "gpu-1"}
+    assert workflow["spec"]["affinity"] == {"nodeAffinity": pin({"matchFields": [NAMED]})}
+
+
+NAMED = {"key": "metadata.name", "operator": "In", "values": ["gpu-1"]}
+
+
+def pin(*terms: dict) -> dict:
+    return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}
+
+
+def test_the_pin_is_added_to_each_term_of_the_templates_own_affinity() -> None:
+    big = {"matchExpressions": [{"key": "gpu", "operator": "In", "values": ["a100"]}]}
+    field = {"key": "metadata.name", "operator": "NotIn", "values": ["gpu-9"]}
+    template = deepcopy(TEMPLATE)
+    template["spec"]["affinity"] = {"podAntiAffinity": {"x": 1}, "nodeAffinity": pin(big, {"matchFields": [field]})}
+    assert render(template, make_job(), node="gpu-1")["spec"]["affinity"] == {
+        "podAntiAffinity": {"x": 1},
+        "nodeAffinity": pin({**big, "matchFields": [NAMED]}, {"matchFields": [field, NAMED]}),
+    }
+    assert "affinity" not in render(TEMPLATE, make_job())["spec"]
+
+
+def test_a_users_unix_account() -> None:
+    plain = render(TEMPLATE, make_job())["spec"]["securityContext"]
+    assert render(TEMPLATE, make_job(), unix_ids=(1001, 2001))["spec"]["securityContext"] == {
+        **plain,
+        "runAsUser": 1001,
+        "runAsGroup": 2001,
+    }
+
+
+def test_a_training_has_a_minute_to_write_its_checkpoint() -> None:
+    assert yaml.safe_load(TEMPLATE["spec"]["podSpecPatch"])["terminationGracePeriodSeconds"] == 60
 
 
 def test_no_gpu_is_asked_for_where_none_is_required() -> None:

@@ -1,0 +1,126 @@
+"""The queue as one JSON document: what waits, in order, and the hashes of the access tokens. Pure.
+
+What runs and what has ended is not in it: the scheduler restores that from the workflows.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jobqueue.clock import rfc3339, seconds
+from jobqueue.errors import CorruptData, CorruptEntry, GpuqError
+from jobqueue.job import Job, JobSpec, QueueEntry, check_whole
+from jobqueue.phase import Phase
+from jobqueue.reason import Reason, ReasonCode
+from jobqueue.tokens import Token
+
+VERSION = 1
+_MARK = "gpuq_backup"
+
+
+class InvalidBackup(GpuqError):
+    """The document is no backup that this version reads."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What a document holds: queued jobs, the next one first, and tokens."""
+
+    jobs: tuple[Job, ...]
+    tokens: tuple[Token, ...]
+
+
+def encode(jobs: Iterable[Job], tokens: Iterable[Token], at: float) -> str:
+    """The document, made at `at` (seconds since the epoch); jobs that are not queued are left out."""
+    queued = [_job_to_dict(job) for job in jobs if job.phase is Phase.QUEUED]
+    kept = [{"digest": token.digest, **json.loads(token.encode())} for token in tokens]
+    document = {_MARK: VERSION, "made_at": rfc3339(at), "queue": queued, "tokens": kept}
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def decode(text: str) -> Backup:
+    """The inverse of `encode`; raises InvalidBackup, and nothing of the document is used then."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidBackup(f"This is no JSON ({error}); a backup comes from gpuq admin backup.") from error
+    if not isinstance(document, dict) or _MARK not in document:
+        raise InvalidBackup("This is no backup of gpuq: it has no gpuq_backup; one comes from gpuq admin backup.")
+    if document[_MARK] != VERSION:
+        raise InvalidBackup(f"This backup has version {document[_MARK]!r}, and this gpuq reads {VERSION}.")
+    jobs = [_read(_job, each, f"queue[{number}]") for number, each in enumerate(_list(document, "queue"))]
+    tokens = [_read(_token, each, f"tokens[{number}]") for number, each in enumerate(_list(document, "tokens"))]
+    return Backup(tuple(jobs), tuple(tokens))
+
+
+def _job_to_dict(job: Job) -> dict[str, Any]:
+    spec = job.spec
+    return {
+        "job_id": job.job_id,
+        "user": spec.user,
+        "config": spec.config,
+        "workdir": spec.workdir,
+        "timestamp": QueueEntry.decode(job.entry).timestamp,
+        "name": spec.name,
+        "gpus": spec.gpus,
+        "time_limit_s": spec.time_limit_s,
+        "workflow": spec.workflow,
+        "submitted_at": rfc3339(job.submitted_at),
+        "queued_at": rfc3339(job.queued_at),
+        "attempt": job.attempt,
+        "requeues": job.requeues,
+        "config_text": spec.config_text,
+    }
+
+
+def _list(document: Mapping[str, Any], name: str) -> list[Any]:
+    value = document.get(name)
+    if not isinstance(value, list):
+        raise InvalidBackup(f"{name} of this backup must be a list.")
+    return value
+
+
+def _read(read: Any, value: Any, where: str) -> Any:
+    try:
+        return read(value)
+    except (KeyError, TypeError, ValueError, AttributeError, CorruptEntry, CorruptData) as error:
+        why = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise InvalidBackup(f"{where} of this backup cannot be read: {why}.") from error
+
+
+def _job(fields: Mapping[str, Any]) -> Job:
+    entry = QueueEntry(
+        user=fields["user"],
+        config=fields["config"],
+        workdir=fields["workdir"],
+        timestamp=str(fields["timestamp"]),
+        job_id=str(fields["job_id"]),
+    )
+    limit = fields["time_limit_s"]
+    spec = JobSpec(
+        user=fields["user"],
+        config=fields["config"],
+        workdir=fields["workdir"],
+        config_text=fields["config_text"],
+        name=fields["name"],
+        gpus=int(fields["gpus"]),
+        time_limit_s=None if limit is None else int(limit),
+        workflow=fields["workflow"],
+    )
+    check_whole(entry, spec)
+    return Job(
+        job_id=entry.job_id,
+        spec=spec,
+        entry=entry.encode(),
+        phase=Phase.QUEUED,
+        reason=Reason(ReasonCode.RESTORED, ""),
+        submitted_at=seconds(fields["submitted_at"]),
+        queued_at=seconds(fields["queued_at"]),
+        attempt=int(fields["attempt"]),
+        requeues=int(fields["requeues"]),
+    )
+
+
+def _token(fields: Mapping[str, Any]) -> Token:
+    return Token.decode(fields["digest"], json.dumps({name: fields[name] for name in fields if name != "digest"}))

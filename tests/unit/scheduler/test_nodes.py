@@ -1,0 +1,372 @@
+"""The cycle over several nodes of an engine that counts GPUs: withdrawals, lost nodes, two schedulers."""
+
+import pytest
+
+from jobqueue.errors import StaleLeader
+from jobqueue.failpoints import FailpointRaised
+from jobqueue.invariants import LiveWorkflow, violations
+from jobqueue.leader import Leader
+from jobqueue.phase import Phase
+from jobqueue.reason import ReasonCode
+from jobqueue.store import Store
+from scheduler.engine import EndedBy, Placement, WorkflowPhase
+from tests.fakes import FakeEngine, make_node
+from tests.unit.scheduler.conftest import Rig
+
+MESSAGE = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+
+
+@pytest.fixture
+def rig(rig: Rig) -> Rig:
+    rig.engine = FakeEngine(pins_gpus=False)
+    rig.settings = rig.settings.model_copy(update={"max_running_jobs": 4})
+    rig.monitors.answer = [make_node("gpu-1")]
+    return rig
+
+
+def name(job_id: str, attempt: int = 1) -> str:
+    return f"proto-gcn-{job_id.replace('_', '-')}" + (f"-r{attempt}" if attempt > 1 else "")
+
+
+def sound(rig: Rig, *job_ids: str) -> None:
+    """Nothing is lost or doubled; what runs on a node that was declared dead runs no more."""
+    dead = rig.store.dead_nodes()
+    live = [w for w in rig.engine.workflows() if w.is_live and not (w.node_lost and w.node in dead)]
+    gpus = {node.name: len(node.snapshot.gpus) for node in rig.monitors.answer if node.snapshot}
+    assert violations(rig.store, [LiveWorkflow(w.name, w.job_id) for w in live], job_ids, gpus=gpus) == []
+
+
+def test_jobs_are_spread_and_never_more_on_a_node_than_it_has_gpus(rig: Rig) -> None:
+    rig.monitors.answer = [make_node("gpu-1", 2), make_node("gpu-2", 1)]
+    ids = [rig.submit(user) for user in "abcde"]
+    scheduler = rig.scheduler()
+    scheduler.run_cycle()
+    assert [rig.job(job_id).node for job_id in ids] == ["gpu-2", "gpu-1", "gpu-1", None, None]
+    assert rig.engine.placements[name(ids[0])] == Placement("gpu-2")
+    assert "GPUs free (2 held by running jobs)" in rig.job(ids[3]).reason.message
+    rig.engine.set(name(ids[0]), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=rig.clock())
+    scheduler.run_cycle()
+    assert rig.job(ids[3]).node == "gpu-2"
+    sound(rig, *ids)
+
+
+# -- short of GPUs after the create ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short(rig: Rig) -> str:
+    """A job that was admitted on gpu-1, which then had no GPU to give."""
+    job_id = rig.submit()
+    rig.scheduler().run_cycle()
+    rig.engine.set(name(job_id), short_of_gpus=True, message=MESSAGE)
+    return job_id
+
+
+class TestShort:
+    def test_it_keeps_waiting_and_says_so(self, rig: Rig, short: str) -> None:
+        scheduler = rig.scheduler()
+        for _ in range(3):
+            rig.clock.tick(700)
+            scheduler.run_cycle()
+        job = rig.job(short)
+        assert (job.phase, job.reason.code) == (Phase.ADMITTED, ReasonCode.SHORT_OF_GPUS)
+        assert job.reason.message.endswith(MESSAGE)
+        assert rig.engine.deleted == rig.engine.stopped == []
+
+    def test_its_start_deadline_begins_when_a_gpu_was_given_back(self, rig: Rig, short: str) -> None:
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        rig.clock.tick(7000)
+        rig.engine.set(name(short), short_of_gpus=False, message="ContainerCreating")
+        scheduler.run_cycle()
+        rig.clock.tick(599)
+        scheduler.run_cycle()
+        assert rig.job(short).reason.message == "ContainerCreating"
+        rig.clock.tick(2)
+        scheduler.run_cycle()
+        assert rig.job(short).reason.code is ReasonCode.START_DEADLINE
+
+    def test_where_another_node_passes_it_moves_there_under_the_same_name(self, rig: Rig, short: str) -> None:
+        scheduler, rig.engine.slow_to_delete = rig.scheduler(), True
+        rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
+        waiting = rig.submit("zoe")
+        scheduler.run_cycle()
+        assert rig.engine.deleted == [name(short)]
+        assert "gpu-2 has: it is being withdrawn" in rig.job(short).reason.message
+        for _ in range(2):  # it is still there: nothing is made, and nobody takes the place it goes to
+            scheduler.run_cycle()
+        assert rig.engine.created == [name(short)]
+        assert rig.job(waiting).phase is Phase.QUEUED
+        rig.engine.settle()
+        scheduler.run_cycle()
+        job = rig.job(short)
+        assert (job.phase, job.node, job.attempt, job.requeues) == (Phase.ADMITTED, "gpu-2", 1, 0)
+        assert rig.engine.created == [name(short), name(short), name(waiting)]
+        assert rig.engine.placements[name(short)].node == "gpu-2"
+        assert job.withdrawn_uid is None
+        sound(rig, short, waiting)
+
+    def test_one_that_started_since_it_was_listed_is_left_alone(self, rig: Rig, short: str) -> None:
+        rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
+        get = rig.engine.get
+
+        def started(workflow_name: str):
+            rig.engine.set(workflow_name, phase=WorkflowPhase.RUNNING, started_at=rig.clock(), short_of_gpus=False)
+            return get(workflow_name)
+
+        rig.engine.get = started
+        rig.scheduler().run_cycle()
+        assert rig.engine.deleted == []
+        assert rig.job(short).withdrawn_uid is None
+
+    def test_a_cancel_comes_first(self, rig: Rig, short: str) -> None:
+        rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
+        rig.store.cancel(short, rig.clock())
+        rig.scheduler().run_cycle()
+        assert (rig.engine.stopped, rig.engine.deleted) == ([name(short)], [])
+
+    def test_a_cancel_during_the_withdrawal_ends_it(self, rig: Rig, short: str) -> None:
+        rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        rig.store.cancel(short, rig.clock())
+        scheduler.run_cycle()
+        assert rig.job(short).phase is Phase.CANCELLED
+        assert rig.engine.created == [name(short)]
+
+    def test_deleted_by_hand_it_is_cancelled_all_the_same(self, rig: Rig, short: str) -> None:
+        del rig.engine.made[name(short)]
+        rig.scheduler().run_cycle()
+        assert rig.job(short).reason.code is ReasonCode.WORKFLOW_DELETED
+
+    @pytest.mark.parametrize("point", ["withdraw.marked", "withdraw.deleted"])
+    @pytest.mark.parametrize("slow", [False, True])
+    def test_a_scheduler_that_dies_in_the_middle(
+        self, rig: Rig, short: str, monkeypatch: pytest.MonkeyPatch, point: str, slow: bool
+    ) -> None:
+        rig.monitors.answer, rig.engine.slow_to_delete = [make_node("gpu-1"), make_node("gpu-2")], slow
+        monkeypatch.setenv("GPUQ_TESTING", "1")
+        monkeypatch.setenv("FAILPOINT", f"{point}:raise")
+        with pytest.raises(FailpointRaised):
+            rig.scheduler().run_cycle()
+        monkeypatch.delenv("FAILPOINT")
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        rig.engine.settle()
+        scheduler.run_cycle()
+        job = rig.job(short)
+        assert (job.phase, job.attempt) == (Phase.ADMITTED, 1)
+        assert rig.engine.created == [name(short)] * 2
+        sound(rig, short)
+
+    def test_a_stale_leader_withdraws_nothing(self, rig: Rig, short: str) -> None:
+        rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
+        scheduler = rig.scheduler()
+        get = rig.engine.get
+
+        def overtaken(workflow_name: str):
+            Leader.resign(rig.store, "me")
+            Leader.lead(rig.store, "other", 60)
+            return get(workflow_name)
+
+        rig.engine.get = overtaken
+        with pytest.raises(StaleLeader):
+            scheduler.run_cycle()
+        assert rig.engine.deleted == []
+
+
+# -- a node that is lost ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lost(rig: Rig) -> str:
+    """A job that ran on gpu-1, which does not answer any more; gpu-2 is free."""
+    rig.settings = rig.settings.model_copy(update={"max_running_jobs": 1})
+    job_id = rig.submit()
+    rig.scheduler().run_cycle()
+    rig.engine.set(name(job_id), phase=WorkflowPhase.RUNNING, started_at=rig.clock())
+    rig.scheduler().run_cycle()
+    rig.engine.set(name(job_id), node_lost=True, message="The node gpu-1 does not answer")
+    rig.monitors.answer = [make_node("gpu-2")]
+    return job_id
+
+
+class TestNodeLost:
+    def test_the_slot_stays_occupied_and_an_admin_is_told_once(self, rig: Rig, lost: str) -> None:
+        waiting, scheduler = rig.submit("zoe"), rig.scheduler()
+        for _ in range(3):
+            scheduler.run_cycle()
+        job = rig.job(lost)
+        assert (job.phase, job.reason.code) == (Phase.RUNNING, ReasonCode.NODE_LOST)
+        assert rig.job(waiting).phase is Phase.QUEUED
+        assert rig.alerts.sent == [f"{lost}: {job.reason.message}"]
+        assert rig.store.nodes()["gpu-1"]["error"] == "no monitor answers for it"
+        sound(rig, lost, waiting)
+
+    def test_declared_dead_its_job_goes_on_elsewhere_and_its_remains_hold_nothing(self, rig: Rig, lost: str) -> None:
+        rig.monitors.answer.append(make_node("gpu-1"))  # its monitor may well answer from the grave
+        rig.store.declare_dead("gpu-1", rig.clock())
+        scheduler = rig.scheduler()
+        for _ in range(2):
+            scheduler.run_cycle()
+        job = rig.job(lost)
+        assert (job.phase, job.node, job.attempt, job.requeues) == (Phase.ADMITTED, "gpu-2", 2, 1)
+        assert rig.engine.created == [name(lost), name(lost, 2)]
+        assert name(lost) in rig.engine.stopped
+        assert rig.store.nodes()["gpu-1"]["error"].startswith("declared dead at ")
+        sound(rig, lost)
+
+    def test_what_comes_back_from_the_dead_is_stopped(self, rig: Rig, lost: str) -> None:
+        rig.store.declare_dead("gpu-1", rig.clock())
+        rig.scheduler().run_cycle()
+        rig.engine.stopped.clear()
+        rig.engine.set(name(lost), node_lost=False)
+        rig.scheduler().run_cycle()
+        assert rig.engine.stopped == [name(lost)]
+
+    def test_the_declaration_ends_by_an_admins_word(self, rig: Rig, lost: str) -> None:
+        rig.store.declare_dead("gpu-1", rig.clock())
+        rig.monitors.answer = [make_node("gpu-1")]
+        waiting, scheduler = rig.submit("zoe"), rig.scheduler()
+        rig.engine.set(name(lost), phase=WorkflowPhase.FAILED, exit_code=1, node_lost=False, finished_at=rig.clock())
+        scheduler.run_cycle()
+        assert "gpuq admin node alive gpu-1" in rig.job(waiting).reason.message
+        assert rig.store.declare_alive("gpu-1")
+        scheduler.run_cycle()
+        assert rig.job(waiting).node == "gpu-1"
+
+    def test_a_node_that_answers_again_is_forgiven(self, rig: Rig, lost: str) -> None:
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        rig.engine.set(name(lost), node_lost=False, message="")
+        scheduler.run_cycle()
+        job = rig.job(lost)
+        assert (job.phase, job.attempt, job.reason.message) == (Phase.RUNNING, 1, "Running on gpu-1.")
+
+
+# -- two schedulers --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paused(rig: Rig) -> "Paused":
+    return Paused(rig)
+
+
+class Paused:
+    """A leader that pauses right before its create; `meanwhile` is what happens until it wakes."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.create = rig, rig.engine.create
+
+    def wakes_after(self, meanwhile) -> None:
+        def late(*args):
+            self.rig.engine.create = self.create
+            Leader.resign(self.rig.store, "me")  # its lease ran out
+            meanwhile()
+            return self.create(*args)
+
+        self.rig.engine.create = late
+        with pytest.raises(StaleLeader):
+            self.rig.scheduler().run_cycle()
+
+
+class TestTwoSchedulers:
+    def test_a_late_create_meets_the_tombstone(self, rig: Rig, paused: Paused) -> None:
+        job_id, other = rig.submit(), rig.scheduler("other")
+
+        def meanwhile() -> None:
+            other.run_cycle()  # asks the engine by name, queues it again and starts it
+            rig.engine.set(name(job_id), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=rig.clock())
+            other.run_cycle()
+            assert rig.job(job_id).phase is Phase.SUCCEEDED
+
+        paused.wakes_after(meanwhile)
+        assert rig.engine.created == [name(job_id)]
+        other.run_cycle()
+        assert rig.job(job_id).phase is Phase.SUCCEEDED
+        sound(rig, job_id)
+
+    def test_a_late_create_of_an_evicted_attempt_meets_its_tombstone(self, rig: Rig, paused: Paused) -> None:
+        job_id, other = rig.submit(), rig.scheduler("other")
+
+        def meanwhile() -> None:
+            other.run_cycle()
+            rig.engine.set(name(job_id), phase=WorkflowPhase.FAILED, ended_by=EndedBy.EVICTION, started_at=rig.clock())
+            other.run_cycle()
+
+        paused.wakes_after(meanwhile)
+        assert rig.engine.created == [name(job_id), name(job_id, 2)]
+        sound(rig, job_id)
+
+    def test_a_late_create_that_succeeds_is_the_one_that_counts(self, rig: Rig, paused: Paused) -> None:
+        """The other one has queued it again and waits for a GPU: it finds the workflow, and makes none."""
+        job_id, other = rig.submit(), rig.scheduler("other")
+
+        def meanwhile() -> None:
+            rig.monitors.answer = [make_node("gpu-1", busy=(0,))]
+            other.run_cycle()
+            assert rig.job(job_id).phase is Phase.QUEUED
+
+        paused.wakes_after(meanwhile)
+        other.run_cycle()
+        assert rig.job(job_id).workflow_uid == "uid-0"
+        assert rig.engine.created == [name(job_id)]
+        sound(rig, job_id)
+
+    def test_a_late_create_for_a_cancelled_job_is_stopped(self, rig: Rig, paused: Paused) -> None:
+        job_id, other = rig.submit(), rig.scheduler("other")
+
+        def meanwhile() -> None:
+            rig.monitors.answer = [make_node("gpu-1", busy=(0,))]
+            other.run_cycle()
+            rig.store.cancel(job_id, rig.clock())
+
+        paused.wakes_after(meanwhile)
+        other.run_cycle()
+        assert rig.engine.stopped == [name(job_id)]
+        assert rig.job(job_id).phase is Phase.CANCELLED
+
+    def test_an_epoch_never_comes_again_not_even_on_an_emptied_redis(self, store: Store) -> None:
+        seen = set()
+        for _ in range(3):
+            lead = Leader.lead(store, "me", 60)
+            assert lead is not None
+            seen.add(lead.epoch)
+            store._redis.flushall()
+        assert len(seen) == 3
+
+    def test_a_lead_that_was_renewed_on_an_emptied_redis_reconciles_first(self, rig: Rig) -> None:
+        running, scheduler = rig.submit(), rig.scheduler()
+        rig.settings = rig.settings.model_copy(update={"max_running_jobs": 1})
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        rig.store._redis.flushall()
+        scheduler._renew()
+        rig.submit("zoe")
+        scheduler.run_cycle(full=False)
+        assert rig.engine.created == [name(running)]
+
+
+def test_a_name_that_is_taken_by_what_is_on_its_way_out_is_tried_again(rig: Rig) -> None:
+    job_id, scheduler = rig.submit(), rig.scheduler()
+    create, get = rig.engine.create, rig.engine.get
+    scheduler.run_cycle()
+    old = rig.engine.made[name(job_id)]
+    rig.engine.set(name(job_id), short_of_gpus=True)
+    rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
+    scheduler.run_cycle()  # withdrawn
+
+    def still_there(*args):
+        rig.engine.create, rig.engine.made[name(job_id)] = create, old
+        try:
+            return create(*args)
+        finally:
+            del rig.engine.made[name(job_id)]
+
+    rig.engine.create = still_there
+    scheduler.run_cycle()
+    assert get(name(job_id)) is None
+    assert rig.job(job_id).reason.code is ReasonCode.ENGINE_UNAVAILABLE
+    scheduler.run_cycle()
+    assert rig.job(job_id).phase is Phase.ADMITTED
+    sound(rig, job_id)
