@@ -13,10 +13,10 @@ STAGES ?= unit integration faults docs
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast lint fmt typecheck docs lock bench clean
+.PHONY: help setup demo up test test-fast test-cluster e2e lint fmt typecheck docs lock bench images test-images clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the virtual environment (again only when pyproject.toml or constraints.txt has changed)
 
@@ -52,6 +52,13 @@ test: setup ## Run all tests, stage by stage, and say what each stage took
 test-fast: setup ## Run the unit tests alone
 	@$(BIN)/pytest -q tests/unit $(ARGS)
 
+test-cluster: setup ## Run the tests on a real API server (the first time its programs are built: minutes)
+	@$(MAKE) test STAGES=cluster
+
+e2e: setup ## Run the life-cycle tests on the cluster that KUBECONFIG names, with its Argo Workflows
+	@test -n "$${KUBECONFIG:-}" || { echo "Name the cluster: make e2e KUBECONFIG=~/.kube/config" >&2; exit 1; }
+	@GPUQ_E2E=1 KUBECONFIG="$$KUBECONFIG" $(BIN)/pytest -q --durations=5 -m e2e tests/cluster/test_life.py $(ARGS)
+
 lint: setup typecheck ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -66,12 +73,20 @@ typecheck: setup ## Check the types alone
 docs: setup ## Make the documents that are made from the code: docs/cli.md, docs/settings.md
 	@$(BIN)/python -m tests.docs.generate
 
-lock: setup ## Settle on the newest versions of everything: constraints.txt
+lock: setup ## Settle on the newest versions of everything: constraints.txt, and the images' hashed requirements
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-emit-index-url --no-annotate --no-header --output-file constraints.txt
+	@PATH="$(BIN):$$PATH" $(BIN)/python docker/lock.py
 
 bench: setup ## Measure; results in benchmarks/results.json
 	@$(BIN)/python -m benchmarks
+
+images: ## Build the four images with docker, podman or buildah (docker/README.md says what may be set)
+	@docker/build.sh
+
+test-images: setup ## Build the images on a base made of Debian's packages, and start each (root; gets buildah where missing)
+	@tests/images/get_tools.sh
+	@$(BIN)/pytest -q --durations=5 tests/images $(ARGS)
 
 clean: ## Remove what was built and the caches; the virtual environment stays
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

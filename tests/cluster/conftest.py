@@ -1,0 +1,60 @@
+"""One control plane for all tests of this folder, Argo's double, played trainings; each module has a gpuq of its own.
+
+With GPUQ_E2E=1 (`make e2e`) it is the cluster that KUBECONFIG names instead, and nothing is played.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.api import Api
+from tests.cluster.cluster import Cluster, RealCluster
+from tests.cluster.controller import Controller
+from tests.cluster.plane import Plane, running_plane
+from tests.cluster.system import ClusterSystem, running
+from tests.cluster.trainings import Trainings
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running control plane: `kubeconfig`, `ca`, `url`, `admin` (see tests/cluster/api.py)."""
+    folder = tmp_path_factory.mktemp("cluster") / "plane"
+    if os.environ.get("GPUQ_E2E") == "1":
+        yield RealCluster(folder, Path(os.environ["KUBECONFIG"]))
+        return
+    with running_plane(folder) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def argo(cluster: Plane) -> Iterator[Controller]:
+    """The double of Argo's controller, for every namespace of the control plane."""
+    controller = Controller(Api(cluster.kubeconfig_of("argo", "system:masters"))).start()
+    yield controller
+    controller.stop()
+    assert controller.errors == []
+
+
+@pytest.fixture(scope="session")
+def trainings(cluster: Plane, argo: Controller) -> Iterator[Trainings]:
+    """What happens inside the pods."""
+    trainings = Trainings(Api(cluster.kubeconfig_of("trainings", "system:masters"))).start()
+    yield trainings
+    trainings.stop()
+    assert trainings.errors == []
+
+
+@pytest.fixture(scope="module")
+def system(
+    request: pytest.FixtureRequest, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClusterSystem]:
+    """A gpuq of this module's own, on the `NODES` (GPUs of each) and with the `SETTINGS` that the module names."""
+    if isinstance(cluster, Plane):
+        request.getfixturevalue("trainings")
+    nodes: tuple[int, ...] = getattr(request.module, "NODES", (8,))
+    settings: dict[str, str] = getattr(request.module, "SETTINGS", {})
+    folder = tmp_path_factory.mktemp(request.module.__name__.rpartition(".")[2]) / "system"
+    with running(folder, cluster, *nodes, **settings) as system:
+        yield system

@@ -1,0 +1,115 @@
+"""The Workflow that is made, strictly against what Argo publishes: the full CRD of 4.0, the models of 3.6, hera's."""
+
+from typing import Any
+
+import pytest
+import yaml
+from argo_workflows import model_utils
+from argo_workflows.model.io_argoproj_workflow_v1alpha1_workflow import IoArgoprojWorkflowV1alpha1Workflow
+from hera.workflows.models import Workflow
+from jsonschema import Draft202012Validator
+
+from tests.cluster.build import workflow_schema
+from tests.cluster.pod import make_pod
+from tests.fakes import make_job
+from tests.system import ROOT
+from workflows.render import load_template, render
+
+TEMPLATES = [
+    path.parent for path in (ROOT / "workflows", ROOT / "deploy") for path in path.rglob("proto-gcn-workflow.yaml")
+]
+
+
+def rendered() -> dict[str, dict[str, Any]]:
+    """Every shape that a Workflow of ours has."""
+    template = load_template(ROOT / "workflows", "proto-gcn")
+    job, limited = make_job(), make_job(spec_gpus=4, spec_time_limit_s=3600, attempt=2)
+    return {
+        "plain": render(template, job),
+        "pinned": render(template, job, node="gpu-1"),
+        "limited": render(template, limited, node="gpu-1", unix_ids=(1001, 1001)),
+        "without GPU": render(template, job, require_gpu=False),
+        "by hand": yaml.safe_load((ROOT / "workflows" / "proto-gcn-workflow.yaml").read_text(encoding="utf-8")),
+    }
+
+
+@pytest.fixture(scope="module")
+def crd() -> Draft202012Validator:
+    return Draft202012Validator(_strict(workflow_schema()))
+
+
+@pytest.mark.parametrize("shape", rendered())
+def test_argo_4(crd: Draft202012Validator, shape: str) -> None:
+    assert [f"{error.json_path}: {error.message}" for error in crd.iter_errors(rendered()[shape])] == []
+
+
+@pytest.mark.parametrize("shape", rendered())
+def test_argo_3_6(shape: str) -> None:
+    assert unknown_to(IoArgoprojWorkflowV1alpha1Workflow, rendered()[shape]) == []
+
+
+@pytest.mark.parametrize("shape", rendered())
+def test_hera(shape: str) -> None:
+    """Its models know quantities as text alone."""
+    workflow = rendered()[shape]
+    for template in workflow["spec"]["templates"]:
+        limits = template["container"]["resources"]["limits"]
+        limits |= {name: str(value) for name, value in limits.items()}
+    Workflow.model_validate(workflow, extra="forbid")
+
+
+def test_the_checks_see_what_is_wrong(crd: Draft202012Validator) -> None:
+    """A field that is misspelt, deep inside, is found by each of them."""
+    workflow = rendered()["plain"]
+    workflow["spec"]["templates"][0]["container"]["imagePullPolice"] = "Never"
+    assert [error.json_path for error in crd.iter_errors(workflow)] == ["$.spec.templates[0].container"]
+    assert unknown_to(IoArgoprojWorkflowV1alpha1Workflow, workflow) == [".spec.templates.container.imagePullPolice"]
+    with pytest.raises(ValueError, match="imagePullPolice"):
+        Workflow.model_validate(workflow, extra="forbid")
+
+
+@pytest.mark.parametrize("folder", TEMPLATES, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_every_shipped_template(crd: Draft202012Validator, folder: Any) -> None:
+    workflow = render(load_template(folder, "proto-gcn"), make_job(), require_gpu="cpu" not in folder.parts)
+    assert list(crd.iter_errors(workflow)) == []
+    workflow["metadata"] |= {"namespace": "gpuq", "uid": "u"}
+    assert {container["name"] for container in make_pod(workflow)["spec"]["containers"]} == {"wait", "main"}
+
+
+def _strict(schema: Any) -> Any:
+    """A structural schema as JSON Schema, in which what is not named is not allowed."""
+    if isinstance(schema, list):
+        return [_strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(value) for key, value in schema.items() if not key.startswith("x-") and key != "description"}
+    if schema.get("x-kubernetes-int-or-string"):
+        strict["type"] = ["integer", "string"]
+        strict.pop("anyOf", None)
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        strict["properties"] = {name: _strict(value) for name, value in schema["properties"].items()}
+        strict.setdefault("additionalProperties", False)
+    if schema.get("format") in ("int32", "int64", "date-time", "byte"):
+        strict.pop("format")
+    return strict
+
+
+def unknown_to(model: type, value: Any, path: str = "") -> list[str]:
+    """The fields of `value` that a generated model has no name for."""
+    names = {wire: name for name, wire in model.attribute_map.items()}  # type: ignore[attr-defined]
+    found = []
+    for key, inner in value.items():
+        if key not in names:
+            found.append(f"{path}.{key}")
+            continue
+        kind = model.openapi_types[names[key]][0]  # type: ignore[attr-defined]
+        for item in inner if isinstance(inner, list) else [inner]:
+            found += _unknown_in(kind, item, f"{path}.{key}")
+    return found
+
+
+def _unknown_in(kind: Any, value: Any, path: str) -> list[str]:
+    while isinstance(kind, list):
+        kind = kind[0]
+    is_model = isinstance(kind, type) and issubclass(kind, model_utils.ModelNormal)
+    return unknown_to(kind, value, path) if is_model and isinstance(value, dict) else []
