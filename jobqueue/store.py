@@ -165,7 +165,9 @@ class Store:
     def timeline(self, job_id: str) -> list[dict[str, str]]:
         """The job's transitions, the oldest first: at, from, to, code, message."""
         with self._translated():
-            return [json.loads(line) for line in self._redis.lrange(keys.timeline(job_id), 0, -1)]
+            lines = [json.loads(line) for line in self._redis.lrange(keys.timeline(job_id), 0, -1)]
+        # Lua's tables have no order, so what a script wrote has any.
+        return [{name: line.get(name, "") for name in ("at", "from", "to", "code", "message")} for line in lines]
 
     def position(self, job_id: str) -> int | None:
         """1 = next; None when it is not queued."""
