@@ -89,10 +89,11 @@ class Up:
             return False
 
     def run_toy(self) -> str:
-        """Submit a minute's training and wait until it runs."""
+        """Submit a minute's training and wait until it runs and its record says so."""
         body = {"user": "ann", "config": TOY, "workdir": "/data/ann", "workflow": "toy"}
         job_id = str(requests.post(f"{self.api}/submit", json=body, timeout=10).json()["job_id"])
         wait_for("the training runs", lambda: self.lives(job_id))
+        wait_for("the record says so", lambda: self.job(job_id)["status"] == "running")
         return job_id
 
     def lives(self, job_id: str) -> list[dict[str, Any]]:

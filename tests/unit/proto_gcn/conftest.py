@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from proto_gcn.model.head import ProtoGCN
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+    np.random.seed(0)  # a random graph is drawn from numpy's global generator
 
 
 @pytest.fixture
