@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 #: The folders of tests/ in the order in which `make test` runs them.
 STAGES ?= unit integration faults docs
+#: Tests mostly wait: two at a time take half as long, even on two cores.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 #: Further options for `make up`, `make demo` and `make test-fast`.
 ARGS ?=
 
@@ -40,7 +43,7 @@ test: setup ## Run all tests, stage by stage, and say what each stage took
 	@mkdir -p build/test; rm -f build/test/*.log; begun=$$SECONDS; failed=; summary=; \
 	for stage in $(STAGES); do \
 	  started=$$SECONDS; echo "== $$stage"; \
-	  $(BIN)/pytest -q --durations=5 tests/$$stage 2>&1 | tee "build/test/$${stage//\//-}.log" && ended= || ended=" FAILED"; \
+	  $(PYTEST) --durations=5 tests/$$stage 2>&1 | tee "build/test/$${stage//\//-}.log" && ended= || ended=" FAILED"; \
 	  failed+="$$ended"; summary+="stage $$stage $$((SECONDS - started)) s$$ended"$$'\n'; \
 	done; \
 	printf '\n%s' "$$summary"; echo "all stages $$((SECONDS - begun)) s"; \
@@ -50,7 +53,7 @@ test: setup ## Run all tests, stage by stage, and say what each stage took
 	test -z "$$failed"
 
 test-fast: setup ## Run the unit tests alone
-	@$(BIN)/pytest -q tests/unit $(ARGS)
+	@$(PYTEST) tests/unit $(ARGS)
 
 test-cluster: setup ## Run the tests on a real API server (the first time its programs are built: minutes)
 	@$(MAKE) test STAGES=cluster

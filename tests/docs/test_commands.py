@@ -27,6 +27,7 @@ ELSEWHERE = {
     "gpuq up": "the system that these commands talk to is one",
 }
 MARK = "@@@"
+pytestmark = pytest.mark.xdist_group("one gpuq up")
 
 
 @pytest.fixture(scope="module")

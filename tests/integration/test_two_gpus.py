@@ -75,5 +75,5 @@ def test_the_dry_run_shows_two_devices(system: System) -> None:
 
 
 def _free(system: System) -> int:
-    snapshot = system.get("/nodes")["nodes"][0]["snapshot"]
-    return sum(gpu["available"] for gpu in snapshot["gpus"])
+    """How many GPUs the scheduler has seen free; 0 until it has seen the node."""
+    return sum(gpu["available"] for node in system.get("/nodes")["nodes"] for gpu in node["snapshot"]["gpus"])

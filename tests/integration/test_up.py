@@ -18,6 +18,8 @@ import requests
 from tests.system import ROOT, free_port, wait_for
 
 TOY = {"seconds": 60}
+#: One after the other, also where several workers run the tests.
+ON_THE_USUAL_PORTS = pytest.mark.xdist_group("usual ports")
 SERVICES = {
     "redis": "-server",
     "resource-monitor": "resource_monitor",
@@ -244,6 +246,7 @@ def make_small_demo(folder: Path, **changes: str) -> None:
 def busy_port() -> Iterator[int]:
     """The queue manager's usual port, taken: by us, or by whoever was here before."""
     with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of earlier tests may linger
         try:
             listener.bind(("127.0.0.1", 8081))
             listener.listen()
@@ -252,6 +255,7 @@ def busy_port() -> Iterator[int]:
         yield 8081
 
 
+@ON_THE_USUAL_PORTS
 def test_the_demo_trains_to_its_end_and_says_where_everything_is(folder: Path, busy_port: int) -> None:
     make_small_demo(folder)
     up = Up(folder, "--demo", WORKFLOW_TEMPLATE=str(ROOT / "workflows" / "proto-gcn-workflow.yaml"))
@@ -268,6 +272,7 @@ def test_the_demo_trains_to_its_end_and_says_where_everything_is(folder: Path, b
     assert up.left() == []
 
 
+@ON_THE_USUAL_PORTS
 def test_a_demo_that_fails_says_why_and_is_exit_3(folder: Path) -> None:
     make_small_demo(folder, train_split="no_such_split")
     up = Up(folder, "--demo", WORKFLOW_TEMPLATE=str(ROOT / "workflows" / "proto-gcn-workflow.yaml"))
