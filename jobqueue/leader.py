@@ -31,6 +31,11 @@ class Leader:
     def resign(store: Store, holder: str) -> None:
         store.run("resign", holder)
 
+    @staticmethod
+    def survived(store: Store, job_id: str) -> None:
+        """Take back the break that the next leader counts for an admission of ours: we lost the lead, and live."""
+        store.run("survived", job_id)
+
     def admit(
         self, job: Job, at: float, *, node: str, gpu_uuids: Iterable[str], workflow_name: str, message: str,
         max_running: int, max_per_user: int,
@@ -53,15 +58,16 @@ class Leader:
 
     def requeue(
         self, job_id: str, at: float, reason: Reason, *, attempt: bool = False, counts: bool = False,
-        breaks: bool = False,
+        breaks: bool = False, unmade: bool = False,
     ) -> Phase:  # fmt: skip
         """Back to the front of the queue; `cancelled` instead where a cancel was asked for. Returns the phase now.
 
         `attempt`: a container may have started, so the next one is another attempt; `counts`: towards the requeue
-        limit; `breaks`: towards being put aside as poison.
+        limit; `breaks`: towards being put aside as poison; `unmade`: its workflow was not made, for certain, so that it
+        has waited all along, and one more try that ends for the same reason is no news for its timeline.
         """
         cancelled = "Cancelled by its user."
-        args = (int(attempt), int(counts), int(breaks), reason.code, reason.message, cancelled)
+        args = (int(attempt), int(counts), int(breaks), reason.code, reason.message, cancelled, int(unmade))
         return Phase(self._run("requeue", job_id, rfc3339(at), at, *args))
 
     def finish(

@@ -28,6 +28,7 @@ class ReasonCode(StrEnum):
     ADMITTED = "admitted"
     STARTING = "starting"  #: its workflow exists, its container has not started
     SHORT_OF_GPUS = "short_of_gpus"  #: its node has no GPU to give it now; also of a job withdrawn from such a node
+    UNSCHEDULABLE = "unschedulable"  #: its node does not take it now, for another reason; also of one withdrawn from it
     NODE_LOST = "node_lost"  #: its node does not answer, so nobody can say whether it runs
     RUNNING = "running"
     CANCELLING = "cancelling"  #: a cancel was asked for; its container is being stopped
@@ -44,6 +45,12 @@ class ReasonCode(StrEnum):
     REQUEUE_LIMIT = "requeue_limit"
     START_DEADLINE = "start_deadline"  #: its container did not start in time
     POISON = "poison"  #: broke the scheduler three times
+
+
+#: Reasons of an admitted or running job with which nobody can say when it ends: it holds its slot until somebody acts.
+NO_KNOWN_END = frozenset(
+    {ReasonCode.SHORT_OF_GPUS, ReasonCode.UNSCHEDULABLE, ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE}
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jobqueue import eta
 from jobqueue.errors import CorruptEntry
 from jobqueue.job import Job, QueueEntry
-from jobqueue.reason import ReasonCode
+from jobqueue.reason import NO_KNOWN_END, ReasonCode
 from jobqueue.store import Store
 from queue_manager.heartbeat import read_heartbeat, scheduler_trouble
 
@@ -23,8 +23,8 @@ _ANYBODY = ("", "")
 class Outlook:
     """What is expected (s) of everything that runs and of the first queued jobs; None where nothing was learnt yet."""
 
-    slots: int
-    left_s: Mapping[str, float | None]  #: job id of each admitted or running job -> what it has left
+    slots: int  #: those that will be free one day: not those of jobs without a known end
+    left_s: Mapping[str, float | None]  #: job id of each other admitted or running job -> what it has left
     ahead_s: Sequence[float | None]  #: the first jobs in dispatch order
     average_s: float | None
     is_stuck: bool = False  #: what holds the queue up is nothing that we know the end of
@@ -42,11 +42,13 @@ class Outlook:
 def read_outlook(store: Store, slots: int, now: float) -> Outlook:
     """The outlook at `now` (s since the epoch)."""
     is_stuck = scheduler_trouble(read_heartbeat(store), now) is not None or _head_is_held_up(store)
-    running = store.running()
+    holding = store.running()
+    running = [job for job in holding if job.reason.code not in NO_KNOWN_END]
+    slots -= len(holding) - len(running)
     ahead = [_pair(raw) for raw in store.queue_raw(0, ONE_BY_ONE)]
     learnt = store.durations([*{(job.spec.user, job.spec.config) for job in running}, *set(ahead), _ANYBODY])
     left = {job.job_id: _left_s(job, learnt[(job.spec.user, job.spec.config)], now) for job in running}
-    return Outlook(slots, left, [learnt[pair] for pair in ahead], learnt[_ANYBODY], is_stuck)
+    return Outlook(slots, left, [learnt[pair] for pair in ahead], learnt[_ANYBODY], is_stuck or slots < 1)
 
 
 def _head_is_held_up(store: Store) -> bool:

@@ -28,7 +28,7 @@ class Admission:
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """A decision: this admitted job, which its node has no GPU for, shall start on `node` instead."""
+    """A decision: this admitted job, which its node does not take now, shall start on `node` instead."""
 
     job: Job
     node: str
@@ -54,22 +54,22 @@ def nominate(
     strays: Sequence[WorkflowStatus] = (),
     unfit: Mapping[str, str] = MappingProxyType({}),
     left_s: Mapping[str, float | None] = MappingProxyType({}),
-    short: frozenset[str] = frozenset(),
+    turned_away: frozenset[str] = frozenset(),
 ) -> Nomination:
     """Admissions in strict order, and a reason for every head that stays.
 
     A job is passed over only if its user runs as many as allowed, or if no known node could ever hold its GPUs; a head
     that merely does not fit now is not overtaken. `avoid`: (job id, node) pairs to pass over; `strays`: live workflows
     of no admitted job, which hold what they hold until they end; `unfit`: template -> why it cannot be used now;
-    `left_s`: running job -> how long it is expected to take still; `short`: admitted jobs whose node has no GPU for
-    them.
+    `left_s`: running job -> how long it is expected to take still; `turned_away`: admitted jobs whose node does
+    not take them now.
     """
     ledger = Ledger()
     for job in running:
         ledger.book(job, job.node, job.gpu_uuids)
     for stray in strays:
         ledger.book_stray(stray)
-    withdrawals = _withdraw(running, nodes, ledger, limits, avoid, short)
+    withdrawals = _withdraw(running, nodes, ledger, limits, avoid, turned_away)
     admissions: list[Admission] = []
     reasons: list[tuple[Job, Reason]] = []
     cause = ""
@@ -112,8 +112,9 @@ def _passed_over(
     if ledger.users[user] >= limits.max_per_user:
         text = f"{user} already runs {ledger.users[user]} of at most {limits.max_per_user} at once"
         return Reason(ReasonCode.USER_LIMIT, text)
-    sizes = [len(node.snapshot.gpus) for node in nodes if node.snapshot]
-    all_known = bool(nodes) and len(sizes) == len(nodes)
+    there = [node for node in nodes if not node.is_dead]
+    sizes = [len(node.snapshot.gpus) for node in there if node.snapshot]
+    all_known = bool(there) and len(sizes) == len(there)
     if limits.require_gpu and all_known and max(sizes) < job.spec.gpus and max(sizes) > 0:
         return Reason(ReasonCode.NEVER_FITS, f"asks for {job.spec.gpus} GPUs, but the largest node has {max(sizes)}")
     return None
@@ -135,7 +136,7 @@ def _place(job: Job, nodes: Sequence[Node], ledger: Ledger, limits: Limits, avoi
 
 def _left_free(job: Job, node: Node, ledger: Ledger, limits: Limits) -> int | None:
     """How many GPUs would stay free with the job on this node; None where it cannot go there now."""
-    if node.snapshot is None or not node.snapshot.available:
+    if node.snapshot is None or node.shut or not node.snapshot.available:
         return None
     if not limits.require_gpu and not node.snapshot.gpus:  # a laptop or a CPU cluster: such a node is one slot
         return None if node.name in ledger.nodes else 0
@@ -144,16 +145,21 @@ def _left_free(job: Job, node: Node, ledger: Ledger, limits: Limits) -> int | No
 
 
 def _withdraw(
-    running: Sequence[Job], nodes: Sequence[Node], ledger: Ledger, limits: Limits, avoid: Avoid, short: frozenset[str]
+    running: Sequence[Job],
+    nodes: Sequence[Node],
+    ledger: Ledger,
+    limits: Limits,
+    avoid: Avoid,
+    turned_away: frozenset[str],
 ) -> tuple[Withdrawal, ...]:
-    """Where admitted jobs whose node is short of GPUs could go; what they would take there is kept for them.
+    """Where admitted jobs that their node turned away could go; what they would take there is kept for them.
 
     For one that is being withdrawn already room is kept too: it was admitted before any that waits.
     """
     found = []
     for job in running:
         is_underway = job.withdrawn_uid is not None
-        if job.phase is not Phase.ADMITTED or not (is_underway or job.job_id in short):
+        if job.phase is not Phase.ADMITTED or not (is_underway or job.job_id in turned_away):
             continue
         others = [node for node in nodes if node.name != job.node]
         place = _place(job, others, ledger, limits, avoid)

@@ -4,18 +4,21 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from jobqueue.errors import InvalidTransition, NoFreeSlot
+from jobqueue.errors import InvalidTransition, NoFreeSlot, StaleLeader
 from jobqueue.failpoints import failpoint
 from jobqueue.job import Job, Result
 from jobqueue.leader import Leader
 from jobqueue.log import get_logger
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
+from jobqueue.store import Store
 from scheduler.admission import Admission
 from scheduler.alerts import Alerts
+from scheduler.backoff import Backoff
 from scheduler.capacity import Limits
 from scheduler.engine import (
     Engine,
+    EngineError,
     EngineForbidden,
     EngineUnavailable,
     Placement,
@@ -23,6 +26,7 @@ from scheduler.engine import (
     WorkflowNotMade,
     WorkflowRejected,
 )
+from scheduler.leftovers import Leftovers
 from scheduler.poison import MAX_BREAKS, put_aside, put_aside_if_poison
 from scheduler.settings import SchedulerSettings
 from scheduler.tidy import record_workflow
@@ -39,14 +43,16 @@ class Admitter:
         engine: Engine,
         alerts: Alerts,
         unanswered: set[str],
+        leftovers: Leftovers,
         settings: SchedulerSettings,
         limits: Limits,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
-        self._engine, self._alerts, self._unanswered = engine, alerts, unanswered
+        self._engine, self._alerts, self._unanswered, self._leftovers = engine, alerts, unanswered, leftovers
         self._templates: Path = settings.workflow_template.parent
         self._require_gpu, self._limits, self._clock = settings.require_gpu, limits, clock
-        self._unix_ids = settings.unix_ids
+        self._unix_ids, self._backoff = settings.unix_ids, Backoff(monotonic)
 
     def unfit_templates(self, names: Iterable[str]) -> dict[str, str]:
         """Which of these templates cannot be used now, and why; an admin is told."""
@@ -58,6 +64,17 @@ class Admitter:
                 unfit[name] = str(error)
                 self._alerts.once(str(error), "Mend the template; its jobs keep their places and start then.")
         return unfit
+
+    def held(self, heads: Iterable[Job]) -> list[tuple[Job, Reason]]:
+        """Those of the heads that are not to be admitted now, because no workflow could be made, and why."""
+        found, all_held = [], self._backoff.holds_all()
+        for job in heads:
+            if own := self._backoff.holds(job.job_id):
+                found.append((job, Reason(ReasonCode.ENGINE_UNAVAILABLE, own)))
+            elif all_held:
+                text = f"The workflow of another job could not be made, and is tried again soon: {all_held}"
+                found.append((job, Reason(ReasonCode.WAITING_TURN, text)))
+        return found
 
     def admit(self, leader: Leader, admission: Admission) -> None:
         """Admit one job and make its workflow."""
@@ -77,12 +94,23 @@ class Admitter:
             return
         failpoint("scheduler.admit.after")
         log.info("Admitted.", job_id=job.job_id, node=admission.node, gpus=admission.gpu_uuids, attempt=job.attempt)
-        if not leader.confirm(
-            job.job_id
-        ):  # the lead and the cancel intent, looked at once more right before the create
+        try:
+            self._confirm_and_make(leader, job, workflow, Placement(admission.node, admission.gpu_uuids))
+        except StaleLeader:
+            self._unanswered.add(job.job_id)
+            raise
+
+    def survived(self, store: Store) -> None:
+        """Another one leads: whatever it made of the admissions that we left open, they did not break us."""
+        while self._unanswered:
+            Leader.survived(store, self._unanswered.pop())
+
+    def _confirm_and_make(self, leader: Leader, job: Job, workflow: dict[str, Any], placement: Placement) -> None:
+        # The lead and the cancel intent, looked at once more right before the create.
+        if leader.confirm(job.job_id):
+            self._make(leader, job, workflow, placement)
+        else:
             leader.requeue(job.job_id, self._clock(), Reason(ReasonCode.CANCELLED, "Cancelled by its user."))
-            return
-        self._make(leader, job, workflow, Placement(admission.node, admission.gpu_uuids))
 
     def _take_slot(self, leader: Leader, job: Job, admission: Admission) -> bool:
         try:
@@ -117,6 +145,7 @@ class Admitter:
             self._alerts.once(str(error), "Mend the engine; the scheduler goes on by itself.")
         else:
             failpoint("scheduler.create.after")
+            self._backoff.made(job.job_id)
             name = workflow["metadata"]["name"]
             leader.record_workflow(job.job_id, name, uid, placement.node, placement.gpu_uuids)
             failpoint("scheduler.record.after")
@@ -135,9 +164,12 @@ class Admitter:
         else:
             record_workflow(leader, job, present)
 
-    def _give_back(self, leader: Leader, job: Job, error: Exception) -> None:
+    def _give_back(self, leader: Leader, job: Job, error: EngineError) -> None:
         """The founding document's failed create: HDEL running_jobs, an error in the log, next try in a later cycle."""
-        leader.requeue(job.job_id, self._clock(), Reason(ReasonCode.ENGINE_UNAVAILABLE, str(error)))
+        self._leftovers.add(job)
+        self._backoff.failed(job.job_id, error)
+        reason = Reason(ReasonCode.ENGINE_UNAVAILABLE, str(error))
+        leader.requeue(job.job_id, self._clock(), reason, unmade=True)
         log.error("Its workflow was not made; the job is next again.", job_id=job.job_id, error=str(error))
         remedy = "Give the scheduler what it needs (rights, room on the disk); it tries again by itself."
         self._alerts.once(str(error), remedy)

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from scheduler.argo_calls import Api, NoAnswer, Refused, change, engine_errors, get_or_none, refusal
+from scheduler.argo_calls import Api, NoAnswer, Refused, change, engine_errors, get_or_none, of_a_call, refusal
 from scheduler.argo_make import Maker
 from scheduler.argo_objects import (
     config_maps_path,
@@ -81,28 +81,34 @@ class ArgoEngine:
         return uid_of(made)
 
     def get(self, name: str) -> WorkflowStatus | None:
-        with engine_errors():
+        with engine_errors(of_a_call):
             return self._view.one(name)
 
-    def workflows(self) -> list[WorkflowStatus]:
+    def workflows(
+        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
+    ) -> list[WorkflowStatus]:
         with engine_errors():
-            return self._view.all()
+            return self._view.all(answering, beat)
 
     def stop(self, workflow: WorkflowStatus) -> None:
         path = workflows_path(self._namespace, workflow.name)
-        with engine_errors():
+        with engine_errors(of_a_call):
             change(self._api, "PATCH", path, workflow.name, make_stop_patch(workflow.uid))
 
     def delete(self, workflow: WorkflowStatus) -> None:
         path = workflows_path(self._namespace, workflow.name)
-        with engine_errors():
+        with engine_errors(of_a_call):
             if change(self._api, "DELETE", path, workflow.name, make_delete_options(workflow.uid)):
                 self._maker.drop_orphan(workflow.name, workflow.job_id)
         if not workflow.is_live:
             self._view.forget(workflow)
 
+    def clear(self, name: str, job_id: str) -> None:
+        with engine_errors(of_a_call):
+            self._maker.drop_orphan(name, job_id)
+
     def config_text(self, workflow: WorkflowStatus) -> str | None:
-        with engine_errors():
+        with engine_errors(of_a_call):
             config_map = get_or_none(self._api, config_maps_path(self._namespace, workflow.name), workflow.name)
         return config_of(config_map) if config_map and job_label(config_map) == workflow.job_id else None
 

@@ -7,7 +7,7 @@ CallFailed
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -17,12 +17,14 @@ from scheduler.engine import (
     EngineUnavailable,
     WorkflowExists,
     WorkflowNotMade,
+    WorkflowRefused,
     WorkflowRejected,
 )
 
 _SHOWN = 400  # of a proxy's page of HTML nobody wants to read more
 _QUOTA = re.compile(r"exceeded quota|failed quota")
 _DENIED = re.compile(r"denied (the )?request")  # admission webhooks and policies, which answer 403 as RBAC does
+_RBAC = re.compile(r"forbidden: User .* cannot ")
 
 
 class CallFailed(Exception):
@@ -100,7 +102,9 @@ def change(api: Api, method: str, path: str, name: str, body: dict[str, Any]) ->
     try:
         api.call(method, path, body=body)
     except CallFailed as error:
-        if isinstance(error, Refused) and (error.status == 409 or (error.status == 422 and "uid" in error.message)):
+        if isinstance(error, Refused) and (
+            error.status == 409 or (error.status == 422 and "metadata.uid" in error.message)
+        ):
             return False
         if not is_absent(error, name):
             raise
@@ -128,6 +132,27 @@ def of_a_look(error: CallFailed) -> EngineError:
     return EngineUnavailable(f"The API server cannot do it now: {error}.", error.retry_after_s)
 
 
+def of_a_call(error: CallFailed) -> EngineError:
+    """What a failed call on one object means."""
+    if not is_of_one(error):
+        return of_a_look(error)
+    return WorkflowRefused(
+        f"The API server refuses a call on this one object: {error}; mend the object, or the policy that refuses it: "
+        "the call is made again in every cycle."
+    )
+
+
+def is_of_one(error: CallFailed) -> bool:
+    """Whether one object is refused (by its schema, or an admission policy), and not a right of the scheduler."""
+    if not isinstance(error, Refused):
+        return False
+    if _DENIED.search(error.message):
+        return True
+    if error.status == 403:
+        return error.reason == "Forbidden" and not _RBAC.search(error.message)
+    return 400 <= error.status < 500 and error.status not in (401, 404, 408, 410, 429)
+
+
 def of_a_create(error: CallFailed) -> EngineError:
     """What a failed create means: certain that nothing was made, refused for good, or unknown."""
     if not isinstance(error, Refused):
@@ -140,17 +165,17 @@ def of_a_create(error: CallFailed) -> EngineError:
     if error.status in (401, 403, 404) and not _QUOTA.search(error.message):
         return of_a_look(error)
     if _is_certain(error):
-        return WorkflowNotMade(f"The API server did not make the workflow: {error}.")
+        return WorkflowNotMade(f"The API server did not make the workflow: {error}.", error.retry_after_s)
     return of_a_look(error)
 
 
 @contextmanager
-def engine_errors() -> Iterator[None]:
-    """Around calls that make nothing."""
+def engine_errors(meant: Callable[[CallFailed], EngineError] = of_a_look) -> Iterator[None]:
+    """Around calls that make nothing; `meant` is of_a_call where they are all on one object."""
     try:
         yield
     except CallFailed as error:
-        raise of_a_look(error) from error
+        raise meant(error) from error
 
 
 def _is_certain(error: Refused) -> bool:

@@ -94,14 +94,16 @@ class Maker:
             raise meant from error
 
     def _may_need_config(self, meant: EngineError, name: str, workflow: dict[str, Any]) -> bool:
-        """Whether a workflow of this job may be there all the same: unknown, or made by somebody a moment earlier."""
-        if not isinstance(meant, WorkflowExists):
-            return isinstance(meant, EngineUnavailable)
+        """Whether a workflow of this job may be there all the same: unknown, or made by another leader meanwhile."""
+        if isinstance(meant, EngineUnavailable):
+            return True
         try:
             present = get_or_none(self._api, self._workflow(name), name)
         except CallFailed:
             return True
-        return present is None or job_label(present) == job_label(workflow)
+        if present is None:
+            return isinstance(meant, WorkflowExists)  # it was there a moment ago
+        return job_label(present) == job_label(workflow)
 
     def _tie(self, name: str, uid: str) -> None:
         try:
@@ -119,4 +121,5 @@ class Maker:
 def _before_the_workflow(error: CallFailed) -> EngineError:
     """What a failed call means before the workflow was to be made: whatever is unknown of it, no workflow was made."""
     meant = of_a_create(error)
-    return WorkflowNotMade(str(meant)) if isinstance(meant, EngineUnavailable | WorkflowExists) else meant
+    is_not_made = isinstance(meant, EngineUnavailable | WorkflowExists)
+    return WorkflowNotMade(str(meant), meant.retry_after_s) if is_not_made else meant

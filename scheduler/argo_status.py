@@ -37,8 +37,14 @@ _TAKEN_AWAY = re.compile(
 _SAID_TAKEN_AWAY = re.compile(
     r"pod deleted|node was low on resource|imminent node shutdown|Pod was rejected|Preempted in order|Allocate failed"
 )
+#: What a container's end is called where the runtime, or the kubelet, has lost it.
+_VANISHED = ("Unknown", "ContainerStatusUnknown")
 _SAID_TIME_LIMIT = re.compile(r"longer than the specified deadline|DeadlineExceeded|exceeded its deadline")
 _SAID_STOP = re.compile(r"workflow shutdown with strategy|Stopped with strategy")
+
+#: The cluster's scheduler on nodes that do not take a pod now; a claim that is missing is nobody's node's fault.
+_TURNED_AWAY = re.compile(r"Unschedulable: (?!.*persistentvolumeclaim).*nodes are available", re.IGNORECASE)
+_CORDONED = re.compile(r"node\(s\) were unschedulable|node\.kubernetes\.io/unschedulable")
 
 
 @dataclass(frozen=True)
@@ -131,11 +137,12 @@ def _pending(workflow: dict[str, Any], look: Look, now: float) -> tuple[str, dic
     said = _argo_pending_message(workflow)
     if said in _ON_ITS_WAY:
         said = pod_trouble(look.pod) or look.event or said
-    return said + folder_hint(workflow, said), {"short_of_gpus": True} if _is_short_of_gpus(said) else {}
-
-
-def _is_short_of_gpus(said: str) -> bool:
-    return said.startswith("Unschedulable") and "Insufficient nvidia.com/gpu" in said
+    if not _TURNED_AWAY.match(said):
+        return said + folder_hint(workflow, said), {}
+    if _CORDONED.search(said):
+        node = node_name(workflow, look.pod)
+        said = f"{node} is cordoned; when it may take pods again: kubectl uncordon {node}"
+    return said, {"short_of_gpus": True} if "Insufficient nvidia.com/gpu" in said else {"unschedulable": True}
 
 
 def _argo_pending_message(workflow: dict[str, Any]) -> str:
@@ -207,13 +214,21 @@ def _ended_by(workflow: dict[str, Any], look: Look, code: int | None) -> EndedBy
         return EndedBy.ITSELF
     if reason == "DeadlineExceeded" or _SAID_TIME_LIMIT.search(said):
         return EndedBy.TIME_LIMIT
-    by_a_signal = code in (None, EXIT_KILLED, EXIT_TERMINATED)
+    vanished = _has_vanished(look, said)
+    by_a_signal = vanished or code in (None, EXIT_KILLED, EXIT_TERMINATED)
     stopped = bool(as_dict(workflow.get("spec")).get("shutdown"))
     if _SAID_STOP.search(said) or (stopped and by_a_signal):
         return EndedBy.STOP
-    if by_a_signal and (_is_taken_away(look, reason, code) or _SAID_TAKEN_AWAY.search(said)):
+    taken_away = by_a_signal and (_is_taken_away(look, reason, code) or _SAID_TAKEN_AWAY.search(said))
+    if vanished or taken_away:
         return EndedBy.EVICTION
     return EndedBy.ITSELF
+
+
+def _has_vanished(look: Look, said: str) -> bool:
+    """Whether its node went down under it: nobody knows the container's exit code, 255 or 137 stand for that."""
+    reason = main_state(look.pod, "terminated").get("reason") or ""
+    return reason in _VANISHED or said.startswith(tuple(f"main: {word} (" for word in _VANISHED))
 
 
 def _is_taken_away(look: Look, reason: str, code: int | None) -> bool:

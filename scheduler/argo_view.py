@@ -5,16 +5,24 @@ more has ended, was deleted, or lost its labels to somebody's edit: it is asked 
 at the start and now and then, page by page.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jobqueue.log import get_logger
-from scheduler.argo_calls import Api, NoAnswer, Refused, get_or_none
+from scheduler.argo_calls import Api, NoAnswer, Refused, get_or_none, is_of_one
 from scheduler.argo_fields import as_dict, identity, main_state, pod_node, seconds
 from scheduler.argo_objects import OPEN, OURS, uid_of, workflows_path
 from scheduler.argo_pods import Pods
-from scheduler.argo_status import NO_LOOK, Look, is_final, is_over, needs_pod, pod_trouble, status_of
+from scheduler.argo_status import (
+    NO_LOOK,
+    Look,
+    is_final,
+    is_over,
+    needs_pod,
+    pod_trouble,
+    status_of,
+)
 from scheduler.engine import WorkflowPhase, WorkflowStatus
 
 log = get_logger(__name__)
@@ -25,6 +33,8 @@ _LIST_TRIES = 3
 ALL_S = 600
 PENDING_LOOK_S = 30
 _NODE_LOOK_AT_THE_END_S = 5
+#: How old a node's readiness may be while its monitor answers (s): its kubelet may be down all the same.
+ANSWERING_LOOK_S = 300
 
 
 @dataclass
@@ -55,6 +65,8 @@ class View:
         self._look_back, self._node_look_s = look_back, node_look_s
         self._known: dict[str, _Memory] = {}
         self._all_at: float | None = None
+        self._answering: frozenset[str] = frozenset()  #: nodes
+        self._beat: Callable[[], None] = lambda: None
         self.version: str | None = None  #: of the last list: where a watch goes on
 
     def made(self, workflow: dict[str, Any]) -> None:
@@ -67,8 +79,10 @@ class View:
         if known is not None and known.status.uid == workflow.uid:
             del self._known[workflow.name]
 
-    def all(self) -> list[WorkflowStatus]:
-        """All workflows of ours."""
+    def all(self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None) -> list[WorkflowStatus]:
+        """All workflows of ours. Whether a node is lost is asked only of those that are not `answering`."""
+        self._answering, self._beat = frozenset(answering), beat
+        self._pods.begin_cycle()
         if self._all_at is None or self._monotonic() - self._all_at > ALL_S:
             self._list_all()
         else:
@@ -78,13 +92,25 @@ class View:
 
     def one(self, name: str) -> WorkflowStatus | None:
         """One by name, whoever made it, looked at closely; None where there is none."""
+        return self._one(name, closely=True)
+
+    def _one(self, name: str, closely: bool = False) -> WorkflowStatus | None:
         workflow = get_or_none(self._api, workflows_path(self._namespace, name), name)
         if workflow is None:
             self._known.pop(name, None)
             return None
         if identity(workflow)[0] or self._knows(workflow):
-            return self._remember(workflow)
+            return self._remember(workflow, closely)
         return status_of(workflow, NO_LOOK, self._clock())
+
+    def _again(self, name: str) -> None:
+        """One that a list does not show any more; where the server refuses it alone, it stays as it was seen last."""
+        try:
+            self._one(name)
+        except Refused as error:
+            if not is_of_one(error):
+                raise
+            log.warning("A workflow cannot be looked at.", workflow=name, error=str(error))
 
     # -- lists -----------------------------------------------------------------------------------------------------
 
@@ -95,7 +121,7 @@ class View:
             self._remember(workflow)
         for name, memory in list(self._known.items()):
             if name not in seen and memory.status.is_live:
-                self.one(name)
+                self._again(name)
 
     def _list_all(self) -> None:
         """Everything; of what ended while nobody looked, the newest are looked at closely."""
@@ -113,7 +139,7 @@ class View:
             unseen[name_of(workflow)] = self._remember(workflow)
         for name, memory in list(self._known.items()):
             if name not in seen and memory.status.is_live:
-                self.one(name)  # deleted, or an edit hides it from every list
+                self._again(name)  # deleted, or an edit hides it from every list
             elif name not in seen:
                 del self._known[name]
         for name, status in unseen.items():
@@ -132,6 +158,7 @@ class View:
     def _pages(self, selector: str) -> Iterator[list[dict[str, Any]]]:
         query, tries = {"labelSelector": selector, "limit": str(PAGE)}, 0
         while True:
+            self._beat()
             try:
                 answer = self._api.call("GET", workflows_path(self._namespace), query)
             except Refused as error:  # the list went on for longer than the server keeps it: once more from its start
@@ -163,43 +190,48 @@ class View:
         known = self._known.get(name_of(workflow))
         return known is not None and known.status.uid == uid_of(workflow)
 
-    def _remember(self, workflow: dict[str, Any]) -> WorkflowStatus:
+    def _remember(self, workflow: dict[str, Any], closely: bool = False) -> WorkflowStatus:
         name = name_of(workflow)
         if not self._knows(workflow):
             unlooked = replace(status_of(workflow, NO_LOOK, self._clock()), phase=WorkflowPhase.RUNNING)
             self._known[name] = _Memory(unlooked)
         known = self._known[name]
         if known.status.is_live or not is_final(workflow):  # a person's `argo retry` brings one back to life
-            before, known.status = known.status, status_of(workflow, self._look(workflow, known), self._clock())
+            look = self._look(workflow, known, closely)
+            before, known.status = known.status, status_of(workflow, look, self._clock())
             if not known.status.job_id:  # an edit took what says whose it is; its uid still does
                 known.status = replace(known.status, job_id=before.job_id, attempt=before.attempt)
             known.started_at = known.status.started_at
         return known.status
 
-    def _look(self, workflow: dict[str, Any], known: _Memory) -> Look:
+    def _look(self, workflow: dict[str, Any], known: _Memory, closely: bool) -> Look:
+        self._beat()
         if is_final(workflow):
             return self._look_at_the_end(workflow, known)
         node = pod_node(workflow)
-        self._look_at_pending(workflow, known)
-        lost = False
-        if (
-            node.get("hostNodeName") and self._age_s(node) >= self._node_look_s
-        ):  # a pod that came just now was taken by it
-            lost = self._pods.node_is_lost(node["hostNodeName"], self._node_look_s)
+        self._look_at_pending(workflow, known, closely)
+        lost = self._is_on_a_lost_node(node, closely)
         started = known.started_at
         if started is None and node.get("phase") == "Running" and known.status.phase is WorkflowPhase.PENDING:
             started = self._clock()  # as near as Argo's word comes; its pod tells the second once it has ended
         return replace(known.look, node_lost=lost, started_at=started)
 
-    def _look_at_pending(self, workflow: dict[str, Any], known: _Memory) -> None:
-        """Why a pod does not start, where Argo does not say."""
+    def _is_on_a_lost_node(self, node: dict[str, Any], closely: bool) -> bool:
+        """Whether its pod's node is lost; a pod that no node has taken has none."""
+        at = node.get("hostNodeName")
+        look_s = ANSWERING_LOOK_S if at in self._answering else self._node_look_s
+        if not at or self._age_s(node) < look_s:
+            return False  # a pod that came just now was taken by it
+        return self._pods.node_is_lost(str(at), 0 if closely else look_s)
+
+    def _look_at_pending(self, workflow: dict[str, Any], known: _Memory, closely: bool) -> None:
+        """Why a pod does not start, where Argo does not say; `closely`: however young it is."""
         node, now = pod_node(workflow), self._monotonic()
         if node.get("phase") != "Pending" or not needs_pod(workflow):
             known.look = NO_LOOK
             return
-        if self._age_s(node) < PENDING_LOOK_S or (
-            known.looked_at is not None and now - known.looked_at < PENDING_LOOK_S
-        ):
+        looked = known.looked_at is not None and now - known.looked_at < PENDING_LOOK_S
+        if not closely and (looked or self._age_s(node) < PENDING_LOOK_S):
             return
         pod = self._pods.of(name_of(workflow), uid_of(workflow))
         event = self._pods.newest_warning(pod) if pod is not None and not pod_trouble(pod) else ""

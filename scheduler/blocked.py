@@ -44,6 +44,8 @@ def _who_runs(running: Sequence[Job], now: float, left_s: Mapping[str, float | N
 def _why_not(job: Job, node: Node, ledger: Ledger, limits: Limits, avoid: frozenset[tuple[str, str]]) -> str:
     if node.snapshot is None:
         return f"{node.name}: {node.error}"
+    if node.shut:
+        return f"{node.name} takes no training now: {node.shut.rstrip('.')}"
     if (job.job_id, node.name) in avoid:
         return f"{node.name} turned out to be busy when this job started there"
     total, held = len(node.snapshot.gpus), _held(node.snapshot, ledger, limits)

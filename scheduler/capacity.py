@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobqueue.clock import rfc3339
@@ -19,6 +19,8 @@ class Node:
     name: str
     snapshot: NodeSnapshot | None = None
     error: str = ""
+    shut: str = ""  #: why the engine does not get a job onto it, where it does not
+    is_dead: bool = False  #: an admin has declared it so
 
 
 @dataclass(frozen=True)
@@ -81,18 +83,26 @@ def free_count(snapshot: NodeSnapshot, ledger: Ledger, limits: Limits) -> int:
     return max(0, min(unpromised, measured))
 
 
-def known_nodes(answers: Sequence[Node], dead: Mapping[str, float], ours: Sequence[str]) -> list[Node]:
+def known_nodes(
+    answers: Sequence[Node], dead: Mapping[str, float], ours: Sequence[str], shut: Mapping[str, str]
+) -> list[Node]:
     """The nodes of this cycle: what the monitors said, but nothing of a node that an admin has declared dead.
 
-    `dead`: node -> since when; `ours`: where jobs of ours are. One of these without a monitor is not forgotten.
+    `dead`: node -> since when; `ours`: where jobs of ours are, one of these without a monitor is not forgotten;
+    `shut`: node -> why it did not take a job that was sent there, until that job is gone.
     """
     missing = [Node(name, error="no monitor answers for it") for name in ours if name]
     found = {node.name: node for node in [*missing, *(_declared(name, at) for name, at in dead.items()), *answers]}
-    return [_declared(name, dead[name]) if name in dead else found[name] for name in sorted(found)]
+    return [
+        _declared(name, dead[name]) if name in dead else replace(found[name], shut=shut.get(name, ""))
+        for name in sorted(found)
+    ]
 
 
 def _declared(name: str, at: float) -> Node:
-    return Node(name, error=f"declared dead at {rfc3339(at)}; when it is back: gpuq admin node alive {name}")
+    return Node(
+        name, error=f"declared dead at {rfc3339(at)}; when it is back: gpuq admin node alive {name}", is_dead=True
+    )
 
 
 def _gpus_of(workflow: WorkflowStatus) -> int:

@@ -5,11 +5,12 @@ EngineError
 ├── WorkflowRejected    the engine refuses this workflow for good: the job's fault
 ├── WorkflowNotMade     it was not made, for certain; the next cycle may try again
 ├── EngineForbidden     the engine refuses the scheduler itself: an admin has to act, never the job's fault
+├── WorkflowRefused     a look at this one workflow, its stop or its deletion is refused; the others go on
 └── EngineUnavailable   no answer; what was asked may have happened or not
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -51,12 +52,19 @@ class WorkflowStatus:
     log_tail: tuple[str, ...] = ()
     #: live, but no node can take it for want of GPUs: it may be withdrawn and made elsewhere
     short_of_gpus: bool = False
+    #: the same for another reason than GPUs: cordoned, not ready, short of memory, …
+    unschedulable: bool = False
     #: live, and it waits for a person: suspended, or no controller looks at it; it is never the job's fault
     unattended: bool = False
     #: live, and its node does not answer: nobody can say whether its container runs
     node_lost: bool = False
     #: what was submitted, as `render` wrote it beside: from this a lost Redis is rebuilt
     submission: Mapping[str, Any] | None = None
+
+    @property
+    def is_turned_away(self) -> bool:
+        """Whether its node does not take it now."""
+        return self.short_of_gpus or self.unschedulable
 
     @property
     def is_live(self) -> bool:
@@ -84,8 +92,13 @@ class Engine(Protocol):
     def get(self, name: str) -> WorkflowStatus | None:
         """One workflow by name; None only where the engine says for certain that there is none."""
 
-    def workflows(self) -> list[WorkflowStatus]:
-        """All workflows that gpuq ever made and has not deleted."""
+    def workflows(
+        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
+    ) -> list[WorkflowStatus]:
+        """All workflows that gpuq ever made and has not deleted; a node that is known to answer is not lost.
+
+        `beat` is called between the steps of a look that takes long; what it raises ends the look.
+        """
 
     def stop(self, workflow: WorkflowStatus) -> None:
         """Ask its container to end (SIGTERM, after a grace SIGKILL); returns at once, idempotent."""
@@ -96,6 +109,9 @@ class Engine(Protocol):
         One of another uid is left alone. It is gone only when `get` says so.
         """
 
+    def clear(self, name: str, job_id: str) -> None:
+        """Remove what a create of this job left behind that made no workflow `name`; a workflow is left alone."""
+
     def config_text(self, workflow: WorkflowStatus) -> str | None:
         """The config it was made with; None where it is gone."""
 
@@ -104,7 +120,11 @@ class Engine(Protocol):
 
 
 class EngineError(Exception):
-    """Base; the text is one sentence for a person."""
+    """Base; the text is one sentence for a person. `retry_after_s`: when the engine itself says to come again."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class WorkflowExists(EngineError):
@@ -123,7 +143,9 @@ class EngineForbidden(EngineError):
     pass
 
 
+class WorkflowRefused(EngineError):
+    pass
+
+
 class EngineUnavailable(EngineError):
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s  #: when the engine itself says to come again
+    pass

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,9 @@ class LocalEngine:
     def get(self, name: str) -> WorkflowStatus | None:
         return self._status(self._state / name)
 
-    def workflows(self) -> list[WorkflowStatus]:
+    def workflows(
+        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
+    ) -> list[WorkflowStatus]:
         """All workflows; one that was made but whose runner was never started gets it now."""
         self._runners = [runner for runner in self._runners if runner.poll() is None]
         try:
@@ -129,6 +131,9 @@ class LocalEngine:
             (self._state / workflow.name).rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
             self._over.pop(workflow.name, None)
+
+    def clear(self, name: str, job_id: str) -> None:
+        """Nothing is left behind: a workflow is there as a whole, or not at all."""
 
     def config_text(self, workflow: WorkflowStatus) -> str | None:
         folder = self._state / workflow.name

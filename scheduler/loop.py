@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from jobqueue.clock import rfc3339
 from jobqueue.errors import GpuqError, StaleLeader, StoreUnavailable
@@ -12,15 +13,17 @@ from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
 from jobqueue.leader import Leader
 from jobqueue.log import get_logger
-from jobqueue.reason import Reason, ReasonCode
+from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
 from jobqueue.store import Store
-from scheduler.admission import Nomination, nominate
+from scheduler.admission import REASONS_WRITTEN, Nomination, nominate
 from scheduler.admit import Admitter
 from scheduler.alerts import Alerts
 from scheduler.alive import Heartbeat
 from scheduler.avoid import AvoidList
+from scheduler.backoff import LONGEST_RETRY_AFTER_S
 from scheduler.capacity import Limits, Node, known_nodes
-from scheduler.engine import Engine, EngineError, EngineUnavailable
+from scheduler.engine import Engine, EngineError
+from scheduler.leftovers import Leftovers
 from scheduler.monitor_client import MonitorClient
 from scheduler.outage import Halt, Outage
 from scheduler.reconciler import Reconciled, Reconciler
@@ -33,11 +36,11 @@ HEADS = 100
 #: After a job's end, while something waits, steps 3 to 6 repeat this often for so long: a free GPU waits for no poll.
 HURRY_PAUSE_S = 0.25
 HURRY_S = 10.0
+#: How long a node that did not take a job's pod is sent no other, counted from the last time that this was seen.
+SHUT_S = 60.0
 #: How many failures of the engine in a row are only retried, and how long the pause between them may grow (s).
 ENGINE_RETRIES = 6
 LONGEST_BACKOFF_S = 60.0
-#: An engine's own "come again in so many seconds" is honoured up to here.
-LONGEST_RETRY_AFTER_S = 300.0
 #: How long a pause may be without a sign of life (s).
 LONGEST_SILENCE_S = 15.0
 
@@ -66,11 +69,17 @@ class Scheduler:
         self._cluster = Outage("the engine", ENGINE_RETRIES, alerts, clock, manual)
         self._avoid = AvoidList(monotonic)
         unanswered: set[str] = set()
-        self._reconciler = Reconciler(store, engine, alerts, settings, self._avoid, unanswered, clock)
-        self._admitter = Admitter(engine, alerts, unanswered, settings, self._limits, clock)
+        leftovers = Leftovers(store, engine, alerts)
+        self._reconciler = Reconciler(
+            store, engine, alerts, settings, self._avoid, unanswered, leftovers, clock, self._go_on
+        )
+        self._admitter = Admitter(engine, alerts, unanswered, leftovers, settings, self._limits, clock, monotonic)
+        self._led_at = 0.0  # when (monotonic) the lease was last renewed
         self._leader: Leader | None = None
         self._reconciled = Reconciled()
         self._ended: dict[str, float] = {}  # node -> when (monotonic) we last saw a job of ours end there
+        self._shut: dict[str, tuple[float, str]] = {}  # node -> until when (monotonic) it is sent nothing, and why
+        self._answering: frozenset[str] = frozenset()  # nodes whose monitor answered last time
         self._queued = self._running = 0
         self._trouble = ""  # what the last cycle failed with
         self._news: tuple[object, ...] = ()  # what would make the cycle's sentence worth a line in the log
@@ -135,9 +144,11 @@ class Scheduler:
         nomination = self._nominate(self._heads(), nodes)
         # 6. admit: make it so; what is withdrawn makes room for itself elsewhere
         for withdrawal in nomination.withdrawals:
-            self._reconciled.short.discard(withdrawal.job.job_id)  # until it is looked at again
+            self._reconciled.turned_away.discard(withdrawal.job.job_id)  # until it is looked at again
             self._reconciler.withdraw(leader, withdrawal.job, withdrawal.node)
+            self._go_on()
         for admission in nomination.admissions:
+            self._go_on()
             self._admitter.admit(leader, admission)
         return self._tell(leader, nodes, nomination)
 
@@ -149,7 +160,9 @@ class Scheduler:
         self._resume_if_asked()
         if leader is None:
             self._leader = None
+            self._admitter.survived(self._store)
             return False
+        self._led_at = self._monotonic()
         if before is None or before.epoch != leader.epoch:
             failpoint("scheduler.lead.after")
             log.info("Leads.", epoch=leader.epoch, holder=self._holder)
@@ -157,11 +170,34 @@ class Scheduler:
         self._leader = leader
         return True
 
+    def _go_on(self) -> None:
+        """Between two steps of a cycle, which may get long: a sign of life, and the lease renewed in time.
+
+        Raises StaleLeader where the lead is lost: the rest of the cycle would be refused.
+        """
+        self._alive.beat()
+        if self._leader is None or self._monotonic() - self._led_at < self._settings.lease_s / 3:
+            return
+        self._hold_lead()
+        if self._leader is None:
+            raise StaleLeader("The lease ran out in the middle of a cycle; it is given up.")
+
+    def _hold_lead(self) -> None:
+        renewed = Leader.lead(self._store, self._holder, self._settings.lease_s)
+        self._led_at = self._monotonic()
+        # Another epoch is another lead (Redis was emptied, say): the next cycle begins it, and reconciles.
+        is_ours = renewed is not None and self._leader is not None and renewed.epoch == self._leader.epoch
+        self._leader = renewed if is_ours else None
+
     def _reconcile(self, leader: Leader) -> None:
-        self._reconciled = self._reconciler.run(leader)
+        self._reconciled = self._reconciler.run(leader, self._answering)
         self._cluster.recovered()
         for node in self._reconciled.ended_on:
             self._ended[node] = self._monotonic()
+        for node in self._reconciled.started_on:
+            self._shut.pop(node, None)
+        for node, why in self._reconciled.shut.items():
+            self._shut[node] = (self._monotonic() + SHUT_S, why)
 
     def _heads(self, count: int = HEADS) -> list[Job]:
         return self._store.jobs(self._store.order(0, count)) if self._store.queue_length() else []
@@ -169,11 +205,15 @@ class Scheduler:
     def _snapshot(self) -> list[Node]:
         now = self._monotonic()
         self._ended = {node: at for node, at in self._ended.items() if now - at < HURRY_S}
+        self._shut = {node: known for node, known in self._shut.items() if now < known[0]}
         answers = self._monitors.nodes({node: now - at for node, at in self._ended.items()})
         # On one machine there is one monitor, whatever name it goes by.
         ours = [] if self._engine.pins_gpus else [job.node or "" for job in self._store.running()]
-        nodes = known_nodes(answers, self._store.dead_nodes(), ours)
+        nodes = known_nodes(
+            answers, self._store.dead_nodes(), ours, {node: why for node, (_, why) in self._shut.items()}
+        )
         self._avoid.look_at(nodes)
+        self._answering = frozenset(node.name for node in nodes if node.snapshot is not None)
         return nodes
 
     def _nominate(self, heads: list[Job], nodes: list[Node]) -> Nomination:
@@ -184,9 +224,13 @@ class Scheduler:
         unfit = self._admitter.unfit_templates(job.spec.workflow for job in heads)
         running, strays, avoid = self._store.running(), self._reconciled.strays, self._avoid.pairs()
         left = self._left_s(running)
-        short = frozenset(self._reconciled.short)
-        nomination = nominate(heads, nodes, running, self._limits, self._clock(), avoid, strays, unfit, left, short)
-        more = self._heads(4 * len(heads)) if heads and nomination.wants_more else []
+        away = frozenset(self._reconciled.turned_away)
+        held = self._admitter.held(heads)
+        waiting = {job.job_id for job, _ in held}
+        ready = [job for job in heads if job.job_id not in waiting]
+        nomination = nominate(ready, nodes, running, self._limits, self._clock(), avoid, strays, unfit, left, away)
+        nomination = replace(nomination, reasons=(*held, *nomination.reasons)[:REASONS_WRITTEN])
+        more = self._heads(4 * len(heads)) if ready and nomination.wants_more else []
         return self._nominate(more, nodes) if len(more) > len(heads) else nomination
 
     def _left_s(self, running: list[Job]) -> dict[str, float | None]:
@@ -196,7 +240,7 @@ class Scheduler:
         return {
             job.job_id: remaining_s(learnt[job.spec.user, job.spec.config], now - job.started_at)
             for job in running
-            if job.started_at is not None
+            if job.started_at is not None and job.reason.code not in NO_KNOWN_END
         }
 
     def _tell(self, leader: Leader, nodes: list[Node], nomination: Nomination) -> str:
@@ -256,9 +300,7 @@ class Scheduler:
     def _renew(self) -> None:
         try:
             if self._leader is not None:
-                renewed = Leader.lead(self._store, self._holder, self._settings.lease_s)
-                # Another epoch is another lead (Redis was emptied, say): the next cycle begins it, and reconciles.
-                self._leader = renewed if renewed and renewed.epoch == self._leader.epoch else None
+                self._hold_lead()
             if self._trouble:  # a backoff may be longer than a heartbeat may be silent
                 self._beat(self._trouble)
         except StoreUnavailable:
@@ -269,8 +311,7 @@ class Scheduler:
         self._cluster.failed(str(error), "Mend the engine; the scheduler goes on by itself, trainings run meanwhile.")
         self._beat(str(error))
         backoff = min(2.0 ** (self._cluster.failures - 1), LONGEST_BACKOFF_S)
-        asked = error.retry_after_s if isinstance(error, EngineUnavailable) else None
-        return max(backoff * random.uniform(0.5, 1), min(asked or 0, LONGEST_RETRY_AFTER_S))
+        return max(backoff * random.uniform(0.5, 1), min(error.retry_after_s or 0, LONGEST_RETRY_AFTER_S))
 
     def _halt(self) -> Halt | None:
         return self._redis.halt or self._cluster.halt
@@ -289,4 +330,4 @@ class Scheduler:
 
 
 def _said(node: Node, at: str) -> dict[str, object]:
-    return {"at": at, "snapshot": node.snapshot and node.snapshot.encode(), "error": node.error or None}
+    return {"at": at, "snapshot": node.snapshot and node.snapshot.encode(), "error": node.error or node.shut or None}

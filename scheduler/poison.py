@@ -1,4 +1,6 @@
-"""A job that breaks the scheduler three times is put aside, so that it cannot block the head of the queue."""
+"""What is one job's alone stays with that job: one that breaks the scheduler three times is put aside, and one whose
+workflow the engine refuses to show or to change is told so.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,18 +13,21 @@ from jobqueue.log import get_logger
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from scheduler.alerts import Alerts
-from scheduler.engine import EngineError
+from scheduler.engine import EngineError, WorkflowRefused
 
 log = get_logger(__name__)
 
 MAX_BREAKS = 3
+REMEDY = "Look at it with kubectl get workflow, and at the policy that refuses it; the other jobs go on."
 
 
 @contextmanager
 def put_aside_if_poison(leader: Leader, job: Job, clock: Callable[[], float], alerts: Alerts) -> Iterator[None]:
-    """Around whatever is done for one job: what is the job's fault is counted, what is not goes on upwards."""
+    """Around whatever is done for one job: what is the job's fault is counted, what is nobody's goes on upwards."""
     try:
         yield
+    except WorkflowRefused as error:
+        say_refused(leader, leader.store.job(job.job_id), error, alerts)
     except (StoreUnavailable, StaleLeader, EngineError, FailpointRaised):
         raise
     except Exception as error:
@@ -32,6 +37,13 @@ def put_aside_if_poison(leader: Leader, job: Job, clock: Callable[[], float], al
             return  # the next reconciliation asks the engine by name, and counts the break with the requeue
         if leader.count_break(job.job_id) >= MAX_BREAKS:
             put_aside(leader, job, clock(), f"{type(error).__name__}: {error}", alerts)
+
+
+def say_refused(leader: Leader, job: Job, error: WorkflowRefused, alerts: Alerts) -> None:
+    """Say it where the job stands; it is tried again in the next cycle, and keeps what it holds until then."""
+    if not job.phase.is_finished:
+        leader.set_reasons([(job, Reason(ReasonCode.ENGINE_UNAVAILABLE, str(error)))])
+    alerts.once(f"{job.job_id}: {error}", REMEDY)
 
 
 def put_aside(leader: Leader, job: Job, at: float, what: str, alerts: Alerts) -> None:

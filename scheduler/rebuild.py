@@ -16,7 +16,8 @@ from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store import Store
 from scheduler.actions import Finish
 from scheduler.alerts import Alerts
-from scheduler.engine import Engine, WorkflowPhase, WorkflowStatus
+from scheduler.engine import Engine, WorkflowPhase, WorkflowRefused, WorkflowStatus
+from scheduler.poison import REMEDY
 from scheduler.reconcile import decide
 from scheduler.settings import SchedulerSettings
 from workflows.render import workflow_name
@@ -92,8 +93,10 @@ class Rebuilder:
         alerts: Alerts,
         settings: SchedulerSettings,
         clock: Callable[[], float],
+        beat: Callable[[], None],
     ) -> None:
         self._store, self._engine, self._alerts, self._settings, self._clock = store, engine, alerts, settings, clock
+        self._beat = beat
         self._passed: set[str] = set()  # uids of those that cannot be restored
 
     def run(self, leader: Leader, unknown: list[WorkflowStatus]) -> bool:
@@ -115,7 +118,13 @@ class Rebuilder:
         return [each for each in fresh if each.is_live] + ended
 
     def _restore(self, leader: Leader, workflow: WorkflowStatus) -> Job | None:
-        found = restored(workflow, self._engine.config_text(workflow), self._clock()) if workflow.submission else None
+        self._beat()
+        try:
+            text = self._engine.config_text(workflow) if workflow.submission else None
+        except WorkflowRefused as error:
+            self._alerts.once(f"{workflow.name}: {error}", REMEDY)
+            return None
+        found = restored(workflow, text, self._clock()) if workflow.submission else None
         done = found is not None and leader.restore(found.job, self._clock(), found.run_time_s)
         if found is None or not done:
             self._passed.add(workflow.uid)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from jobqueue.clock import rfc3339
 from jobqueue.job import Job, Result
 from jobqueue.phase import Phase
-from jobqueue.reason import Reason, ReasonCode
+from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
 from scheduler.actions import (
     Action,
     Delete,
@@ -26,9 +26,10 @@ MAX_REQUEUES = 3
 EXIT_BAD_CONFIG = 2
 EXIT_GPU_BUSY = 75
 EXIT_TERMINATED = 143  # 128 + SIGTERM
+_LAST_SIGNAL = 64
 
 #: Reasons of an admitted job that are not its fault: its start deadline counts from their end.
-_HELD_UP = frozenset({ReasonCode.SHORT_OF_GPUS, ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE})
+_HELD_UP = NO_KNOWN_END
 
 
 def decide(
@@ -61,6 +62,11 @@ def decide(
     return record + _ended(job, workflow)
 
 
+def gives_up(actions: Collection[Action]) -> bool:
+    """Whether a job is failed because its container did not start in time."""
+    return any(isinstance(each, Finish) and each.reason.code is ReasonCode.START_DEADLINE for each in actions)
+
+
 def is_gone(workflow: WorkflowStatus, dead: Collection[str]) -> bool:
     """Whether its node is lost and an admin has declared it dead: then nothing of the workflow runs any more."""
     return workflow.node_lost and workflow.node in dead
@@ -81,8 +87,11 @@ def _withdrawn(job: Job, workflow: WorkflowStatus | None, dead: Collection[str])
     """What is left of a withdrawal; None where its workflow has started after all, and goes the way of any other."""
     if workflow is None or workflow.uid != job.withdrawn_uid:
         has_started = job.phase is Phase.RUNNING  # it may have, between the last look and the deletion
-        text = f"Withdrawn from {job.node}, which had no GPU to give it; it is next again."
-        return Requeue(Reason(ReasonCode.SHORT_OF_GPUS, text), attempt=has_started, avoid_node=True)
+        is_short = job.reason.code is not ReasonCode.UNSCHEDULABLE
+        why = "had no GPU to give it" if is_short else "did not take it"
+        code = ReasonCode.SHORT_OF_GPUS if is_short else ReasonCode.UNSCHEDULABLE
+        text = f"Withdrawn from {job.node}, which {why}; it is next again."
+        return Requeue(Reason(code, text), attempt=has_started, avoid_node=True)
     is_waiting = workflow.phase is WorkflowPhase.PENDING and not is_gone(workflow, dead)
     return Delete(workflow) if is_waiting else None
 
@@ -107,12 +116,12 @@ def _live(job: Job, workflow: WorkflowStatus, now: float, start_deadline_s: floa
     actions: list[Action] = [_mark_running(job, workflow)] if _has_just_started(job, workflow) else []
     if job.cancel_requested_at is not None:
         actions.append(Stop(workflow))
-        if job.reason.code is ReasonCode.NODE_LOST:
+        if job.reason.code in (ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE):
             text = "A cancel was asked for; the training is being stopped."
             actions.append(Explain(Reason(ReasonCode.CANCELLING, text)))
     elif workflow.phase is WorkflowPhase.PENDING:
         actions += _pending(job, workflow, now, start_deadline_s)
-    elif job.reason.code in (ReasonCode.RUNNING, ReasonCode.NODE_LOST):
+    elif job.reason.code in (ReasonCode.RUNNING, ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE):
         reason = Reason(ReasonCode.RUNNING, workflow.message or _runs_on(job, workflow))  # suspended by hand, say
         actions += [Explain(reason)] if reason != job.reason else []
     return actions
@@ -123,6 +132,9 @@ def _pending(job: Job, workflow: WorkflowStatus, now: float, start_deadline_s: f
     if workflow.short_of_gpus:  # the founding document's "GPU short -> keep waiting"
         short = f"{job.node} has no GPU to give it now; it starts when one is given back: {text}"
         return [Explain(Reason(ReasonCode.SHORT_OF_GPUS, short))]
+    if workflow.unschedulable:
+        away = f"{job.node} does not take it now; it starts when that, or another node, does: {text}"
+        return [Explain(Reason(ReasonCode.UNSCHEDULABLE, away))]
     if workflow.unattended:
         return [Explain(Reason(ReasonCode.ENGINE_UNAVAILABLE, text))]
     starting = Explain(Reason(ReasonCode.STARTING, text))
@@ -162,7 +174,8 @@ def _failed(job: Job, workflow: WorkflowStatus) -> Action:
     if job.cancel_requested_at is not None and stopped:
         return _finish(Phase.CANCELLED, Reason(ReasonCode.CANCELLED, "Cancelled by its user."), workflow)
     if by is EndedBy.TIME_LIMIT:
-        text = f"Stopped at its time limit of {job.spec.time_limit_s} s; a retry goes on from its checkpoint."
+        limit = "its template's time limit" if job.spec.time_limit_s is None else f"{job.spec.time_limit_s} s"
+        text = f"Stopped at its time limit ({limit}); a retry goes on from its checkpoint."
         return _finish(Phase.FAILED, Reason(ReasonCode.TIME_LIMIT, text), workflow)
     if by is EndedBy.STOP:
         text = "Its workflow was terminated by hand; a retry goes on from its checkpoint."
@@ -198,7 +211,7 @@ def _why_failed(workflow: WorkflowStatus) -> Reason:
         return Reason(ReasonCode.BAD_CONFIG, f"The training refused its configuration or data{last}")
     if code is None:  # no container of it ever ran: what the engine says is all there is
         return Reason(ReasonCode.TRAINING_FAILED, f"The training did not run{last}")
-    if code > 128:
+    if 128 < code <= 128 + _LAST_SIGNAL:
         hint = " (often the kernel, for want of memory)" if code == 137 else ""
         why = f"; {workflow.message}" if workflow.message else hint
         return Reason(ReasonCode.KILLED, f"The training was killed by signal {code - 128}{why}.")

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -76,12 +76,15 @@ class FakeEngine:
         self.created: list[str] = []
         self.stopped: list[str] = []
         self.deleted: list[str] = []
+        self.cleared: list[str] = []
+        self.answering: frozenset[str] = frozenset()  #: nodes, as the last list was told
         self.slow_to_delete = False
         self._leaving: set[str] = set()  # uids
         self.placements: dict[str, Placement] = {}
         self.refuse: EngineError | None = None
         self.late = False
         self.away: EngineError | None = None
+        self.locked: dict[str, EngineError] = {}  #: name -> what each call on this one raises
 
     def create(self, workflow: dict[str, Any], config_text: str, placement: Placement) -> str:
         refuse, self.refuse = self.refuse, None
@@ -110,17 +113,27 @@ class FakeEngine:
     def get(self, name: str) -> WorkflowStatus | None:
         if self.away is not None:
             raise self.away
+        self._check_locked(name)
         return self.made.get(name)
 
-    def workflows(self) -> list[WorkflowStatus]:
+    def workflows(
+        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
+    ) -> list[WorkflowStatus]:
         if self.away is not None:
             raise self.away
+        self.answering = frozenset(answering)
         return list(self.made.values())
 
+    def _check_locked(self, name: str) -> None:
+        if name in self.locked:
+            raise self.locked[name]
+
     def stop(self, workflow: WorkflowStatus) -> None:
+        self._check_locked(workflow.name)
         self.stopped.append(workflow.name)
 
     def delete(self, workflow: WorkflowStatus) -> None:
+        self._check_locked(workflow.name)
         present = self.made.get(workflow.name)
         if present is None or present.uid != workflow.uid:
             return
@@ -133,7 +146,12 @@ class FakeEngine:
         """What was deleted is gone now."""
         self.made = {name: each for name, each in self.made.items() if each.uid not in self._leaving}
 
+    def clear(self, name: str, job_id: str) -> None:
+        self._check_locked(name)
+        self.cleared.append(name)
+
     def config_text(self, workflow: WorkflowStatus) -> str | None:
+        self._check_locked(workflow.name)
         return self.config_texts.get(workflow.name)
 
     def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:

@@ -71,6 +71,23 @@ def test_a_good_answer(liar: Liar) -> None:
     assert liar.paths == ["/status"]
 
 
+def test_a_proxy_of_the_lab_is_not_asked(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Liar()
+    proxy.says(b"a proxy's page of HTML")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    liar.says(json.dumps(GOOD.encode()).encode())
+    try:
+        [node] = MonitorClient(liar.url).nodes()
+    finally:
+        proxy.server.shutdown()
+        proxy.server.server_close()
+    assert node.snapshot == GOOD
+    assert proxy.paths == []
+
+
 def test_the_window_goes_to_the_node_it_is_meant_for(liar: Liar) -> None:
     liar.says(json.dumps(GOOD.encode()).encode())
     client = MonitorClient(liar.url)

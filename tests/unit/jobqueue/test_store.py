@@ -258,6 +258,33 @@ class TestRequeueAndRetry:
         assert (store.position(first), job.attempt, job.requeues, job.slot, job.workflow_uid) == (1, 2, 1, None, None)
         assert violations(store, [], [first]) == []
 
+    def test_where_nothing_was_made_it_has_waited_all_along(self, store: Store) -> None:
+        job_id, lead = submit(store), leader(store)
+        queued_at = store.job(job_id).queued_at
+        for reason in (EVICTED, EVICTED, FAILED, EVICTED):
+            admit(store, lead, job_id)
+            lead.requeue(job_id, NOW + 60, reason, unmade=True)
+        told = [line["message"] for line in store.timeline(job_id) if line["to"] == "queued"][1:]
+        assert told == [EVICTED.message, FAILED.message, EVICTED.message]  # the same again at once is no news
+        assert store.job(job_id).queued_at == queued_at
+        for _ in range(2):
+            admit(store, lead, job_id)
+            lead.requeue(job_id, NOW + 60, EVICTED)
+        assert len(store.timeline(job_id)) == 7 + 4
+        assert store.job(job_id).queued_at == NOW + 60
+
+    def test_a_break_is_taken_back_whichever_comes_first(self, store: Store) -> None:
+        job_id, lead = submit(store), leader(store)
+        admit(store, lead, job_id)
+        Leader.survived(store, job_id)
+        lead.requeue(job_id, NOW, EVICTED, breaks=True)
+        assert store.job(job_id).breaks == 0
+        assert lead.count_break(job_id) == 1
+        Leader.survived(store, job_id)
+        Leader.survived(store, "nobody")
+        assert store.job(job_id).breaks == 0
+        assert not store.jobs(["nobody"])
+
     def test_requeue_of_a_job_to_be_cancelled_ends_it(self, store: Store) -> None:
         job_id, lead = submit(store), leader(store)
         run(store, lead, job_id)

@@ -1,5 +1,6 @@
 """The wait estimate: the seed's rule where nothing better is known, and what was learnt where it is."""
 
+import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,3 +82,30 @@ def test_while_the_scheduler_is_away_nobody_knows(store: Store) -> None:
     heartbeat(store)
     assert read_outlook(store, 1, NOW).wait_s(1) == 0
     assert read_outlook(store, 1, NOW + 31).wait_s(1) is None
+
+
+@pytest.mark.parametrize("code", [ReasonCode.NODE_LOST, ReasonCode.SHORT_OF_GPUS, ReasonCode.ENGINE_UNAVAILABLE])
+def test_a_running_job_without_a_known_end_takes_its_slot_out(
+    store: Store, raw_redis: "redis.Redis", code: ReasonCode
+) -> None:
+    leader = heartbeat(store)
+    for user in ("a", "b"):
+        raw_redis.lpush(keys.durations(user, "c.yaml")[0], 600)
+        job_id = store.enqueue(JobSpec(user, "c.yaml", f"/data/{user}"), NOW, Caps()).job_id
+        admit(leader, job_id, slots=2)
+    raw_redis.lpush(keys.DURATIONS, 600)
+    assert read_outlook(store, 2, NOW).wait_s(1) == 600  # 2 × 600 s over 2 slots
+    leader.set_reasons([(store.job(job_id), Reason(code, "nobody can say when it ends"))])
+    outlook = read_outlook(store, 2, NOW + 60)
+    assert outlook.left_s.get(job_id) is None
+    assert read_outlook(store, 3, NOW).wait_s(1) == 300
+    assert read_outlook(store, 2, NOW).wait_s(1) == 600  # of the other one alone
+    assert read_outlook(store, 1, NOW).wait_s(1) is None
+
+
+def admit(leader: Leader, job_id: str, slots: int) -> None:
+    job = leader.store.job(job_id)
+    leader.admit(
+        job, NOW, node="gpu-1", gpu_uuids=(), workflow_name=f"w-{job_id}", message="", max_running=slots, max_per_user=1
+    )
+    leader.mark_running(job_id, NOW, "Runs.")

@@ -329,34 +329,34 @@ class TestShort:
     def test_it_is_withdrawn_where_another_node_passes(self) -> None:
         short = at_work(9, Phase.ADMITTED, "gpu-1")
         nodes = [make_node("gpu-1"), make_node("gpu-2")]
-        nomination = nominate([], nodes, [short], COUNTED, NOW, short=frozenset({short.job_id}))
+        nomination = nominate([], nodes, [short], COUNTED, NOW, turned_away=frozenset({short.job_id}))
         assert nomination.withdrawals == (Withdrawal(short, "gpu-2"),)
 
     def test_where_none_does_it_stays(self) -> None:
         short = at_work(9, Phase.ADMITTED, "gpu-1")
         nodes = [make_node("gpu-1", 2), make_node("gpu-2", busy=(0,))]
-        assert nominate([], nodes, [short], COUNTED, NOW, short=frozenset({short.job_id})).withdrawals == ()
+        assert nominate([], nodes, [short], COUNTED, NOW, turned_away=frozenset({short.job_id})).withdrawals == ()
 
     def test_nobody_gets_ahead_of_it_there(self) -> None:
         short = at_work(9, Phase.ADMITTED, "gpu-1")
         nodes = [make_node("gpu-1", busy=(0,)), make_node("gpu-2")]
         underway = at_work(9, Phase.ADMITTED, "gpu-1", withdrawn_uid="uid")
         for job, few in ((short, frozenset({short.job_id})), (underway, frozenset())):
-            nomination = nominate([make_job()], nodes, [job], COUNTED, NOW, short=few)
+            nomination = nominate([make_job()], nodes, [job], COUNTED, NOW, turned_away=few)
             assert names(nomination) == []
         assert nomination.withdrawals == ()  # it is underway
 
     def test_two_of_them_do_not_share_one_gpu(self) -> None:
         both = [at_work(8, Phase.ADMITTED, "gpu-1"), at_work(9, Phase.ADMITTED, "gpu-1")]
         nodes = [make_node("gpu-1", 2), make_node("gpu-2")]
-        nomination = nominate([], nodes, both, COUNTED, NOW, short=frozenset(job.job_id for job in both))
+        nomination = nominate([], nodes, both, COUNTED, NOW, turned_away=frozenset(job.job_id for job in both))
         assert [withdrawal.job for withdrawal in nomination.withdrawals] == both[:1]
 
     @pytest.mark.parametrize("fields", [{"phase": Phase.RUNNING}, {"cancel_requested_at": NOW}])
     def test_one_that_runs_or_is_being_cancelled_stays(self, fields: dict[str, object]) -> None:
         job = replace(at_work(9, Phase.ADMITTED, "gpu-1"), **fields)
         nodes = [make_node("gpu-1"), make_node("gpu-2")]
-        assert nominate([], nodes, [job], COUNTED, NOW, short=frozenset({job.job_id})).withdrawals == ()
+        assert nominate([], nodes, [job], COUNTED, NOW, turned_away=frozenset({job.job_id})).withdrawals == ()
 
 
 phases = st.sampled_from([Phase.ADMITTED, Phase.RUNNING])
@@ -376,7 +376,7 @@ def test_never_more_reserved_on_a_node_than_it_has_gpus(
     nodes = [make_node(f"n{i}", gpus, busy=tuple(busy)) for i, (gpus, busy) in enumerate(shapes)]
     running = [at_work(number, phase, f"n{i}", gpus) for number, (phase, i, gpus) in enumerate(held_now)]
     short = frozenset(job.job_id for job in running if is_short)
-    nomination = nominate(heads, nodes, running, COUNTED, NOW, short=short)
+    nomination = nominate(heads, nodes, running, COUNTED, NOW, turned_away=short)
     for node in nodes:
         assert node.snapshot is not None
         given = sum(each.job.spec.gpus for each in nomination.admissions if each.node == node.name)
@@ -407,7 +407,7 @@ def test_a_busy_measurement_never_makes_more_free(
 
 
 def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
-    nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {"gpu-1": NOW}, [])
+    nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {"gpu-1": NOW}, [], {})
     [admission] = nominate([make_job()], nodes, [], MANY, NOW).admissions
     assert admission.node == "gpu-2"
     nomination = nominate([make_job()], nodes[:1], [], MANY, NOW)
@@ -416,6 +416,22 @@ def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
 
 
 def test_a_node_of_ours_without_a_monitor_is_not_forgotten() -> None:
-    nodes = known_nodes([make_node("gpu-1", 2)], {}, ["gpu-2", "gpu-1", ""])
+    nodes = known_nodes([make_node("gpu-1", 2)], {}, ["gpu-2", "gpu-1", ""], {})
     assert [(node.name, node.error) for node in nodes] == [("gpu-1", ""), ("gpu-2", "no monitor answers for it")]
     assert why(nominate([make_job(spec_gpus=4)], nodes, [], MANY, NOW))[0] is ReasonCode.RESOURCES_BUSY  # may yet fit
+
+
+def test_a_node_declared_dead_says_nothing_about_what_fits() -> None:
+    nodes = known_nodes([make_node("gpu-1", 2)], {"gpu-9": NOW}, [], {})
+    nomination = nominate([make_job(spec_gpus=4), make_job(1)], nodes, [], MANY, NOW)
+    assert why(nomination)[0] is ReasonCode.NEVER_FITS
+    assert [admission.node for admission in nomination.admissions] == ["gpu-1"]
+
+
+def test_a_node_that_took_no_pod_is_sent_nothing_else() -> None:
+    said = "gpu-1 is cordoned; when it may take pods again: kubectl uncordon gpu-1"
+    nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {}, [], {"gpu-1": said})
+    [admission] = nominate([make_job()], nodes, [], MANY, NOW).admissions
+    assert admission.node == "gpu-2"
+    nomination = nominate([make_job()], nodes[:1], [], MANY, NOW)
+    assert why(nomination) == (ReasonCode.RESOURCES_BUSY, f"1st in line; gpu-1 takes no training now: {said}")

@@ -19,6 +19,7 @@ from scheduler.engine import (
     WorkflowExists,
     WorkflowNotMade,
     WorkflowPhase,
+    WorkflowRefused,
     WorkflowRejected,
 )
 from tests.fakes import FakeClock, make_job
@@ -42,6 +43,8 @@ CONFIG_MAPS = "/api/v1/namespaces/gpuq/configmaps"
 PODS = "/api/v1/namespaces/gpuq/pods"
 WORKFLOW, CONFIG_MAP = f"{WORKFLOWS}/{NAME}", f"{CONFIG_MAPS}/{NAME}"
 LATER = 200.0
+FORBIDDEN = f'workflows.argoproj.io "{NAME}" is forbidden: User "system:serviceaccount:gpuq:scheduler" cannot'
+DENIED = f"workflows.argoproj.io \"{NAME}\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request"
 
 
 @pytest.fixture
@@ -91,6 +94,10 @@ def serve_objects(server: ApiServer, *workflows: dict[str, Any], pod: dict[str, 
     server.on("GET", "/api/v1/nodes/gpu-1", node())
 
 
+def renamed(name: str) -> dict[str, Any]:
+    return {**make_workflow()["metadata"], "name": name, "uid": f"uid of {name}"}
+
+
 def node(ready: str = "True") -> Said:
     return Said({"status": {"conditions": [{"type": "Ready", "status": ready}]}})
 
@@ -101,6 +108,7 @@ class TestCreate:
         server.on("POST", WORKFLOWS, Said(make_workflow(), 201))
         server.on("PATCH", CONFIG_MAP, Said(config_map()))
         server.on("DELETE", CONFIG_MAP, Said({"kind": "Status"}))
+        server.on("GET", WORKFLOW, absent(NAME))
 
     def test_three_calls(self, server: ApiServer, engine: ArgoEngine) -> None:
         self.serve(server)
@@ -156,6 +164,27 @@ class TestCreate:
         # What is certain is tidied up; what may be there keeps its config.
         assert (f"DELETE configmaps/{NAME}" in server.calls()) is (meant is not EngineUnavailable)
         assert server.calls().count("POST workflows") == 1
+
+    @pytest.mark.parametrize(
+        "said", [status(429, "TooManyRequests", "slow down"), status(403, "Forbidden", "exceeded quota: gpus")]
+    )
+    def test_the_config_of_a_workflow_that_another_leader_made_meanwhile_stays(
+        self, server: ApiServer, engine: ArgoEngine, said: Said
+    ) -> None:
+        self.serve(server)
+        server.on("POST", WORKFLOWS, said)
+        server.on("GET", WORKFLOW, Said(make_workflow()))
+        with pytest.raises(WorkflowNotMade):
+            create(engine)
+        assert server.calls()[-1] == f"GET workflows/{NAME}"
+
+    @pytest.mark.parametrize("path", [CONFIG_MAPS, WORKFLOWS])
+    def test_when_to_come_again(self, server: ApiServer, engine: ArgoEngine, path: str) -> None:
+        self.serve(server)
+        server.on("POST", path, Said(status(429, "TooManyRequests", "slow down").body, 429, {"Retry-After": "7"}))
+        with pytest.raises(WorkflowNotMade) as raised:
+            create(engine)
+        assert raised.value.retry_after_s == 7
 
     def test_an_api_server_that_is_away_has_made_nothing(self, server: ApiServer, engine: ArgoEngine) -> None:
         server.end()
@@ -255,7 +284,9 @@ class TestGet:
         [
             (Said("404 page not found", 404), EngineForbidden),
             (status(404, "NotFound", "the server could not find the requested resource"), EngineForbidden),
-            (status(403, "Forbidden", "cannot get"), EngineForbidden),
+            (status(403, "Forbidden", f"{FORBIDDEN} get resource"), EngineForbidden),
+            (Said("<html>a proxy's no</html>", 403), EngineForbidden),
+            (status(403, "Forbidden", f'"{NAME}" is forbidden: not this one', NAME), WorkflowRefused),
             (status(500, "InternalError", "x"), EngineUnavailable),
             (Said(make_workflow(), cut=9), EngineUnavailable),
             (Reset(), EngineUnavailable),
@@ -408,6 +439,24 @@ class TestWorkflows:
         server.on("GET", WORKFLOW, absent(NAME))
         assert engine.workflows() == []
 
+    def test_one_that_alone_is_refused_stays_as_it_was_seen(self, server: ApiServer, engine: ArgoEngine) -> None:
+        serve_objects(server, make_workflow("Running"))
+        before = engine.workflows()
+        server.on("GET", WORKFLOWS, listed())
+        server.on("GET", WORKFLOW, status(403, "Forbidden", DENIED, NAME))
+        assert engine.workflows() == before
+        server.on("GET", WORKFLOW, status(403, "Forbidden", f"{FORBIDDEN} get resource", NAME))
+        with pytest.raises(EngineForbidden):
+            engine.workflows()
+
+    def test_a_long_look_gives_signs_of_life(self, server: ApiServer, engine: ArgoEngine) -> None:
+        beats: list[int] = []
+        serve_objects(server, make_workflow("Succeeded"), make_workflow("Running") | {"metadata": renamed("other")})
+        engine.workflows((), lambda: beats.append(len(server.requests)))
+        assert beats[0] == 0
+        assert max(beats) > 0
+        assert len(beats) >= 3  # before the list, and at each workflow that is looked at
+
     def test_one_whose_labels_were_taken_away_is_still_known_by_its_uid(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
@@ -517,6 +566,18 @@ class TestPendingPods:
         assert connect(server, clock).workflows()[0].message == "ContainerCreating"
         assert "GET pods" not in server.calls()
 
+    def test_whoever_asks_by_name_gets_the_pods_own_word(self, server: ApiServer, clock: FakeClock) -> None:
+        """However young it is, and however lately it was looked at."""
+        pod = make_pod("Pending", waiting("CreateContainerError", "no such device"))
+        serve_objects(server, make_workflow("Running", node=self.SILENT), pod=pod)
+        clock.tick(-LATER + 5)
+        engine = connect(server, clock)
+        for _ in range(2):
+            seen = engine.get(NAME)
+            assert seen is not None
+            assert seen.message == "CreateContainerError: no such device"
+        assert server.calls().count("GET pods") == 2
+
 
 class TestNodes:
     RUNS = {"phase": "Running"}
@@ -543,6 +604,42 @@ class TestNodes:
         clock.tick(31)
         engine.workflows()
         assert server.calls().count("GET /api/v1/nodes/gpu-1") == 2
+
+    def test_a_node_whose_monitor_answers_is_not_asked(
+        self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
+    ) -> None:
+        serve_objects(server, make_workflow("Running", node=self.RUNS))
+        for _ in range(3):
+            [seen] = engine.workflows({"gpu-1"})
+            assert not seen.node_lost
+            clock.tick(31)
+        assert "GET /api/v1/nodes/gpu-1" not in server.calls()
+        server.on("GET", "/api/v1/nodes/gpu-1", node("Unknown"))
+        [seen] = engine.workflows({"gpu-2"})
+        assert seen.node_lost
+
+    def test_now_and_then_it_is_asked_all_the_same(
+        self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
+    ) -> None:
+        """Its kubelet may be down on a machine that is not; once it is lost it is asked again soon."""
+        serve_objects(server, make_workflow("Running", node=self.RUNS))
+        server.on("GET", "/api/v1/nodes/gpu-1", node("False"))
+        clock.tick(301)
+        for _ in range(3):
+            assert engine.workflows({"gpu-1"})[0].node_lost
+        assert server.calls().count("GET /api/v1/nodes/gpu-1") == 1
+        server.on("GET", "/api/v1/nodes/gpu-1", node())
+        clock.tick(31)
+        assert not engine.workflows({"gpu-1"})[0].node_lost
+
+    def test_nobody_asks_for_the_node_of_a_pod_that_none_has_taken(
+        self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
+    ) -> None:
+        said = "Unschedulable: 0/1 nodes are available: 1 node(s) had untolerated taint(s)."
+        serve_objects(server, make_workflow("Running", node={"phase": "Pending", "message": said, "host": None}))
+        [seen] = engine.workflows()
+        assert (seen.phase, seen.node, seen.node_lost) == (WorkflowPhase.PENDING, "gpu-1", False)
+        assert (seen.unschedulable, seen.message) == (True, said)
 
     def test_a_pod_that_went_with_its_node_may_run(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
@@ -580,6 +677,25 @@ class TestStopAndDelete:
         server.on("PATCH", WORKFLOW, said)
         engine.stop(seen)
         assert len(server.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("said", "meant"),
+        [
+            (status(422, "Invalid", 'spec.uid: Invalid value: "x": in body must be of type integer'), WorkflowRefused),
+            (status(403, "Forbidden", DENIED, NAME), WorkflowRefused),
+            (status(400, "BadRequest", 'admission webhook "x" denied the request: no'), WorkflowRefused),
+            (status(403, "Forbidden", f"{FORBIDDEN} patch resource", NAME), EngineForbidden),
+            (status(429, "TooManyRequests", "slow down"), EngineUnavailable),
+        ],
+    )
+    @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+    def test_one_object_that_is_refused_is_no_outage(
+        self, server: ApiServer, engine: ArgoEngine, seen: Any, method: str, said: Said, meant: type[EngineError]
+    ) -> None:
+        server.on(method, WORKFLOW, said)
+        with pytest.raises(meant) as raised:
+            engine.stop(seen) if method == "PATCH" else engine.delete(seen)
+        assert type(raised.value) is meant
 
     def test_a_stop_without_an_answer(self, server: ApiServer, engine: ArgoEngine, seen: Any) -> None:
         server.on("PATCH", WORKFLOW, Silence())

@@ -67,6 +67,14 @@ class TestWhoseItIs:
         assert (see(workflow).job_id, see(workflow).submission) == ("ann_20261124120001", None)
 
 
+TURNED_AWAY = [
+    ("1 Insufficient nvidia.com/gpu, 2 node(s) didn't match", True, False),
+    ("1 Insufficient memory", False, True),
+    ("1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }", False, True),
+    ("1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }", False, True),
+]
+
+
 class TestLive:
     def test_nobody_has_looked_at_it_yet(self) -> None:
         seen = see(make_workflow(), now=MADE + 5)
@@ -79,21 +87,29 @@ class TestLive:
         assert seen.message.startswith("The Argo controller is not running: nothing has looked at it for 121 s")
 
     @pytest.mark.parametrize(
-        ("said", "short"),
+        ("said", "short", "unschedulable"),
         [
-            ("Unschedulable: 0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't match.", True),
-            ("Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.", False),
-            ('Unschedulable: persistentvolumeclaim "gpuq-data" not found', False),
-            ("ErrImagePull: failed to pull proto-gcn:latest", False),
-            ('CreateContainerConfigError: configmap "x" not found', False),
+            *[(f"Unschedulable: 0/3 nodes are available: {why}.", *traits) for why, *traits in TURNED_AWAY],
+            ('Unschedulable: persistentvolumeclaim "gpuq-data" not found', False, False),
+            ("Unschedulable: 0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", False, False),
+            ("ErrImagePull: failed to pull proto-gcn:latest", False, False),
+            ('CreateContainerConfigError: configmap "x" not found', False, False),
         ],
     )
-    def test_a_running_workflow_whose_pod_is_pending(self, said: str, short: bool) -> None:
+    def test_a_running_workflow_whose_pod_is_pending(self, said: str, short: bool, unschedulable: bool) -> None:
         workflow = make_workflow("Running", node={"phase": "Pending", "message": said, "host": None})
         seen = see(workflow)
         assert (seen.phase, seen.started_at) == (WorkflowPhase.PENDING, None)
-        assert (seen.message, seen.short_of_gpus, seen.node) == (said, short, "gpu-1")
+        assert (seen.message, seen.node) == (said, "gpu-1")
+        assert (seen.short_of_gpus, seen.unschedulable) == (short, unschedulable)
         assert not needs_pod(workflow)
+
+    @pytest.mark.parametrize("why", ["node(s) were unschedulable", "had taint {node.kubernetes.io/unschedulable: }"])
+    def test_a_cordoned_node_waits_for_its_admin(self, why: str) -> None:
+        said = f"Unschedulable: 0/1 nodes are available: 1 {why}."
+        seen = see(make_workflow("Running", node={"phase": "Pending", "message": said, "host": None}))
+        assert seen.message == "gpu-1 is cordoned; when it may take pods again: kubectl uncordon gpu-1"
+        assert (seen.unschedulable, seen.short_of_gpus) == (True, False)
 
     def test_a_running_workflow_without_a_pod(self) -> None:
         seen = see(make_workflow("Running"))
@@ -286,6 +302,19 @@ class TestStopped:
         node = {"phase": "Failed", "message": "main: Error (exit code 143)", "exit_code": 143}
         workflow = make_workflow("Failed", node=node, spec={"shutdown": "Terminate"})
         assert end(workflow, make_pod("Failed", terminated(143))).ended_by is EndedBy.STOP
+
+
+class TestVanished:
+    @pytest.mark.parametrize(("code", "reason"), [(255, "Unknown"), (137, "ContainerStatusUnknown")])
+    def test_a_container_that_the_runtime_has_lost_went_down_with_its_node(self, code: int, reason: str) -> None:
+        ended = terminated(code, reason=reason)
+        for pod in (make_pod("Failed", ended), None):
+            seen = end(failed(f"main: {reason} (exit code {code})", code), pod)
+            assert (seen.phase, seen.ended_by) == (WorkflowPhase.FAILED, EndedBy.EVICTION)
+
+    def test_its_own_exit_code_255_is_a_failure(self) -> None:
+        seen = end(failed("main: Error (exit code 255)", 255), make_pod("Failed", terminated(255)))
+        assert seen.ended_by is EndedBy.ITSELF
 
 
 class TestLostNode:

@@ -1,5 +1,7 @@
 """The cycle on a real Redis with a fake engine: what it writes, makes, repairs and says."""
 
+from dataclasses import replace
+
 import pytest
 
 from jobqueue.errors import StaleLeader, StoreUnavailable
@@ -108,6 +110,7 @@ class TestCreate:
         assert (job.phase, job.attempt, job.requeues) == (Phase.QUEUED, 1, 0)
         assert rig.store.position(first) == 1
         sound(rig, first, second)
+        rig.clock.tick(1)
         scheduler.run_cycle()
         assert rig.job(first).phase is Phase.ADMITTED
 
@@ -130,6 +133,29 @@ class TestCreate:
         assert sound_phase is Phase.ADMITTED
         assert rig.job(job_id).attempt == 1
         assert rig.engine.created == [name(job_id)]
+
+    @pytest.mark.parametrize("error", [EngineUnavailable("timeout"), WorkflowNotMade("no room")])
+    def test_what_a_create_left_goes_with_the_job(self, rig, error) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        rig.engine.refuse = error
+        scheduler.run_cycle()
+        rig.store.cancel(job_id, rig.clock())
+        scheduler.run_cycle()
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.CANCELLED
+        assert (rig.engine.created, rig.engine.cleared) == ([], [name(job_id)])
+
+    def test_what_a_create_left_is_kept_for_the_next_one(self, rig) -> None:
+        job_id, scheduler = rig.submit(), rig.scheduler()
+        rig.engine.refuse = EngineUnavailable("timeout")
+        for _ in range(3):
+            scheduler.run_cycle()
+        started(rig, job_id)
+        ended(rig, job_id, exit_code=1)
+        scheduler.run_cycle()
+        scheduler.run_cycle()
+        assert rig.job(job_id).phase is Phase.FAILED
+        assert rig.engine.cleared == []
 
     def test_refused_for_good_fails_that_job_alone(self, rig) -> None:
         first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
@@ -515,6 +541,25 @@ class TestReviewed:
             ended(rig, job_id, ended_by=EndedBy.EVICTION, started_at=NOW)
         scheduler.run_cycle()
         assert rig.store.order(0, 9) == [first, second]
+
+    def test_before_the_deadline_ends_it_a_closer_look_is_taken(self, rig, monkeypatch) -> None:
+        """The list may be silent about what the pod itself says, or be late."""
+        ids, scheduler = [rig.submit(user) for user in ("a", "b")], rig.scheduler()
+        first, second = map(name, ids)
+        scheduler.run_cycle()
+        rig.clock.tick(601)
+        close = replace(rig.engine.made[first], message="ErrImagePull: not found")
+        monkeypatch.setattr(rig.engine, "get", {first: close}.get)
+        scheduler.run_cycle()
+        assert rig.job(ids[0]).reason.code is ReasonCode.START_DEADLINE
+        assert "ErrImagePull: not found" in rig.job(ids[0]).reason.message
+        rig.engine.set(first, phase=WorkflowPhase.FAILED, finished_at=rig.clock())
+        scheduler.run_cycle()
+        rig.clock.tick(601)
+        started = replace(rig.engine.made[second], phase=WorkflowPhase.RUNNING, started_at=rig.clock())
+        monkeypatch.setattr(rig.engine, "get", {second: started}.get)
+        scheduler.run_cycle()
+        assert rig.job(ids[1]).phase is Phase.RUNNING
 
     def test_a_container_that_never_starts_fails_after_the_deadline(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()

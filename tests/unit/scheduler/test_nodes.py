@@ -1,7 +1,9 @@
 """The cycle over several nodes of an engine that counts GPUs: withdrawals, lost nodes, two schedulers."""
 
 import pytest
+import redis
 
+from jobqueue import keys
 from jobqueue.errors import StaleLeader
 from jobqueue.failpoints import FailpointRaised
 from jobqueue.invariants import LiveWorkflow, violations
@@ -9,6 +11,7 @@ from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
 from jobqueue.store import Store
+from scheduler.capacity import Node
 from scheduler.engine import EndedBy, Placement, WorkflowPhase
 from tests.fakes import FakeEngine, make_node
 from tests.unit.scheduler.conftest import Rig
@@ -92,7 +95,7 @@ class TestShort:
         waiting = rig.submit("zoe")
         scheduler.run_cycle()
         assert rig.engine.deleted == [name(short)]
-        assert "gpu-2 has: it is being withdrawn" in rig.job(short).reason.message
+        assert "gpu-2 can: it is being withdrawn" in rig.job(short).reason.message
         for _ in range(2):  # it is still there: nothing is made, and nobody takes the place it goes to
             scheduler.run_cycle()
         assert rig.engine.created == [name(short)]
@@ -175,6 +178,46 @@ class TestShort:
         assert rig.engine.deleted == []
 
 
+# -- a node that takes no pods ---------------------------------------------------------------------------------------
+
+CORDONED = "gpu-1 is cordoned; when it may take pods again: kubectl uncordon gpu-1"
+
+
+@pytest.fixture
+def turned_away(rig: Rig) -> str:
+    """A job that was admitted on gpu-1, which somebody has cordoned."""
+    job_id = rig.submit()
+    rig.scheduler().run_cycle()
+    rig.engine.set(name(job_id), unschedulable=True, message=CORDONED)
+    return job_id
+
+
+class TestTurnedAway:
+    def test_it_waits_without_a_deadline_and_nothing_else_is_sent_there(self, rig: Rig, turned_away: str) -> None:
+        waiting, scheduler = rig.submit("zoe"), rig.scheduler()
+        rig.monitors.answer = [make_node("gpu-1", gpus=2)]
+        for _ in range(3):
+            rig.clock.tick(700)
+            scheduler.run_cycle()
+        assert rig.job(turned_away).reason.code is ReasonCode.UNSCHEDULABLE
+        assert rig.job(waiting).reason.message == f"1st in line; gpu-1 takes no training now: {CORDONED}"
+        over = {"phase": WorkflowPhase.SUCCEEDED, "exit_code": 0, "started_at": rig.clock(), "message": ""}
+        rig.engine.set(name(turned_away), unschedulable=False, **over)  # it ran within a moment
+        scheduler.run_cycle()
+        assert rig.job(turned_away).phase is Phase.SUCCEEDED
+        assert rig.job(waiting).node == "gpu-1"  # at once: it takes pods again
+        sound(rig, turned_away, waiting)
+
+    def test_it_moves_to_a_node_that_passes_and_the_next_goes_there_too(self, rig: Rig, turned_away: str) -> None:
+        rig.monitors.answer = [make_node("gpu-1", gpus=2), make_node("gpu-2", gpus=2)]
+        waiting, scheduler = rig.submit("zoe"), rig.scheduler()
+        for _ in range(3):
+            scheduler.run_cycle()
+        assert (rig.job(turned_away).node, rig.job(turned_away).attempt) == ("gpu-2", 1)
+        assert rig.job(waiting).node == "gpu-2"
+        sound(rig, turned_away, waiting)
+
+
 # -- a node that is lost ---------------------------------------------------------------------------------------------
 
 
@@ -202,6 +245,18 @@ class TestNodeLost:
         assert rig.alerts.sent == [f"{lost}: {job.reason.message}"]
         assert rig.store.nodes()["gpu-1"]["error"] == "no monitor answers for it"
         sound(rig, lost, waiting)
+
+    def test_nobody_is_told_how_long_it_will_still_take(self, rig: Rig, lost: str, raw_redis: "redis.Redis") -> None:
+        job = rig.job(lost)
+        raw_redis.lpush(keys.durations(job.spec.user, job.spec.config)[0], 3600)
+        waiting, scheduler = rig.submit("zoe"), rig.scheduler()
+        rig.engine.set(name(lost), node_lost=False)
+        scheduler.run_cycle()
+        assert "left" in rig.job(waiting).reason.message
+        rig.engine.set(name(lost), node_lost=True)
+        scheduler.run_cycle()
+        assert "has been running for" in rig.job(waiting).reason.message
+        assert "left" not in rig.job(waiting).reason.message
 
     def test_declared_dead_its_job_goes_on_elsewhere_and_its_remains_hold_nothing(self, rig: Rig, lost: str) -> None:
         rig.monitors.answer.append(make_node("gpu-1"))  # its monitor may well answer from the grave
@@ -234,6 +289,14 @@ class TestNodeLost:
         assert rig.store.declare_alive("gpu-1")
         scheduler.run_cycle()
         assert rig.job(waiting).node == "gpu-1"
+
+    def test_the_engine_knows_whose_monitors_answered(self, rig: Rig, lost: str) -> None:
+        rig.monitors.answer = [make_node("gpu-2"), Node("gpu-3", error="timed out")]
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        assert rig.engine.answering == frozenset()  # nobody was asked yet
+        scheduler.run_cycle()
+        assert rig.engine.answering == {"gpu-2"}
 
     def test_a_node_that_answers_again_is_forgiven(self, rig: Rig, lost: str) -> None:
         scheduler = rig.scheduler()

@@ -7,7 +7,7 @@ import pytest
 
 from jobqueue.job import Job
 from jobqueue.phase import Phase
-from jobqueue.reason import Reason, ReasonCode
+from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
 from scheduler import reconcile
 from scheduler.actions import Action, Delete, Explain, ExtendStart, Finish, MarkRunning, RecordWorkflow, Requeue, Stop
 from scheduler.engine import EndedBy, WorkflowPhase, WorkflowStatus
@@ -150,6 +150,7 @@ def test_a_failure_shows_the_last_line_of_its_log() -> None:
     ("fields", "code", "message"),
     [
         ({"exit_code": 137}, ReasonCode.KILLED, "by signal 9 (often the kernel, for want of memory)."),
+        ({"exit_code": 255}, ReasonCode.TRAINING_FAILED, "ended with exit code 255."),
         ({"exit_code": 137, "message": "OOMKilled"}, ReasonCode.KILLED, "by signal 9; OOMKilled."),
         (
             {"exit_code": None, "message": "no such template"},
@@ -188,7 +189,16 @@ class TestShortOfGpus:
             "gpu-1 has no GPU to give it now; it starts when one is given back: 0/2"
         )
 
-    @pytest.mark.parametrize("code", [ReasonCode.SHORT_OF_GPUS, ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE])
+    def test_turned_away_for_another_reason_it_waits_and_says_so(self) -> None:
+        away = replace(PENDING, unschedulable=True, message="0/1 nodes are available: 1 Insufficient memory.")
+        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), away)
+        assert isinstance(action, Explain)
+        assert action.reason.code is ReasonCode.UNSCHEDULABLE
+        assert action.reason.message.startswith(
+            "gpu-1 does not take it now; it starts when that, or another node, does"
+        )
+
+    @pytest.mark.parametrize("code", sorted(NO_KNOWN_END))
     def test_its_deadline_begins_when_it_has_a_gpu(self, code: ReasonCode) -> None:
         waited = replace(ADMITTED, admitted_at=NOW - 86400, reason=Reason(code, "It waits."))
         assert decide(waited, PENDING)[0] == ExtendStart()

@@ -1,0 +1,212 @@
+"""Cycles that take long, since something answers slowly: signs of life, the lease, and whose fault it is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobqueue.errors import StaleLeader
+from jobqueue.leader import Leader
+from jobqueue.phase import Phase
+from scheduler.argo_calls import NoAnswer, Refused
+from scheduler.argo_pods import Pods
+from scheduler.engine import EngineUnavailable, WorkflowNotMade, WorkflowPhase
+from scheduler.loop import Scheduler
+from tests.fakes import FakeClock, make_node
+from tests.unit.scheduler.argo_shapes import make_pod, terminated
+from tests.unit.scheduler.conftest import Rig
+from workflows.render import workflow_name
+
+
+def slowly(rig: Rig, call: str, meanwhile: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each such call of the engine takes half a lease, in which something happens."""
+    quick = getattr(rig.engine, call)
+
+    def slow(*args: Any) -> Any:
+        rig.clock.tick(rig.settings.lease_s / 2)
+        meanwhile()
+        return quick(*args)
+
+    monkeypatch.setattr(rig.engine, call, slow)
+
+
+class TestSignsOfLife:
+    @pytest.fixture
+    def path(self, rig: Rig, tmp_path: Path) -> Path:
+        path = tmp_path / "heartbeat"
+        rig.settings = rig.settings.model_copy(update={"heartbeat_file": path, "max_running_jobs": 3})
+        rig.monitors.answer = [make_node(gpus=3)]
+        return path
+
+    def test_between_any_two_jobs(self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ids, scheduler, seen = [rig.submit(user) for user in "abc"], rig.scheduler(), []
+
+        def look() -> None:
+            seen.append(path.exists())
+            path.unlink(missing_ok=True)
+
+        slowly(rig, "create", look, monkeypatch)
+        scheduler.run_cycle()
+        assert seen == [True] * 3
+        for job_id in ids:
+            rig.store.cancel(job_id, rig.clock())
+        seen.clear()
+        slowly(rig, "stop", look, monkeypatch)
+        scheduler.run_cycle()
+        assert seen[1:] == [True] * 2
+        assert path.exists()
+
+    def test_of_other_workflows_too(self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ids, scheduler, seen = [rig.submit(user) for user in "abc"], rig.scheduler(), []
+        scheduler.run_cycle()
+        for job_id in ids:
+            rig.engine.set(workflow_name(rig.job(job_id)), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=1.0)
+        scheduler.run_cycle()
+        rig.clock.tick(rig.settings.workflow_retention_s + 1)
+
+        def look() -> None:
+            seen.append(path.exists())
+            path.unlink(missing_ok=True)
+
+        slowly(rig, "delete", look, monkeypatch)
+        scheduler.run_cycle()
+        assert seen[1:] == [True] * 2
+
+    def test_the_engine_is_given_what_makes_them(self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def look(_answering: object, beat: Callable[[], None]) -> list[Any]:
+            path.unlink(missing_ok=True)
+            beat()
+            assert path.exists()
+            return []
+
+        monkeypatch.setattr(rig.engine, "workflows", look)
+        rig.scheduler().run_cycle()
+
+
+class TestLease:
+    def test_it_is_renewed_in_time(self, rig: Rig, raw_redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        rig.submit()
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        rig.engine.made.clear()
+        slowly(rig, "get", lambda: raw_redis.pexpire("scheduler_leader", 1000), monkeypatch)
+        scheduler.run_cycle()
+        assert raw_redis.pttl("scheduler_leader") > 1000
+
+    @pytest.mark.parametrize("is_taken", [True, False])
+    def test_where_it_ran_out_the_cycle_is_given_up(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch, is_taken: bool
+    ) -> None:
+        first = rig.submit("a")
+        scheduler = rig.scheduler()
+        scheduler.run_cycle()
+        rig.engine.set(workflow_name(rig.job(first)), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=1.0)
+        scheduler.run_cycle()
+        rig.submit("b")
+        rig.clock.tick(rig.settings.workflow_retention_s + 1)
+
+        def lose() -> None:
+            Leader.resign(rig.store, "me")
+            assert not is_taken or Leader.lead(rig.store, "other", 60)
+
+        slowly(rig, "delete", lose, monkeypatch)
+        with pytest.raises(StaleLeader):
+            scheduler.run_cycle()
+        assert len(rig.engine.created) == 1
+        assert scheduler._one_cycle(True) > 0
+        assert len(rig.engine.created) == (1 if is_taken else 2)
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("timeout"), WorkflowNotMade("429"), None])
+def test_creates_that_outlast_the_lease_never_make_a_job_poison(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """Two schedulers lose the lead to each other again and again, each in the middle of its create, and both live."""
+    job_id, pair, create = rig.submit(), [rig.scheduler("one"), rig.scheduler("two")], rig.engine.create
+    for number in range(6):
+        _outlast(rig, job_id, pair[number % 2], pair[1 - number % 2], error, monkeypatch)
+        rig.clock.tick(61)
+    monkeypatch.setattr(rig.engine, "create", create)
+    rig.monitors.answer = [make_node()]
+    for scheduler in pair * 2:
+        scheduler._one_cycle(True)
+    assert (rig.job(job_id).phase, rig.job(job_id).breaks) == (Phase.ADMITTED, 0)
+
+
+def _outlast(
+    rig: Rig, job_id: str, slow: Scheduler, other: Scheduler, error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_args: object) -> str:
+        Leader.resign(rig.store, slow._holder)  # its lease ran out
+        rig.monitors.answer = [make_node(busy=(0,))]
+        other._one_cycle(True)
+        assert rig.job(job_id).phase is Phase.QUEUED
+        if error is not None:
+            raise error
+        return "uid of one that was deleted since"
+
+    monkeypatch.setattr(rig.engine, "create", late)
+    rig.monitors.answer = [make_node()]
+    Leader.resign(rig.store, other._holder)
+    slow._one_cycle(True)
+    slow._one_cycle(True)
+    assert rig.job(job_id).phase is Phase.QUEUED
+
+
+class Kubelets:
+    """An API server before kubelets that do not answer: each log takes as long as a call may."""
+
+    def __init__(self, clock: FakeClock, takes_s: float = 15, answer: str | Exception = "") -> None:
+        self.clock, self.takes_s, self.answer = clock, takes_s, answer
+        self.asked: list[str] = []
+        self.ready = "True"
+
+    def call(self, method: str, path: str, query: object = None, body: object = None) -> dict[str, Any]:
+        return {"status": {"conditions": [{"type": "Ready", "status": self.ready}]}}
+
+    def text(self, path: str, query: object) -> str:
+        self.asked.append(path)
+        self.clock.tick(self.takes_s)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def ended(node: str = "gpu-1") -> dict[str, Any]:
+    return make_pod("Failed", terminated(1)) | {"spec": {"nodeName": node}}
+
+
+class TestLogs:
+    def test_a_cycle_has_so_much_time_for_them(self) -> None:
+        clock = FakeClock()
+        api = Kubelets(clock, answer=NoAnswer("timed out"))
+        pods = Pods(api, "gpuq", clock)  # type: ignore[arg-type]
+        assert [pods.log_tail(ended(f"gpu-{number}")) for number in range(32)] == [()] * 32
+        assert len(api.asked) == 1
+        api.answer = "one\n"
+        pods.begin_cycle()
+        assert pods.log_tail(ended()) == ("one",)
+
+    def test_none_is_asked_of_a_node_that_is_lost(self) -> None:
+        clock = FakeClock()
+        api = Kubelets(clock, 0, "one\n")
+        pods = Pods(api, "gpuq", clock)  # type: ignore[arg-type]
+        api.ready = "Unknown"
+        assert pods.node_is_lost("gpu-1", 0)
+        assert (pods.log_tail(ended()), pods.log_tail(ended("gpu-2"))) == ((), ("one",))
+        clock.tick(31)
+        api.ready = "True"
+        assert pods.log_tail(ended()) == ("one",)
+
+    def test_a_node_that_gave_none_is_not_asked_again_in_this_cycle(self) -> None:
+        clock = FakeClock()
+        api = Kubelets(clock, 0.1, NoAnswer("reset"))
+        pods = Pods(api, "gpuq", clock)  # type: ignore[arg-type]
+        for _ in range(3):
+            pods.log_tail(ended())
+        assert len(api.asked) == 2  # two tries
+        api.answer = Refused(404, "container not found")
+        for _ in range(3):
+            pods.log_tail(ended("gpu-2"))
+        assert len(api.asked) == 5
