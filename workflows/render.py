@@ -21,6 +21,8 @@ LABEL_USER = "gpuq/user"
 LABEL_ATTEMPT = "gpuq/attempt"
 ANNOTATION_SUBMISSION = "gpuq/submission"
 GPU_RESOURCE = "nvidia.com/gpu"
+#: A RuntimeClass: where NVIDIA's runtime is not the default one, a container sees its GPUs with it alone.
+GPU_RUNTIME_CLASS = "nvidia"
 
 
 class TemplateError(Exception):
@@ -101,6 +103,8 @@ def render(
     if unix_ids is not None:
         spec.setdefault("securityContext", {}).update(runAsUser=unix_ids[0], runAsGroup=unix_ids[1])
     _set_container(main["container"], job, require_gpu)
+    if not require_gpu and isinstance(spec.get("podSpecPatch"), str):
+        spec["podSpecPatch"] = _without_gpu_runtime(spec["podSpecPatch"])
     return workflow
 
 
@@ -130,8 +134,21 @@ def _set_container(container: dict[str, Any], job: Job, require_gpu: bool) -> No
         limits[GPU_RESOURCE] = job.spec.gpus
     else:
         env.pop("CUDA_VISIBLE_DEVICES", None)
+        env.pop("REQUIRE_GPU", None)
         limits.pop(GPU_RESOURCE, None)
     container["env"] = list(env.values())
+
+
+def _without_gpu_runtime(patch: str) -> str:
+    """A pod is refused whose RuntimeClass the cluster does not have; what is YAML only to Argo stays as it is."""
+    try:
+        content = yaml.safe_load(patch)
+    except yaml.YAMLError:
+        return patch
+    if not isinstance(content, dict) or content.get("runtimeClassName") != GPU_RUNTIME_CLASS:
+        return patch
+    del content["runtimeClassName"]
+    return json.dumps(content)
 
 
 def _submission(job: Job) -> str:

@@ -25,6 +25,15 @@ def pick_device(sample: Sample, busy_percent: float | None) -> torch.device:
     return torch.device("cuda")
 
 
+def require_gpu() -> None:
+    """Raises TrainerError where no GPU can be used: a GPU that was promised is held for us, whatever we train on."""
+    if not torch.cuda.is_available():
+        raise TrainerError(
+            f"a GPU was promised (REQUIRE_GPU=true), but PyTorch {torch.__version__} can use none here: mend the node "
+            "(nvidia-smi) or, on Kubernetes, set runtimeClassName: nvidia in the template's podSpecPatch, then retry"
+        )
+
+
 def cpu_threads() -> int:
     """One fewer than the CPUs that affinity and the container's quota (which torch does not look at) allow.
 

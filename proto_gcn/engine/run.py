@@ -62,6 +62,8 @@ def run(environment: Mapping[str, str], log: RunLog, stop: Stop) -> None:
 
 def train(config: TrainConfig, settings: RunSettings, folder: RunFolder, log: RunLog, stop: Stop) -> None:
     """Everything below the lock, once the config is known to be good."""
+    if settings.require_gpu:
+        device.require_gpu()
     splits = load_splits(config, settings.path(config.data.ann_file))
     metrics = MetricsLog(folder.metrics)
     telemetry = Telemetry(metrics)

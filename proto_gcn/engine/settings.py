@@ -20,6 +20,7 @@ class RunSettings:
     data_root: Path
     lock_wait_s: float
     gpu_utilization_percent: float | None
+    require_gpu: bool
     progress_file: Path | None
 
     @classmethod
@@ -38,6 +39,7 @@ class RunSettings:
             data_root=Path(environment.get("DATA_ROOT") or "/data"),
             lock_wait_s=_number(environment, "RUN_LOCK_WAIT_S", "60"),
             gpu_utilization_percent=None if busy == "off" else _number(environment, "GPU_UTILIZATION_PERCENT", "80"),
+            require_gpu=_flag(environment, "REQUIRE_GPU"),
             progress_file=Path(progress) if progress else None,
         )
 
@@ -55,6 +57,13 @@ class RunSettings:
         if not work_dir:
             raise ConfigError("WORK_DIR is not set; set it to the folder that runs/<JOB_ID> is to be written in")
         return self.path(work_dir).absolute() / "runs" / self.job_id
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name) or "false"
+    if text not in ("true", "false"):
+        raise ConfigError(f"{name} must be true or false, not {text!r}")
+    return text == "true"
 
 
 def _number(environment: Mapping[str, str], name: str, default: str) -> float:

@@ -252,6 +252,14 @@ def test_a_bad_config_is_2_with_a_sentence(lab: Lab) -> None:
     assert (lab.folder / "train.log").read_text().splitlines() == lines
 
 
+def test_a_promised_gpu_that_is_not_there_is_1_before_anything_is_trained(lab: Lab) -> None:
+    code, lines = lab.run(REQUIRE_GPU="true")
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith("a GPU was promised (REQUIRE_GPU=true), but PyTorch ")
+    assert (lab.folder / "train.log").read_text().splitlines() == lines
+    assert not (lab.folder / "metrics.jsonl").exists()
+
+
 @pytest.mark.parametrize("variable", ["CONFIG_FILE", "WORK_DIR", "JOB_ID"])
 def test_a_missing_variable_is_2_with_a_sentence(variable: str, lab: Lab) -> None:
     code, lines = lab.run(**{variable: ""})

@@ -4,9 +4,10 @@ from copy import deepcopy
 
 import yaml
 
+from proto_gcn.engine.settings import RunSettings
 from tests.fakes import make_job
-from tests.unit.deploy.manifests import ROOT, find, read
-from workflows.render import load_template, render
+from tests.unit.deploy.manifests import ROOT, find, pod, read
+from workflows.render import entry_template, load_template, render
 
 TEMPLATE = load_template(ROOT / "workflows", "proto-gcn")
 SPEC = TEMPLATE["spec"]
@@ -64,12 +65,36 @@ def test_argos_own_containers_are_locked_up_like_the_training() -> None:
     assert set(init["resources"]) == set(wait["resources"]) == {"requests", "limits"}
 
 
+def test_a_training_sees_gpus_where_the_monitor_does() -> None:
+    """By NVIDIA's runtime, which need not be the node's default; and it refuses to train where that does not help."""
+    assert yaml.safe_load(SPEC["podSpecPatch"])["runtimeClassName"] == pod("resource-monitor")["runtimeClassName"]
+    main = entry_template(TEMPLATE)["container"]
+    assert main["resources"]["limits"]["nvidia.com/gpu"] == 1
+    environment = {item["name"]: item["value"] for item in main["env"]}
+    assert RunSettings.from_environment(environment).require_gpu is True
+
+
+def test_argos_defaults_delete_neither_a_workflow_nor_its_pod() -> None:
+    """Its `workflowDefaults` are merged below what stands in the template: so every field has to stand there."""
+    defaults = {"secondsAfterCompletion": 60, "secondsAfterSuccess": 0, "secondsAfterFailure": 60}
+    years = {name: seconds / (365 * 24 * 3600) for name, seconds in {**defaults, **SPEC["ttlStrategy"]}.items()}
+    assert min(years.values()) > 60
+    assert max(SPEC["ttlStrategy"].values()) < 2**31
+    pods = {**SPEC["podMetadata"]["labels"], "workflows.argoproj.io/workflow": "proto-gcn-ann-1"}
+    (needed,) = SPEC["podGC"]["labelSelector"]["matchExpressions"]
+    assert needed["operator"] == "DoesNotExist"
+    assert needed["key"] in pods
+
+
 def test_the_cpu_overlays_template_differs_in_what_a_cpu_needs_alone() -> None:
     (cpu,) = read(ROOT / "deploy" / "overlays" / "cpu" / "proto-gcn-workflow.yaml")
     expected = deepcopy(TEMPLATE)
+    for workflow in (cpu, expected):
+        workflow["spec"]["podSpecPatch"] = yaml.safe_load(workflow["spec"]["podSpecPatch"])
+    del expected["spec"]["podSpecPatch"]["runtimeClassName"]
     main = expected["spec"]["templates"][0]["container"]
     main["image"] = "proto-gcn:cpu"
-    main["env"] = [item for item in main["env"] if item["name"] != "CUDA_VISIBLE_DEVICES"]
+    main["env"] = [item for item in main["env"] if item["name"] not in ("CUDA_VISIBLE_DEVICES", "REQUIRE_GPU")]
     del main["resources"]["limits"]["nvidia.com/gpu"]
     main["resources"]["requests"] = {"cpu": "1", "memory": "2Gi"}
     expected["spec"]["tolerations"] = [t for t in SPEC["tolerations"] if t["key"] != "nvidia.com/gpu"]
@@ -81,3 +106,5 @@ def test_rendered_without_gpus_both_templates_ask_for_none() -> None:
     rendered = [render(template, make_job(), require_gpu=False) for template in (TEMPLATE, cpu)]
     for workflow in rendered:
         assert "nvidia.com" not in yaml.safe_dump(workflow["spec"]["templates"])
+        assert "runtimeClassName" not in workflow["spec"]["podSpecPatch"]
+        assert "REQUIRE_GPU" not in yaml.safe_dump(workflow)

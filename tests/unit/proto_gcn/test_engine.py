@@ -168,6 +168,7 @@ def test_settings_resolve_data_paths() -> None:
         ({"JOB_ID": "../x"}, "JOB_ID must name one folder"),
         ({"RUN_LOCK_WAIT_S": "soon"}, "RUN_LOCK_WAIT_S must be a number from 0 up, not 'soon'"),
         ({"GPU_UTILIZATION_PERCENT": "nan"}, "GPU_UTILIZATION_PERCENT must be a number"),
+        ({"REQUIRE_GPU": "yes"}, "REQUIRE_GPU must be true or false, not 'yes'"),
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, str], sentence: str) -> None:
@@ -260,6 +261,21 @@ def test_a_busy_gpu_is_refused_and_an_unknown_one_is_not(monkeypatch: pytest.Mon
     assert device.pick_device(idle, 80).type == "cuda"
     assert device.pick_device(Sample([Gpu(0, None, 79, None, None, None)]), 80).type == "cuda"
     assert device.pick_device(Sample([Gpu(0, None, None, None, None, None)]), 80).type == "cuda"
+
+
+def test_a_promised_gpu_that_cannot_be_used_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainerError, match=r"promised \(REQUIRE_GPU=true\).* set runtimeClassName: nvidia") as refused:
+        device.require_gpu()
+    assert refused.value.exit_code == 1  # the node's fault: with 2 its user would be told to mend the config
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    device.require_gpu()
+
+
+@pytest.mark.parametrize(("text", "promised"), [("true", True), ("false", False), ("", False)])
+def test_whether_a_gpu_was_promised(text: str, promised: bool) -> None:
+    assert RunSettings.from_environment(ENVIRONMENT | {"REQUIRE_GPU": text}).require_gpu is promised
+    assert RunSettings.from_environment(ENVIRONMENT).require_gpu is False
 
 
 def test_memory_errors_become_advice() -> None:

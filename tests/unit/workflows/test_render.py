@@ -34,6 +34,7 @@ def test_the_seeds_fields() -> None:
     assert container(workflow)["resources"]["limits"] == {"nvidia.com/gpu": 1, "memory": "16Gi"}
     assert env(workflow) == {
         "CUDA_VISIBLE_DEVICES": "0",
+        "REQUIRE_GPU": "true",
         "CONFIG_FILE": "/config/{{workflow.parameters.config}}",
         "WORK_DIR": "{{workflow.parameters.workdir}}",
         "JOB_ID": "user1_20261124120001",
@@ -103,10 +104,31 @@ def test_a_training_has_a_minute_to_write_its_checkpoint() -> None:
     assert yaml.safe_load(TEMPLATE["spec"]["podSpecPatch"])["terminationGracePeriodSeconds"] == 60
 
 
+def patched(patch: str | None, require_gpu: bool) -> str | None:
+    """The podSpecPatch of a Workflow whose template has this one."""
+    template = deepcopy(TEMPLATE)
+    template["spec"]["podSpecPatch"] = patch
+    return render(template, make_job(), require_gpu=require_gpu)["spec"]["podSpecPatch"]
+
+
 def test_no_gpu_is_asked_for_where_none_is_required() -> None:
     workflow = render(TEMPLATE, make_job(), require_gpu=False)
-    assert "CUDA_VISIBLE_DEVICES" not in env(workflow)
+    assert not {"CUDA_VISIBLE_DEVICES", "REQUIRE_GPU"} & env(workflow).keys()
     assert "nvidia.com/gpu" not in container(workflow)["resources"]["limits"]
+    before, after = (yaml.safe_load(it["spec"]["podSpecPatch"]) for it in (TEMPLATE, workflow))
+    assert before == {"runtimeClassName": "nvidia", **after}
+
+
+@pytest.mark.parametrize(
+    "patch", ["runtimeClassName: gvisor # ours", "priority: {{workflow.parameters.p}}", "[1]", "", None]
+)
+def test_another_patch_stays_letter_by_letter(patch: str | None) -> None:
+    assert patched(patch, require_gpu=False) == patch
+
+
+def test_with_a_gpu_nvidias_runtime_stays() -> None:
+    assert patched("runtimeClassName: nvidia # seen", require_gpu=True) == "runtimeClassName: nvidia # seen"
+    assert patched('{"runtimeClassName": "nvidia"}', require_gpu=False) == "{}"
 
 
 def test_the_config_travels_beside_under_the_same_name() -> None:
