@@ -55,6 +55,11 @@ class Api:
             raise ApiError(answer.status_code, _message(answer))
         return answer.json() if "json" in answer.headers.get("Content-Type", "") else answer.text
 
+    def watch(self, path: str) -> requests.Response:
+        """An open watch, whose lines are events, without an end."""
+        query = {"watch": "1"}
+        return self._session.get(f"{self.url}{path}", params=query, stream=True, timeout=(TIMEOUT_S, None))
+
     def get(self, path: str, **query: str) -> Any:
         return self.request("GET", path, **query)
 

@@ -43,6 +43,7 @@ TOOLS = (
     Tool("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     Tool("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
     Tool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    Tool("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"),  # the very one in kubectl 1.34
 )
 
 

@@ -17,6 +17,13 @@ from tests.cluster.system import ClusterSystem, running
 from tests.cluster.trainings import Trainings
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers a module stays on one of them: it has a gpuq of its own, and each worker a control plane."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running control plane: `kubeconfig`, `ca`, `url`, `admin` (see tests/cluster/api.py)."""

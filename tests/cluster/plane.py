@@ -15,13 +15,20 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.api import Api, until_served, write_kubeconfig
+from tests.cluster.api import Api, Object, until_served, write_kubeconfig
 from tests.cluster.build import binaries
 from tests.cluster.cluster import GPU, Cluster
 from tests.cluster.pki import Pair
 from tests.system import free_port, wait_for
 
 HERE = Path(__file__).parent
+#: A pod is refused whose RuntimeClass is not there; docs/kubernetes.md has the admin make this one.
+RUNTIME_CLASS = {
+    "apiVersion": "node.k8s.io/v1",
+    "kind": "RuntimeClass",
+    "metadata": {"name": "nvidia"},
+    "handler": "nvidia",
+}
 BOOT_S = 90
 #: What every container's log says here, in the kubelet's own format on disk.
 LOG_LINES = ("epoch 1/3 loss 2.31", "epoch 2/3 loss 1.87", "the last line of the log")
@@ -61,6 +68,7 @@ class Plane(Cluster):
         self.start_one("kwok", self._kwok())
         for crd in yaml.safe_load_all((HERE / "crds.yaml").read_text(encoding="utf-8")):
             self.admin.apply(crd)
+        self.admin.apply(RUNTIME_CLASS)
         for kind in ("workflows", "workflowtaskresults"):
             wait_for(f"{kind} are served", until_served(self.admin, f"/apis/argoproj.io/v1alpha1/{kind}"), BOOT_S)
         return self
@@ -111,17 +119,12 @@ class Plane(Cluster):
 
     # -- what is in it ---------------------------------------------------------------------------------------------
 
-    def add_node(self, name: str, gpus: int = 2) -> None:
-        """A node that kwok plays, Ready when this returns."""
-        resources = {"cpu": "64", "memory": "512Gi", "pods": "110", "ephemeral-storage": "1Ti", GPU: str(gpus)}
-        node = {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}},
-            "status": {"capacity": resources, "allocatable": resources},
-        }
-        self.admin.post("/api/v1/nodes", node)
-        wait_for(f"{name} is Ready", lambda: self._is_schedulable(name), 30)
+    def add_nodes(self, gpus: dict[str, int]) -> None:
+        """Nodes that kwok plays, by their names and how many GPUs each has; they are Ready when this returns."""
+        for name, number in gpus.items():
+            self.admin.post("/api/v1/nodes", _node(name, number))
+        for name in gpus:
+            wait_for(f"{name} is Ready", lambda name=name: self._is_schedulable(name), 30)
 
     def remove_node(self, name: str) -> None:
         self.admin.delete(f"/api/v1/nodes/{name}")
@@ -159,6 +162,7 @@ class Plane(Cluster):
             "--service-cluster-ip-range=10.96.0.0/16",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged=true",  # as kubeadm has it: that a pod may not is Pod Security's to say
             f"--client-ca-file={self.ca}",
             *_serving(serving),
             f"--kubelet-client-certificate={kubelet_client.cert}",
@@ -217,6 +221,16 @@ class Plane(Cluster):
         path = self.folder / "kwok.yaml"
         path.write_text(f"{(HERE / 'kwok.yaml').read_text(encoding='utf-8')}---\n{yaml.safe_dump(logs)}")
         return path
+
+
+def _node(name: str, gpus: int) -> Object:
+    resources = {"cpu": "64", "memory": "512Gi", "pods": "110", "ephemeral-storage": "1Ti", GPU: str(gpus)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}},
+        "status": {"capacity": resources, "allocatable": resources},
+    }
 
 
 def _serving(pair: Pair) -> list[str]:

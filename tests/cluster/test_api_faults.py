@@ -78,6 +78,20 @@ def test_a_create_that_is_refused_for_good(system: ClusterSystem) -> None:
     assert system.admin.find(path) is None
 
 
+def test_a_cancel_while_nobody_knows_whether_it_was_made(system: ClusterSystem) -> None:
+    """Nothing was: the job ends as cancelled, and what was made for its Workflow goes."""
+    create = system.api_proxy.fails(Fault.RESET, CREATE)
+    system.api_proxy.fails(Fault.DELAY, LOOK, seconds=1)
+    job_id = system.submitted("cc", {"seconds": 0})
+    path = f"/api/v1/namespaces/{system.namespace}/configmaps/{system.workflow_name(job_id)}"
+    wait_for("its create is not answered", lambda: create.hits == 1)
+    assert system.admin.find(path) is not None
+    system.cancel(job_id)
+    system.wait_status(job_id, "cancelled")
+    wait_for("its ConfigMap is gone", lambda: system.admin.find(path) is None)
+    assert system.workflows_of(job_id) == []
+
+
 @pytest.mark.parametrize("call", [CONFIG, OWNER, LIST, LOOK, POD], ids=["config", "owner", "list", "look", "pod"])
 def test_the_other_calls(
     request: pytest.FixtureRequest, system: ClusterSystem, trainings: Trainings, call: str

@@ -52,12 +52,14 @@ def test_it_comes_back(system: ClusterSystem, trainings: Trainings) -> None:
     pod = system.wait_pod(job_id)
     system.wait_status(job_id, "running")
     node = pod["spec"]["nodeName"]
+    system.monitors.silent.add(node)
     system.lose_node(node)
     system.age(job_id)
     code, _ = system.wait_reason(job_id, f"gpuq admin node dead {node}")
     assert code == "node_lost"
     assert system.job(job_id)["status"] == "running"
     system.find_node(node)
+    system.monitors.silent.discard(node)
     system.restart_scheduler()  # one that has not the node's last answer in mind
     system.wait_reason(job_id, "running")
     trainings.end(pod, 0)

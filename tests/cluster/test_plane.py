@@ -21,7 +21,7 @@ def pod(name: str, **spec: object) -> dict:
 
 def test_a_pod_is_scheduled_run_logged_and_deleted(cluster: Plane) -> None:
     cluster.add_namespace("plane")
-    cluster.add_node("plane-1", gpus=1)
+    cluster.add_nodes({"plane-1": 1})
     pods = "/api/v1/namespaces/plane/pods"
     try:
         cluster.admin.post(pods, pod("one"))

@@ -65,6 +65,16 @@ def test_a_config_map_that_cannot_be_mounted(system: ClusterSystem) -> None:
     assert said in job["reason"]["message"]
 
 
+def test_the_last_look_is_a_close_one(system: ClusterSystem) -> None:
+    """A pod is not asked as long as it is young; but before its job fails, it is."""
+    job_id = system.submitted("cec", workflow="waits")
+    said = 'MountVolume.SetUp failed for volume "data": hostPath type check failed: /data is not a directory'
+    system.warn(system.wait_pod(job_id, "Pending"), "FailedMount", said)
+    job = system.wait_status(job_id, "failed")
+    assert job["reason"]["code"] == "start_deadline"
+    assert said in job["reason"]["message"]
+
+
 def test_a_users_folder_that_is_missing(system: ClusterSystem, trainings: Trainings) -> None:
     """Told with the command that mends it."""
     job_id = system.submitted("dan", workflow="waits")
@@ -92,6 +102,30 @@ def test_no_gpu_to_be_had(system: ClusterSystem) -> None:
         assert system.job(job_id)["status"] == "admitted"
         assert system.get("/status/fay")["reason"]["code"] == "short_of_gpus"
     system.wait_status(job_id, "succeeded")
+
+
+def test_a_node_that_stopped_answering_before_it_took_the_pod(system: ClusterSystem) -> None:
+    """Nobody's pod starts there: it is not the job's fault, and its deadline does not run."""
+    [node] = system.nodes
+    system.lose_node(node)
+    job_id = system.submitted("hal", {"seconds": 0})
+    system.wait_reason(job_id, f"{node} does not take it now")
+    system.wait_cycles(6)  # longer than START_DEADLINE_S
+    assert system.job(job_id)["status"] == "admitted"
+    system.find_node(node)
+    assert system.wait_status(job_id, "succeeded", "failed")["status"] == "succeeded"
+
+
+def test_a_node_that_is_cordoned(system: ClusterSystem) -> None:
+    [node] = system.nodes
+    path = f"/api/v1/nodes/{node}"
+    system.admin.patch(path, {"spec": {"unschedulable": True}})
+    job_id = system.submitted("ivo", {"seconds": 0})
+    system.wait_reason(job_id, f"kubectl uncordon {node}")
+    system.wait_cycles(6)  # longer than START_DEADLINE_S
+    assert system.job(job_id)["status"] == "admitted"
+    system.admin.patch(path, {"spec": {"unschedulable": None}})
+    assert system.wait_status(job_id, "succeeded", "failed")["status"] == "succeeded"
 
 
 def test_a_pod_that_is_slow_may_take_its_time_within_the_deadline(system: ClusterSystem) -> None:
