@@ -5,7 +5,10 @@ import sys
 
 from benchmarks.result import save
 
-ALL = ("handover", "submit", "status", "cycle", "monitor", "followers")
+ALL = (
+    *("handover", "submit", "status", "cycle", "monitor", "followers"),
+    *("argo_handover", "api_calls", "memory"),
+)
 
 
 def main(names: list[str]) -> None:
