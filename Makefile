@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 #: The folders of tests/ in the order in which `make test` runs them.
-STAGES ?= unit integration faults docs
+STAGES ?= unit integration faults cluster docs
 #: Tests mostly wait: two at a time take half as long, even on two cores.
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
@@ -55,7 +55,7 @@ test: setup ## Run all tests, stage by stage, and say what each stage took
 test-fast: setup ## Run the unit tests alone
 	@$(PYTEST) tests/unit $(ARGS)
 
-test-cluster: setup ## Run the tests on a real API server (the first time its programs are built: minutes)
+test-cluster: setup ## Run the tests on a real API server alone (the first time its programs are built: minutes)
 	@$(MAKE) test STAGES=cluster
 
 e2e: setup ## Run the life-cycle tests on the cluster that KUBECONFIG names, with its Argo Workflows
