@@ -55,14 +55,15 @@ def nominate(
     unfit: Mapping[str, str] = MappingProxyType({}),
     left_s: Mapping[str, float | None] = MappingProxyType({}),
     turned_away: frozenset[str] = frozenset(),
+    held: Mapping[str, Reason] = MappingProxyType({}),
 ) -> Nomination:
     """Admissions in strict order, and a reason for every head that stays.
 
-    A job is passed over only if its user runs as many as allowed, or if no known node could ever hold its GPUs; a head
-    that merely does not fit now is not overtaken. `avoid`: (job id, node) pairs to pass over; `strays`: live workflows
-    of no admitted job, which hold what they hold until they end; `unfit`: template -> why it cannot be used now;
-    `left_s`: running job -> how long it is expected to take still; `turned_away`: admitted jobs whose node does
-    not take them now.
+    A job is passed over only if its user runs as many as allowed, if no known node could ever hold its GPUs, or if its
+    workflow cannot be made now; a head that merely does not fit is not overtaken. `avoid`: (job id, node) pairs to pass
+    over; `strays`: live workflows of no admitted job, which hold what they hold until they end; `unfit`: template ->
+    why it cannot be used now; `left_s`: running job -> how long it is expected to take still; `turned_away`: admitted
+    jobs whose node does not take them now; `held`: job -> why it is not to be tried now.
     """
     ledger = Ledger()
     for job in running:
@@ -75,7 +76,7 @@ def nominate(
     cause = ""
     for job in heads:
         place = f"{ordinal(len(reasons) + 1)} in line"
-        passed = _passed_over(job, nodes, ledger, limits, unfit)
+        passed = held.get(job.job_id) or _passed_over(job, nodes, ledger, limits, unfit)
         if passed is not None:
             reasons.append((job, Reason(passed.code, f"{place}; {passed.message}")))
             continue

@@ -65,15 +65,15 @@ class Admitter:
                 self._alerts.once(str(error), "Mend the template; its jobs keep their places and start then.")
         return unfit
 
-    def held(self, heads: Iterable[Job]) -> list[tuple[Job, Reason]]:
+    def held(self, heads: Iterable[Job]) -> dict[str, Reason]:
         """Those of the heads that are not to be admitted now, because no workflow could be made, and why."""
-        found, all_held = [], self._backoff.holds_all()
+        found, all_held = {}, self._backoff.holds_all()
         for job in heads:
             if own := self._backoff.holds(job.job_id):
-                found.append((job, Reason(ReasonCode.ENGINE_UNAVAILABLE, own)))
+                found[job.job_id] = Reason(ReasonCode.ENGINE_UNAVAILABLE, own)
             elif all_held:
-                text = f"The workflow of another job could not be made, and is tried again soon: {all_held}"
-                found.append((job, Reason(ReasonCode.WAITING_TURN, text)))
+                text = f"the workflow of another job could not be made, and is tried again soon: {all_held}"
+                found[job.job_id] = Reason(ReasonCode.WAITING_TURN, text)
         return found
 
     def admit(self, leader: Leader, admission: Admission) -> None:

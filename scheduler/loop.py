@@ -4,7 +4,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from jobqueue.clock import rfc3339
 from jobqueue.errors import GpuqError, StaleLeader, StoreUnavailable
@@ -15,7 +14,7 @@ from jobqueue.leader import Leader
 from jobqueue.log import get_logger
 from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
 from jobqueue.store import Store
-from scheduler.admission import REASONS_WRITTEN, Nomination, nominate
+from scheduler.admission import Nomination, nominate
 from scheduler.admit import Admitter
 from scheduler.alerts import Alerts
 from scheduler.alive import Heartbeat
@@ -226,11 +225,10 @@ class Scheduler:
         left = self._left_s(running)
         away = frozenset(self._reconciled.turned_away)
         held = self._admitter.held(heads)
-        waiting = {job.job_id for job, _ in held}
-        ready = [job for job in heads if job.job_id not in waiting]
-        nomination = nominate(ready, nodes, running, self._limits, self._clock(), avoid, strays, unfit, left, away)
-        nomination = replace(nomination, reasons=(*held, *nomination.reasons)[:REASONS_WRITTEN])
-        more = self._heads(4 * len(heads)) if ready and nomination.wants_more else []
+        nomination = nominate(
+            heads, nodes, running, self._limits, self._clock(), avoid, strays, unfit, left, away, held
+        )
+        more = self._heads(4 * len(heads)) if len(held) < len(heads) and nomination.wants_more else []
         return self._nominate(more, nodes) if len(more) > len(heads) else nomination
 
     def _left_s(self, running: list[Job]) -> dict[str, float | None]:

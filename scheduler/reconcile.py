@@ -28,9 +28,6 @@ EXIT_GPU_BUSY = 75
 EXIT_TERMINATED = 143  # 128 + SIGTERM
 _LAST_SIGNAL = 64
 
-#: Reasons of an admitted job that are not its fault: its start deadline counts from their end.
-_HELD_UP = NO_KNOWN_END
-
 
 def decide(
     job: Job,
@@ -138,7 +135,7 @@ def _pending(job: Job, workflow: WorkflowStatus, now: float, start_deadline_s: f
     if workflow.unattended:
         return [Explain(Reason(ReasonCode.ENGINE_UNAVAILABLE, text))]
     starting = Explain(Reason(ReasonCode.STARTING, text))
-    if job.reason.code in _HELD_UP:
+    if job.reason.code in NO_KNOWN_END:  # none of it is its fault: its deadline counts from the end of it
         return [ExtendStart(), starting]
     if now - (job.waited_until or job.admitted_at or now) > start_deadline_s:
         late = f"Its container did not start within {start_deadline_s:g} s: {text}"

@@ -93,7 +93,10 @@ def test_the_others_wait_with_it_and_are_told_why(rig: Rig, monkeypatch: pytest.
     assert tried == [first]
     assert rig.job(first).reason.code is ReasonCode.ENGINE_UNAVAILABLE
     assert (rig.job(second).reason.code, rig.store.position(second)) == (ReasonCode.WAITING_TURN, 2)
-    assert "exceeded quota" in rig.job(second).reason.message
+    assert rig.job(first).reason.message.startswith("1st in line; ")
+    told = rig.job(second).reason.message
+    assert told.startswith("2nd in line; the workflow of another job could not be made, and is tried again soon: ")
+    assert "exceeded quota" in told
 
 
 def test_where_another_can_be_made_only_that_one_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
