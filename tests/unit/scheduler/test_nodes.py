@@ -210,8 +210,12 @@ class TestTurnedAway:
 
     def test_it_moves_to_a_node_that_passes_and_the_next_goes_there_too(self, rig: Rig, turned_away: str) -> None:
         rig.monitors.answer = [make_node("gpu-1", gpus=2), make_node("gpu-2", gpus=2)]
-        waiting, scheduler = rig.submit("zoe"), rig.scheduler()
-        for _ in range(3):
+        waiting, scheduler, rig.engine.slow_to_delete = rig.submit("zoe"), rig.scheduler(), True
+        scheduler.run_cycle()
+        assert rig.job(turned_away).reason.code is ReasonCode.UNSCHEDULABLE
+        assert "gpu-2 can: it is being withdrawn" in rig.job(turned_away).reason.message
+        rig.engine.settle()
+        for _ in range(2):
             scheduler.run_cycle()
         assert (rig.job(turned_away).node, rig.job(turned_away).attempt) == ("gpu-2", 1)
         assert rig.job(waiting).node == "gpu-2"

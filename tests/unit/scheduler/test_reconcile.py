@@ -140,6 +140,14 @@ def test_goes_on_as_the_next_attempt(exit_code, ended_by, counts, avoid, code) -
     assert (action.attempt, action.counts, action.avoid_node, action.reason.code) == (True, counts, avoid, code)
 
 
+@pytest.mark.parametrize(("limit", "said"), [(60, "60 s"), (None, "its template's time limit")])
+def test_whose_time_limit_it_was(limit: int | None, said: str) -> None:
+    job = replace(RUNNING, spec=replace(RUNNING.spec, time_limit_s=limit))
+    [action] = decide(job, replace(ENDED, ended_by=EndedBy.TIME_LIMIT))
+    assert isinstance(action, Finish)
+    assert action.reason.message == f"Stopped at its time limit ({said}); a retry goes on from its checkpoint."
+
+
 def test_a_failure_shows_the_last_line_of_its_log() -> None:
     [action] = decide(RUNNING, ENDED)
     assert isinstance(action, Finish)
@@ -224,6 +232,13 @@ class TestWithdrawal:
         assert isinstance(action, Requeue)
         assert (action.attempt, action.counts, action.breaks, action.avoid_node) == (False, False, False, True)
         assert action.reason.code is ReasonCode.SHORT_OF_GPUS
+
+    def test_it_says_again_why_it_was_turned_away(self) -> None:
+        job = replace(self.JOB, reason=Reason(ReasonCode.UNSCHEDULABLE, "It is being withdrawn."))
+        [action] = decide(job, None)
+        assert isinstance(action, Requeue)
+        text = "Withdrawn from gpu-1, which did not take it; it is next again."
+        assert action.reason == Reason(ReasonCode.UNSCHEDULABLE, text)
 
     def test_one_that_started_after_all_goes_on(self) -> None:
         assert decide(self.JOB, LIVE) == [MarkRunning(NOW, "Running on gpu-1.")]
