@@ -39,7 +39,8 @@ build() {
   local image=$1 tag options=(); shift
   for tag; do options+=(--tag "$IMAGE_PREFIX$image:$tag"); done
   [ "$image" != proto-gcn ] || options+=(--build-arg "TORCH=$TORCH" --build-arg "TORCH_INDEX_URL=${TORCH_INDEX_URL:-}"
-    --build-arg "TORCH_HASH=${TORCH_HASH:-}")
+    --build-arg "TORCH_HASH=${TORCH_HASH:-}"
+    --build-arg "LOCK=$(cat docker/proto-gcn/{install.sh,requirements.txt,requirements-cpu.txt} | sha256sum | cut -c1-16)")
   # HEALTHCHECK is part of docker's image format alone.
   [ "$tool" = docker ] || options+=(--format docker --layers)
   echo "== $image ($*)"
