@@ -9,17 +9,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 #: The folders of tests/ in the order in which `make test` runs them.
 STAGES ?= unit integration faults cluster docs
-#: Tests mostly wait: two at a time take half as long, even on two cores.
+#: Tests mostly wait: two at a time take half as long, even on two cores. Threads of PyTorch would only fight for those.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 #: Further options for `make up`, `make demo` and `make test-fast`.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-cluster e2e lint fmt typecheck docs lock bench images test-images clean
+.PHONY: help setup demo up test test-fast test-cluster e2e lint fmt typecheck docs lock bench bench-trainer images test-images clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the virtual environment (again only when pyproject.toml or constraints.txt has changed)
 
@@ -83,6 +83,9 @@ lock: setup ## Settle on the newest versions of everything: constraints.txt, and
 
 bench: setup ## Measure; results in benchmarks/results.json
 	@$(BIN)/python -m benchmarks
+
+bench-trainer: setup ## Measure the training step against the reference; results in benchmarks/trainer/results.json
+	@$(BIN)/python -m benchmarks.trainer
 
 images: ## Build the four images with docker, podman or buildah (docker/README.md says what may be set)
 	@docker/build.sh

@@ -1,6 +1,7 @@
 """One measured number with its target, and how results are kept."""
 
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ BEGIN, END = "<!-- results: made by `make bench`, do not edit -->\n", "<!-- end 
 
 @dataclass(frozen=True)
 class Result:
-    """`value` in `unit`; it holds when it is at most `target`, or at least where the bound is "≥"."""
+    """`value` in `unit` (NaN: unmeasured); it holds when at most `target`, or at least where the bound is "≥"."""
 
     name: str
     value: float
@@ -29,29 +30,32 @@ class Result:
         return self.value <= self.target if self.bound == "≤" else self.value >= self.target
 
     def to_dict(self) -> dict[str, object]:
+        if math.isnan(self.value):  # JSON has no such number
+            return {"name": self.name, "value": None, "unit": self.unit, "target": None, "holds": None}
         fields = {"name": self.name, "value": self.value, "unit": self.unit, "target": self.target}
         return {**fields, "holds": self.holds}
+
+    def row(self) -> str:
+        if math.isnan(self.value):
+            return f"| {self.name} | unmeasured | – | – |"
+        measured, target = f"{self.value:.3g} {self.unit}".strip(), f"{self.target:g} {self.unit}".strip()
+        return f"| {self.name} | {measured} | {self.bound} {target} | {'yes' if self.holds else 'no'} |"
 
 
 def p99(values: Sequence[float]) -> float:
     return sorted(values)[min(len(values) - 1, round(0.99 * (len(values) - 1)))]
 
 
-def save(results: Sequence[Result]) -> None:
-    """Write results.json, and the table in docs/performance.md between its two marks."""
-    RESULTS.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n", encoding="utf-8")
+def save(results: Sequence[Result], into: Path = RESULTS, begin: str = BEGIN, end: str = END) -> None:
+    """Write the JSON file, and the table in docs/performance.md between its two marks."""
+    into.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n", encoding="utf-8")
     text = TABLE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    TABLE.write_text(before + BEGIN + _table(results) + END + after, encoding="utf-8")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    TABLE.write_text(before + begin + _table(results) + end + after, encoding="utf-8")
 
 
 def _table(results: Sequence[Result]) -> str:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}"
-    rows = [
-        f"| {r.name} | {r.value:.3g} {r.unit} | {r.bound} {r.target:g} {r.unit} | {'yes' if r.holds else 'no'} |"
-        for r in results
-    ]
-    return "\n".join(
-        [f"Measured on: {machine}.", "", "| what | measured | target | holds |", "|---|---|---|---|", *rows, ""]
-    )
+    head = [f"Measured on: {machine}.", "", "| what | measured | target | holds |", "|---|---|---|---|"]
+    return "\n".join([*head, *(result.row() for result in results), ""])

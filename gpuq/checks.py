@@ -9,6 +9,7 @@ from jobqueue.resources import NodeReasonCode
 
 #: The scheduler looks at every node in each cycle; three of the slowest usual ones.
 OLD_S = 90
+_MOST_NAMED = 5
 _LOGS = "~/.local/share/gpuq/logs"
 
 
@@ -73,7 +74,8 @@ def configs(answer: Item) -> Check:
     names = [each["name"] for each in answer["configs"]]
     if not names:
         return Check("configs", "none on the server", "cp config.yaml $CONFIG_ROOT/  # or submit --config @FILE")
-    return Check("configs", ", ".join(names))
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return Check("configs", ", ".join(names[:_MOST_NAMED]) + more)
 
 
 def templates(answer: Item, trouble: str | None, untried: str = "") -> Check:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -15,8 +16,10 @@ def write_atomically(path: Path, content: bytes, written: Callable[[], None] = l
             os.fsync(file.fileno())
         written()
         temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        error.filename = str(path)  # a full disk names no file, and nobody knows of the temporary one
+        with suppress(OSError):
+            temporary.unlink()
         raise
     _sync_folder(path.parent)
 

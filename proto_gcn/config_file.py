@@ -3,18 +3,46 @@
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from proto_gcn.config import TrainConfig
+from proto_gcn.config import Base, TrainConfig
 from proto_gcn.errors import ConfigError
+
+BASES = Path(__file__).parent / "configs"
 
 
 def load_config(path: Path) -> TrainConfig:
-    """The checked config; raises ConfigError."""
+    """The checked config, completed from its base; raises ConfigError."""
+    raw = completed(_mapping(path))
+    try:
+        return TrainConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe(error, raw)}") from error
+
+
+def completed(raw: dict[str, Any]) -> dict[str, Any]:
+    """The config laid over its base; a base that is not one of ours is left for the check to name."""
+    base = raw.get("base")
+    return merged(_mapping(BASES / f"{base}.yaml"), raw) if base in get_args(Base) else raw
+
+
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Mappings are merged key by key; a list or any other value replaces what is under it."""
+    both = {
+        key: merged(under[key], over[key]) for key in under.keys() & over.keys() if _both_mappings(under, over, key)
+    }
+    return {**under, **over, **both}
+
+
+def _both_mappings(under: dict[str, Any], over: dict[str, Any], key: str) -> bool:
+    return isinstance(under[key], dict) and isinstance(over[key], dict)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -23,10 +51,7 @@ def load_config(path: Path) -> TrainConfig:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} must be a mapping of keys (model, data, optimizer, ...), not {_kind(raw)}")
-    try:
-        return TrainConfig.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe(error, raw)}") from error
+    return raw
 
 
 def describe(error: ValidationError, raw: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ log = get_logger(__name__)
 RETRY_SOON_S = 5
 RETRY_LATER_S = 60
 MOST_ERRORS = 10
+_MOST_NAMED = 10
 _LONGEST_SHOWN = 80
 _TYPE = "application/problem+json"
 
@@ -61,8 +62,14 @@ def unknown_name(name: str, known: Iterable[str], kind: str = "field") -> FieldE
     """`name` is not one of `known`: names the nearest. A name may be as long as a request: only its head counts."""
     head, names = short(name), sorted(known)
     near = difflib.get_close_matches(head, names, n=1)
-    known_ones = f"known are {', '.join(names)}" if names else "there are none"
+    known_ones = f"known are {some(names)}" if names else "there are none"
     return FieldError(head, f"unknown {kind}", f"did you mean {near[0]}?" if near else known_ones)
+
+
+def some(names: list[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def unknown_names(names: Iterable[str], known: Collection[str], kind: str = "field") -> list[FieldError]:

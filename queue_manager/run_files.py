@@ -11,6 +11,7 @@ from queue_manager.text_rules import DATA
 
 LOG = "train.log"
 METRICS = "metrics.jsonl"
+REPORT = "report.html"
 #: The best one exists from the first evaluation on.
 _CHECKPOINTS = ("checkpoints/best.pth", "checkpoints/latest.pth")
 
@@ -36,9 +37,11 @@ def open_run_file(job: Job, name: str, data_root: Path) -> BinaryIO | None:
 
 
 def result_paths(job: Job, data_root: Path) -> dict[str, str]:
-    """Where the result of a job that succeeded lies, as people write it (/data/…)."""
+    """Where the result of a job that succeeded lies, as people write it (/data/…); a report only where there is one."""
     present = [name for name in _CHECKPOINTS if _is_file(on_disk(f"{job.run_folder}/{name}", data_root))]
     paths = {"checkpoint": (present or _CHECKPOINTS)[0], "log": LOG, "metrics": METRICS}
+    if _is_file(on_disk(f"{job.run_folder}/{REPORT}", data_root)):
+        paths["report"] = REPORT
     return {what: f"{job.run_folder}/{name}" for what, name in paths.items()}
 
 

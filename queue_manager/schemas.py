@@ -98,6 +98,15 @@ _SUBMISSION = {
     "workflow": {**maybe(TEXT), "description": "a template's name; GET /workflows lists them"},
     "dry_run": {**maybe(YES_OR_NO), "default": False},
 }
+_RESULT: Schema = {
+    **always(checkpoint=TEXT, log=TEXT, metrics=TEXT),
+    "properties": {
+        "checkpoint": TEXT,
+        "log": TEXT,
+        "metrics": TEXT,
+        "report": {**TEXT, "description": "where there is one"},
+    },
+}
 _MOVE = always(at=TIME, **{"from": TEXT}, to=PHASE, code=TEXT, message=TEXT)
 _NODE = always(node=TEXT, at=maybe(TIME), age_s=maybe({"type": "number"}), snapshot=maybe(ANYTHING), error=maybe(TEXT))
 
@@ -126,7 +135,7 @@ COMPONENTS: dict[str, Schema] = {
     "Record": always(**_RECORD),
     "Job": always(
         **_RECORD,
-        result=maybe(always(checkpoint=TEXT, log=TEXT, metrics=TEXT)),
+        result=maybe(_RESULT),
         log_tail=list_of(TEXT),
         timeline=list_of(_MOVE),
         links=ref("Links"),

@@ -7,22 +7,37 @@ from pathlib import Path
 
 import torch
 
+from proto_gcn.engine.group import Group
 from proto_gcn.engine.telemetry import Sample
-from proto_gcn.errors import BusyError, TrainerError
+from proto_gcn.errors import BusyError, ConfigError, TrainerError, first_line
 
 CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
+_EXHAUSTED = (
+    "out of memory",
+    "can't allocate memory",
+    "STATUS_ALLOC_FAILED",
+)  # CUDA, CPU, cuBLAS and cuDNN
+_WORKER_ENDED = "DataLoader worker (pid"
 
 
-def pick_device(sample: Sample, busy_percent: float | None) -> torch.device:
-    """CUDA where there is one, else the CPU; raises BusyError where somebody else computes on that GPU."""
+def pick_device(sample: Sample, busy_percent: float | None, group: Group | None = None) -> torch.device:
+    """This process's GPU where there is one, else the CPU; raises BusyError where somebody else computes on it."""
+    place, processes = (group.local_rank, group.local_size) if group else (0, 1)
     if not torch.cuda.is_available():
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cpu_threads()))
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or max(1, cpu_threads() // processes)))
         return torch.device("cpu")
-    for gpu in sample.gpus[:1]:  # we compute on the first one that we may see
+    for gpu in sample.gpus[place : place + 1]:
         if busy_percent is not None and gpu.utilization_percent is not None and gpu.utilization_percent >= busy_percent:
             use = f"{gpu.utilization_percent:.0f} %"
             raise BusyError(f"GPU {gpu.index} is in use by somebody else ({use}, the limit is {busy_percent:g} %)")
-    return torch.device("cuda")
+    if processes == 1:
+        return torch.device("cuda")
+    if place >= torch.cuda.device_count():
+        raise ConfigError(
+            f"process {place} has no GPU of its own: {processes} processes, {torch.cuda.device_count()} GPUs"
+        )
+    torch.cuda.set_device(place)
+    return torch.device("cuda", place)
 
 
 def require_gpu() -> None:
@@ -55,25 +70,53 @@ def describe(device: torch.device) -> str:
     return f"the CPU ({threads} thread{'s' if threads > 1 else ''})"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory of the GPU or of the machine was short; CUDA's libraries say so in words of their own."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in _EXHAUSTED)
+
+
 @contextmanager
-def first_allocation() -> Iterator[None]:
+def first_allocation(device: torch.device) -> Iterator[None]:
     """A GPU that refuses even the weights is taken: raises BusyError."""
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "busy or unavailable" in str(error):
+        if device.type == "cuda" and (is_out_of_memory(error) or "busy or unavailable" in str(error)):
             raise BusyError("the GPU has no memory left for the model: somebody else is using it") from error
         raise
 
 
 @contextmanager
-def memory_advice(batch: int) -> Iterator[None]:
-    """Running out of memory while training says which setting to halve."""
+def memory_advice(remedy: str, kept: str = "; the last checkpoint is kept") -> Iterator[None]:
+    """Running out of memory becomes a TrainerError that says what to change, and what is left."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-        if not exhausted:
-            raise
-        advice = f"halve data.videos_per_gpu ({batch} -> {max(1, batch // 2)}) and optimizer.lr with it"
-        raise TrainerError(f"out of memory: {advice}; the last checkpoint is kept") from error
+        if is_out_of_memory(error):
+            raise TrainerError(f"out of memory: {remedy}{kept}") from error
+        if _WORKER_ENDED in str(error):
+            what = f"a worker of the data loader was killed ({first_line(error)})"
+            remedy = "give it more memory, or lower data.workers_per_gpu"
+            raise TrainerError(f"{what}: {remedy}{kept}") from error
+        raise
+
+
+def smaller_step(batch: int, parts: int) -> str:
+    """What makes a training step of `batch` samples in `parts` need less memory."""
+    if batch == 1:
+        return "a batch of one sample does not fit; set engine.recompute to blocks or halve data.clip_len"
+    halve = f"halve data.videos_per_gpu ({batch} -> {batch // 2}) and optimizer.lr with it"
+    if parts * 2 > batch:
+        return halve
+    return f"{halve}, or keep both and double engine.accumulate ({parts} -> {parts * 2})"
+
+
+def smaller_evaluation(key: str, clips: int, batch: int) -> str:
+    """The same for scoring `clips` (the config's data.`key`) of each sample, `batch` clips at once at the most."""
+    if batch // clips > 1:
+        return f"halve data.videos_per_gpu ({batch} -> {batch // 2}), which evaluation takes too"
+    if clips > 1:
+        return f"halve data.{key} ({clips} -> {clips // 2})"
+    return "one clip does not fit; halve data.clip_len"

@@ -1,43 +1,112 @@
-"""What learns: the network and its optimiser, on one device."""
+"""What learns: the network and its optimiser, on one device of a group of processes."""
 
 import math
 import random
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
-from proto_gcn.config import TrainConfig
+from proto_gcn.config import EngineConfig, OptimizerConfig, TrainConfig
+from proto_gcn.engine.group import Group
+from proto_gcn.errors import ConfigError
 from proto_gcn.model.head import ProtoGCN
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+LEAST_SCALE = 2.0**-10  # gradients that overflow float16 even so are infinite
 
 
 class Learner:
-    """Fresh from the config's seed; checkpoint.restore puts an earlier state in."""
+    """Fresh from the config's seed; checkpoint.restore puts an earlier state in, before `share` is called."""
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, config: TrainConfig, device: torch.device, group: Group | None = None) -> None:
+        self.device, self.engine, self.group = device, config.engine, group or Group()
         seed_everything(config.seed)
         self.model = ProtoGCN(config.model).to(device)
         self.model.memory = self.model.memory  # moved by hand, because it is no buffer
-        self.optimizer = torch.optim.SGD(self.model.parameters(), **config.optimizer.model_dump(exclude={"type"}))
+        self.optimizer = torch.optim.SGD(self.model.parameters(), **_settings(config.optimizer))
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.engine.precision == "fp16")
+        self._called: torch.nn.Module = self.model
+        prepare(self.model, self.engine, self.group.size)
+        if self.group.rank:  # the same weights, but other dropout
+            torch.manual_seed(config.seed + self.group.rank)
+
+    def configure(self, optimizer: OptimizerConfig) -> None:
+        """Sets momentum, weight decay and the like; the rate stays the last step's, which the epoch's line tells."""
+        for group in self.optimizer.param_groups:
+            group.update(_settings(optimizer) | {"lr": group["lr"]})
+
+    def share(self) -> None:
+        """From now on gradients are the mean over all processes."""
+        if self.group.size > 1:
+            devices = [self.device] if self.device.type == "cuda" else None
+            self._called = DistributedDataParallel(self.model, device_ids=devices, forward_sync_buffers=False)
 
     def step(self, clips: Tensor, labels: Tensor, lr: float) -> float:
-        """One SGD step on clips [N, 1, M, T, V, C]; returns the loss and changes nothing where it is not finite."""
+        """One SGD step on clips [N, 1, M, T, V, C]; returns the loss and changes no weight where it is not finite."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        loss = self.model(*self._moved(clips.squeeze(1), labels)).loss
-        value = float(loss.item())
-        if math.isfinite(value):
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-        return value
+        self.optimizer.zero_grad()
+        loss = self._gradients(*self._moved(clips.squeeze(1), labels))
+        if math.isfinite(loss):
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        return loss if self._scale() >= LEAST_SCALE else math.nan
 
     def is_finite(self) -> bool:
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
+    def _gradients(self, clips: Tensor, labels: Tensor) -> float:
+        """Adds up those of the parts, each weighed by its samples; returns the loss over all processes."""
+        parts = min(self.engine.accumulate, len(labels))
+        total = 0.0
+        pairs = list(zip(clips.tensor_split(parts), labels.tensor_split(parts), strict=True))
+        for number, (some, their) in enumerate(pairs, start=1):
+            share = len(their) / len(labels)
+            with self._quiet(number < parts):
+                with self._autocast():
+                    loss = self._called(some, their).loss * share
+                total += self.group.mean(float(loss.detach()))
+                if not math.isfinite(total):
+                    return total
+                self.scaler.scale(loss).backward()
+        return total
+
+    def _scale(self) -> float:
+        return float(self.scaler.get_scale()) if self.scaler.is_enabled() else 1.0
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        dtype = AUTOCAST.get(self.engine.precision)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def _quiet(self, quiet: bool) -> AbstractContextManager[object]:
+        """No exchange of gradients before the last part."""
+        if quiet and isinstance(self._called, DistributedDataParallel):
+            return self._called.no_sync()
+        return nullcontext()
+
     def _moved(self, *tensors: Tensor) -> list[Tensor]:
         return [tensor.to(self.device, non_blocking=True) for tensor in tensors]
+
+
+def prepare(model: ProtoGCN, engine: EngineConfig, processes: int) -> None:
+    """Sets what the section `engine` asks for; raises ConfigError for what processes cannot do together."""
+    if engine.compile and processes > 1:
+        raise ConfigError(f"engine.compile must be false where several processes train together (here {processes})")
+    allowed = engine.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed  # cuDNN's own default is true
+    model.backbone.recompute = engine.recompute
+    if engine.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if engine.compile:
+        model.backbone.compile_blocks()
+
+
+def _settings(optimizer: OptimizerConfig) -> dict[str, Any]:
+    return optimizer.model_dump(exclude={"type"})
 
 
 def cosine(lr: float, min_lr: float, done: int, total: int) -> float:

@@ -27,6 +27,8 @@ class RunFolder:
         self.result = path / "result.json"
         self.latest = path / "checkpoints" / "latest.pth"
         self.best = path / "checkpoints" / "best.pth"
+        self.scores = path / "scores"
+        self.report = path / "report.html"
 
     def create(self) -> None:
         """Raises ConfigError where the folder cannot be made."""

@@ -28,12 +28,16 @@ class RunLog:
 
     def __init__(self) -> None:
         self._path: Path | None = None
+        self.silent = False  # in all processes of a training but the first
 
     def open(self, path: Path) -> None:
-        _end_torn_line(path)
+        if not self.silent:
+            _end_torn_line(path)
         self._path = path
 
     def line(self, text: str) -> None:
+        if self.silent:
+            return
         try:
             print(text, flush=True)
         except OSError:
@@ -84,10 +88,15 @@ def _is_epoch(line: str, epoch: int) -> bool:
 
 
 def _append_line(path: Path, text: str) -> None:
-    """One write call, so that lines of two threads or a reader in between never see half of one."""
+    """One write call, so that lines of two threads or a reader in between never see half of one (a full disk apart)."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    line = (text + "\n").encode()
     try:
-        os.write(descriptor, (text + "\n").encode())
+        while line:  # a disk that fills up takes a part, and refuses the next with its reason
+            line = line[os.write(descriptor, line) :]
+    except OSError as error:
+        error.filename = str(path)  # a full disk names no file
+        raise
     finally:
         os.close(descriptor)
 

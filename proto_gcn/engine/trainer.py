@@ -2,22 +2,25 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from proto_gcn.config import TrainConfig
-from proto_gcn.data.dataset import EpochBatches, SkeletonDataset, Splits, make_loader
-from proto_gcn.engine import checkpoint, device, failpoint
+from proto_gcn.data.dataset import EpochBatches, Loader, SkeletonDataset, Splits, make_loader
+from proto_gcn.engine import checkpoint, device, failpoint, randoms
 from proto_gcn.engine.checkpoint import Progress
 from proto_gcn.engine.clock import Clock
-from proto_gcn.engine.evaluation import collect_scores, measure
 from proto_gcn.engine.learner import Learner, cosine
 from proto_gcn.engine.reporter import Reporter
 from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.run_log import now
 from proto_gcn.engine.stopping import Stop
 from proto_gcn.errors import TerminatedError, TrainerError
+from proto_gcn.evaluation.metrics import measure
+from proto_gcn.evaluation.score_file import ScoreFile, of_validation
+from proto_gcn.evaluation.scoring import score
 
 CHECKPOINT_EVERY_S = 600.0  # within an epoch: a SIGKILL costs at most this much work
 
@@ -37,21 +40,27 @@ class Trainer:
     ) -> None:
         self.config, self.splits, self.learner, self.progress = config, splits, learner, progress
         self.folder, self.reporter, self.stop = folder, reporter, stop
-        self.train_loader = make_loader(splits.train, config.data, config.seed)
-        self.val_loader = make_loader(splits.val, config.data, seed=None)
+        self.group = learner.group
+        self.train_loader = self.loader(splits.train, config.seed)
+        self.val_loader = self.loader(splits.val, seed=None)
         self.steps = len(self.train_loader)
         self.total_steps = self.steps * config.total_epochs
         self.clock = Clock(progress, self.steps_done())
         self.saved_at = time.monotonic()
+        self.test_scores: ScoreFile | None = None  # for the report
 
     def run(self) -> dict[str, Any]:
         """The result of the finished run; raises TrainerError."""
         self.reporter.publish_missing(self.progress.report)
-        with device.memory_advice(self.config.data.videos_per_gpu):
-            while self.progress.epoch < self.config.total_epochs:
+        data, batch = self.config.data, self.config.data.videos_per_gpu
+        while self.progress.epoch < self.config.total_epochs:
+            with device.memory_advice(device.smaller_step(batch, self.config.engine.accumulate)):
                 self.train_epoch()
-                trained_s = self.clock.epoch_seconds()
-                self.finish_epoch(self.evaluate(), trained_s)
+            trained_s = self.clock.epoch_seconds()
+            with device.memory_advice(device.smaller_evaluation("val_clips", data.val_clips, batch)):
+                measured = self.evaluate()
+            self.finish_epoch(measured, trained_s)
+        with device.memory_advice(device.smaller_evaluation("test_clips", data.test_clips or 1, batch)):
             return self.result(self.test())
 
     def train_epoch(self) -> None:
@@ -62,13 +71,13 @@ class Trainer:
             loss = self.learner.step(clips, labels, lr)
             if not math.isfinite(loss):
                 raise self.diverged(f"the loss became {loss}")
-            self.progress.count(loss, len(labels))
+            self.progress.count(loss, len(labels) * self.group.size)
             self.after_step(loss)
 
     def after_step(self, loss: float) -> None:
         eta_s = self.clock.eta(self.steps_done(), self.total_steps)
         self.reporter.step(self.progress, self.steps, loss, eta_s)
-        if time.monotonic() >= self.saved_at + CHECKPOINT_EVERY_S:
+        if self.group.any(time.monotonic() >= self.saved_at + CHECKPOINT_EVERY_S):
             self.save("latest")
         self.obey_stop()
 
@@ -77,8 +86,17 @@ class Trainer:
         epoch = self.progress.epoch + 1
         if epoch % self.config.evaluation.interval and epoch < self.config.total_epochs:
             return {}
-        scores, labels = collect_scores(self.learner, self.val_loader, between=self.obey_stop)
-        return measure(scores, labels, self.config.evaluation)
+        return measure(*self.scored(self.val_loader, self.obey_stop), self.config.evaluation)
+
+    def scored(self, loader: Loader, between: Callable[[], None]) -> tuple[Tensor, Tensor]:
+        """(scores [N, L], labels [N]) of all samples in their order, from all processes."""
+        mine = score(self.learner.model, loader, between)
+        scores, labels = (self.group.interleaved(part, len(loader.dataset)) for part in mine)  # type: ignore[arg-type]
+        return scores, labels
+
+    def loader(self, samples: SkeletonDataset, seed: int | None) -> Loader:
+        """This process's share."""
+        return make_loader(samples, self.config.data, seed, self.group.rank, self.group.size)
 
     def finish_epoch(self, measured: dict[str, float], trained_s: float) -> None:
         """Checkpoints, then the report: each checkpoint holds the report, so a death in between loses no line."""
@@ -117,9 +135,10 @@ class Trainer:
             return {}
         self.learner.model.load_state_dict(checkpoint.read(self.folder.best)["state_dict"])
         samples = SkeletonDataset(self.splits.val.samples, self.config, clips)
-        loader = make_loader(samples, self.config.data, seed=None)
+        loader = self.loader(samples, seed=None)
         # The weights are the best ones here, not the latest: stopping saves nothing, and latest.pth is there already.
-        scores, labels = collect_scores(self.learner, loader, between=self.leave_if_asked)
+        scores, labels = self.scored(loader, between=self.leave_together)
+        self.test_scores = of_validation(self.config, self.folder.best, clips, scores, labels, samples.samples.names)
         return {f"test_{name}": value for name, value in measure(scores, labels, self.config.evaluation).items()}
 
     def result(self, tested: dict[str, float]) -> dict[str, Any]:
@@ -138,30 +157,42 @@ class Trainer:
         }
 
     def save(self, name: str) -> None:
-        """Writes latest or best; weights that are not finite are refused, since the last good ones are worth more."""
+        """The first process writes latest or best; weights that are not finite are refused: the last good stay."""
         if not self.learner.is_finite():
             raise self.diverged("the weights became infinite")
         self.progress.epoch_s, self.progress.elapsed_s = self.clock.epoch_seconds(), self.clock.elapsed()
         path = self.folder.best if name == "best" else self.folder.latest
-        checkpoint.write(
-            path, checkpoint.encode(self.learner.model, self.learner.optimizer, self.progress, self.config)
+        states = self.group.each(randoms.state())
+        self.group.first(
+            lambda: checkpoint.write(path, checkpoint.encode(self.learner, self.progress, self.config, states))
         )
         self.saved_at = time.monotonic()
 
     def obey_stop(self) -> None:
-        if self.stop.requested:
+        if self.group.any(self.stop.requested):
             self.save("latest")
-        self.leave_if_asked()
+            self.leave()
+
+    def leave_together(self) -> None:
+        if self.group.any(self.stop.requested):
+            self.leave()
 
     def leave_if_asked(self) -> None:
         if self.stop.requested:
-            done = f"{self.progress.epoch} epochs and {self.progress.step} of {self.steps} steps"
-            raise TerminatedError(f"stopped by SIGTERM after {done}; the same job goes on from {self.folder.latest}")
+            self.leave()
+
+    def leave(self) -> None:
+        done = f"{self.progress.epoch} epochs and {self.progress.step} of {self.steps} steps"
+        raise TerminatedError(f"stopped by SIGTERM after {done}; the same job goes on from {self.folder.latest}")
 
     def diverged(self, what: str) -> TrainerError:
+        halved = self.config.engine.precision == "fp16"
         where = f"in epoch {self.progress.epoch + 1} after step {self.progress.step}"
-        remedy = f"lower optimizer.lr ({self.config.optimizer.lr:g}) or look for NaN in {self.config.data.ann_file}"
-        return TrainerError(f"{what} {where}: {remedy}; the last good checkpoint is kept")
+        remedy = "set engine.precision to bf16, " if halved else ""
+        remedy += f"lower optimizer.lr ({self.config.optimizer.lr:g}) or look for NaN in {self.config.data.ann_file}"
+        error = TrainerError(f"{what} {where}: {remedy}; the last good checkpoint is kept")
+        error.shared = True
+        return error
 
     def is_finished(self) -> bool:
         return self.progress.epoch == self.config.total_epochs
@@ -170,7 +201,7 @@ class Trainer:
         return self.progress.epoch * self.steps + self.progress.step
 
 
-def batches(loader: DataLoader[Any], progress: Progress) -> DataLoader[Any]:
+def batches(loader: Loader, progress: Progress) -> Loader:
     """The loader, set to the epoch and batch that the progress has reached."""
     sampler = loader.batch_sampler
     assert isinstance(sampler, EpochBatches)

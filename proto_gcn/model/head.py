@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from proto_gcn.config import HeadConfig, ModelConfig
 from proto_gcn.model.backbone import Backbone
-from proto_gcn.model.graph import LAYOUTS
 from proto_gcn.model.loss import ContrastiveLoss
 
 
@@ -22,11 +21,10 @@ class Output(NamedTuple):
 
 
 class Head(nn.Module):
-    """Features [N, M, C, T, V] -> logits [N, L]: mean over T and V, then over persons."""
+    """Features [N, C], the mean over time, joints and persons -> logits [N, L]."""
 
-    def __init__(self, config: HeadConfig, in_channels: int) -> None:
+    def __init__(self, config: HeadConfig, in_channels: int, joints: int) -> None:
         super().__init__()
-        joints = LAYOUTS[config.joint_cfg].joints
         self.csc_loss = ContrastiveLoss(joints * joints, config.num_classes, config.csc)
         self.dropout = nn.Dropout(config.dropout)
         self.fc_cls = nn.Linear(in_channels, config.num_classes)
@@ -34,7 +32,12 @@ class Head(nn.Module):
         nn.init.zeros_(self.fc_cls.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.fc_cls(self.dropout(features.mean(dim=(3, 4)).mean(dim=1)))
+        return self.fc_cls(self.dropout(features))
+
+
+def in_full_precision(tensor: Tensor) -> torch.autocast:
+    """Autocast off: what is cheap, and what is compared, is not rounded."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 class ProtoGCN(nn.Module):
@@ -46,17 +49,19 @@ class ProtoGCN(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.backbone = Backbone(config.backbone)
-        self.cls_head = Head(config.cls_head, self.backbone.out_channels)
+        self.cls_head = Head(config.cls_head, self.backbone.out_channels, config.backbone.graph_cfg.skeleton.joints)
         self.weight = config.cls_head.weight
 
     def forward(self, clips: Tensor, labels: Tensor | None = None) -> Output:
         trunk = self.backbone(clips)
-        logits = self.cls_head(trunk.features)
+        with in_full_precision(clips):
+            logits = self.cls_head(trunk.mean_features())
         if labels is None:
             return Output(logits)
-        cross_entropy = functional.cross_entropy(logits, labels)
-        graph = self.backbone.graph(trunk.topology, persons=clips.shape[1])
-        contrastive = self.cls_head.csc_loss(graph, labels, logits)
+        graph = self.backbone.graph(self.backbone.topology(trunk))
+        with in_full_precision(clips):
+            cross_entropy = functional.cross_entropy(logits, labels)
+            contrastive = self.cls_head.csc_loss(graph, labels, logits)
         return Output(logits, cross_entropy + self.weight * contrastive, cross_entropy, contrastive)
 
     @property

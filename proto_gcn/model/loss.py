@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from proto_gcn.config import ContrastConfig
+from proto_gcn.model.processes import summed
 
 EPSILON = 1e-12
 
@@ -12,8 +13,8 @@ EPSILON = 1e-12
 class ContrastiveLoss(nn.Module):
     """graph [N, width], labels [N], logits [N, L] -> scalar (ProtoGCN, arXiv 2411.18941, section 3).
 
-    The memory F [dim, L] is updated at every call. It is no buffer, because published checkpoints have no key for it;
-    `memory` is read and set by our own checkpoints.
+    The memory F [dim, L] is updated at every call, from the samples of all processes, so that theirs stay alike. It is
+    no buffer, because published checkpoints have no key for it; `memory` is read and set by our own checkpoints.
     """
 
     memory: Tensor
@@ -34,8 +35,8 @@ class ContrastiveLoss(nn.Module):
     def _updated_memory(self, features: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
         """Moves the columns of classes that were recognised in this batch; the gradient runs through their means."""
         mask = self._recognised(labels, logits).to(features.dtype)
-        count = mask.sum(dim=0)
-        mean = features.T @ mask / (count + EPSILON)
+        count = summed(mask.sum(dim=0))
+        mean = summed(features.T @ mask) / (count + EPSILON)
         old = self.memory.to(features)
         momentum = self.config.momentum
         return torch.where(count > 0, momentum * old + (1 - momentum) * mean, old)

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from proto_gcn.model.pointwise import pointwise
+
 
 class PrototypeReconstruction(nn.Module):
-    """[..., C] -> [..., C]: z = W_m softmax(W_q r), with dropout on z (ProtoGCN, arXiv 2411.18941, section 3)."""
+    """[N, C, pairs] -> [N, C, pairs]: z = W_m softmax(W_q r) of every pair r, with dropout on z (spec, section 5)."""
 
     def __init__(self, channels: int, prototypes: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -14,5 +16,5 @@ class PrototypeReconstruction(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, relations: Tensor) -> Tensor:
-        response = torch.softmax(self.query_matrix(relations), dim=-1)
-        return self.dropout(self.memory_matrix(response))
+        response = torch.softmax(pointwise(relations, self.query_matrix.weight), dim=1)
+        return self.dropout(pointwise(response, self.memory_matrix.weight))

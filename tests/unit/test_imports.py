@@ -37,6 +37,8 @@ FENCES = {
     "pynvml": {"resource_monitor/nvml.py", "proto_gcn/engine/telemetry.py"},
     "psutil": {"resource_monitor/host.py", "proto_gcn/engine/telemetry.py"},
     "torch": {"proto_gcn/"},
+    "matplotlib": {"proto_gcn/report/"},
+    "jinja2": {"proto_gcn/report/"},
     "yaml": {"workflows/", "scheduler/local.py", "queue_manager/", "proto_gcn/", "gpuq/"},
 }
 

@@ -127,6 +127,11 @@ RED: list[tuple[str, Callable[[Well], None], str, str, str]] = [
 ]  # fmt: skip
 
 
+def test_of_many_configs_a_few_are_named(gpuq: Callable[..., Any], well: Well) -> None:
+    well.but("GET /configs", {"configs": [{"name": f"{letter}.yaml"} for letter in "abcdefg"]})
+    assert "ok  configs    a.yaml, b.yaml, c.yaml, d.yaml, e.yaml and 2 more\n" in gpuq("doctor").out
+
+
 @pytest.mark.parametrize(("spoil", "part", "word", "command"), [row[1:] for row in RED], ids=[row[0] for row in RED])
 def test_each_red_line_has_the_command_that_mends_it(
     gpuq: Callable[..., Any], well: Well, spoil: Callable[[Well], None], part: str, word: str, command: str

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from proto_gcn.config import TrainConfig
+from proto_gcn.data import synthetic
 from proto_gcn.model.head import ProtoGCN
+from tests.reference.layouts import MIRROR, PARENTS
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +31,35 @@ def raw_config() -> dict[str, Any]:
 @pytest.fixture
 def config(raw_config: dict[str, Any]) -> TrainConfig:
     return TrainConfig.model_validate(raw_config)
+
+
+@pytest.fixture
+def own(raw_config: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    """A config with a layout of its own: changed keys of graph_cfg (None: left out), changed keys of data."""
+
+    def made(graph: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
+        described = {"layout": "custom", "parents": PARENTS, "left_right": MIRROR, **(graph or {})}
+        raw_config["model"]["backbone"]["graph_cfg"] = {k: v for k, v in described.items() if v is not None}
+        raw_config["model"]["cls_head"]["joint_cfg"] = described["layout"]
+        raw_config["data"] |= {"rotate": 0.0, **data}
+        return raw_config
+
+    return made
+
+
+@pytest.fixture
+def coco_config(raw_config: dict[str, Any]) -> dict[str, Any]:
+    """The same for 2-D data."""
+    raw_config["model"]["backbone"]["graph_cfg"] = {"layout": "coco_new"}
+    raw_config["model"]["cls_head"]["joint_cfg"] = "coco_new"
+    data = {"train_split": "train", "val_split": "val", "rotate": 0.0, "flip": 0.5}
+    return raw_config | {"data": raw_config["data"] | data}
+
+
+@pytest.fixture
+def made() -> dict[str, Any]:
+    """A small data file of 3-D data."""
+    return synthetic.make_dataset(seed=1, classes=4, train=10, val=4)
 
 
 @pytest.fixture

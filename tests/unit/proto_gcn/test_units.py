@@ -3,14 +3,17 @@
 import math
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from proto_gcn.config import ContrastConfig
 from proto_gcn.model.gcn import GraphUnit
 from proto_gcn.model.loss import ContrastiveLoss
 from proto_gcn.model.prototype import PrototypeReconstruction
 from proto_gcn.model.tcn import TemporalUnit
+from proto_gcn.model.time_max import max_over_time
 
 Moved = Callable[[nn.Module], nn.Module]
 BRANCHES = [[3, 1], [3, 2], [3, 3], [3, 4], ["max", 3], "1x1"]
@@ -48,9 +51,9 @@ def test_graph_unit(moved: Moved) -> None:
                         mixed[n, c, :, w] += p[n, c, :, v] * (seen[n, c, v, w] + unit.A[k, v, w])
     residual = norm(unit.down[1], pointwise(unit.down[0], x))
     wanted = (norm(unit.bn, pointwise(unit.post, mixed)) + residual).clamp(min=0)
-    features, topology = unit(x)
+    features, pooled = unit(x)
     torch.testing.assert_close(features, wanted)
-    torch.testing.assert_close(topology, seen)
+    torch.testing.assert_close(unit.topology(pooled), seen)
 
 
 def time_conv(conv: nn.Conv2d, x: Tensor, dilation: int, stride: int) -> Tensor:
@@ -82,19 +85,19 @@ def test_temporal_unit(moved: Moved) -> None:
         parts.append(pointwise(unit.branches[5], wide)[:, :, ::stride])
         assert [part.shape[1] for part in parts] == [4, 2, 2, 2, 2, 2]
         joined = torch.cat(parts, 1)
-        mixed = joined[..., :5] + joined[..., 5:] * unit.add_coeff
+        mixed = joined[..., :5] + joined[..., 5:] * unit.add_coeff[:5]
         hidden = norm(unit.transform[0], mixed).clamp(min=0)
         torch.testing.assert_close(unit(x), norm(unit.bn, pointwise(unit.transform[2], hidden)))
 
 
 def test_prototype_reconstruction(moved: Moved) -> None:
     unit = moved(PrototypeReconstruction(6, 4)).double().eval()
-    relations = torch.randn(2, 9, 6, dtype=torch.float64)
+    relations = torch.randn(2, 6, 9, dtype=torch.float64)
     for n in range(2):
         for pair in range(9):
-            weights = (unit.query_matrix.weight @ relations[n, pair]).exp()
+            weights = (unit.query_matrix.weight @ relations[n, :, pair]).exp()
             wanted = unit.memory_matrix.weight @ (weights / weights.sum())
-            torch.testing.assert_close(unit(relations)[n, pair], wanted)
+            torch.testing.assert_close(unit(relations)[n, :, pair], wanted)
 
 
 def test_contrastive_loss() -> None:
@@ -119,3 +122,15 @@ def test_contrastive_loss() -> None:
     assert not loss.memory.requires_grad
     ours, reference = (torch.autograd.grad(v, loss.cl_fc.weight, retain_graph=True)[0] for v in (value, wanted))
     torch.testing.assert_close(ours, reference)  # the gradient runs through the class means too
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_max_over_time_is_max_pooling_down_to_the_gradient_of_ties(kernel: int, stride: int, frames: int) -> None:
+    x = torch.randint(0, 3, (2, 3, frames, 4)).double().requires_grad_()  # full of ties
+    pooled = functional.max_pool2d(x, (kernel, 1), (stride, 1), (kernel // 2, 0))
+    ours, gain = max_over_time(x, kernel, stride), torch.randn_like(pooled)
+    assert torch.equal(ours, pooled)
+    (wanted,), (gradient,) = (torch.autograd.grad((y * gain).sum(), x) for y in (pooled, ours))
+    torch.testing.assert_close(gradient, wanted)

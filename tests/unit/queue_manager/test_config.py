@@ -10,6 +10,7 @@ import yaml
 from jobqueue.store import Store
 
 Submit = Callable[..., Any]
+PUBLISHED = ("ntu60_", "ntu120_", "finegym_", "k400_")
 INLINE = {"data": {"ann_file": "/data/datasets/demo.pkl"}}
 
 
@@ -18,8 +19,10 @@ def error_of(answer: Any) -> str:
     return str(answer.json["error"])
 
 
-def test_both_shipped_configs_pass(submit: Submit) -> None:
-    assert submit(config="demo.yaml").status_code == submit(config="config.yaml").status_code == 202
+def test_every_shipped_config_passes(submit: Submit, folders: Path) -> None:
+    shipped = sorted(path.name for path in (folders / "configs").iterdir())
+    assert {name: submit(config=name).status_code for name in shipped} == dict.fromkeys(shipped, 202)
+    assert len(shipped) == 2 + 36
 
 
 def test_a_later_edit_does_not_change_what_runs(submit: Submit, store: Store, folders: Path) -> None:
@@ -35,6 +38,10 @@ def test_a_later_edit_does_not_change_what_runs(submit: Submit, store: Store, fo
         ("optimzer: {lr: 0.1}", "config: bad.yaml: unknown key optimzer (did you mean optimizer?) (1 more to correct)"),
         ("data: {ann_file: a}\noptimizer: {lrr: 1}", "bad.yaml: unknown key optimizer.lrr (did you mean lr?)"),
         ("model: {}", "bad.yaml: data is missing (add it)"),
+        ("data: {}", "bad.yaml: data.ann_file is missing (add it)"),
+        ("base: k400\ndta: {}", "bad.yaml: unknown key dta (did you mean data?)"),
+        ("base: k4000", "bad.yaml: base: 'k4000' is not one of ['ntu60_xsub', 'ntu60_xview', "),
+        ("base: 3", "bad.yaml: base: 3 is not"),
         (
             "data: {ann_file: a}\noptimizer: {lr: 5e-4}",
             "optimizer.lr: '5e-4' is not of type 'number' (write the number",
@@ -70,6 +77,13 @@ def test_a_bomb_costs_nothing(submit: Submit, folders: Path) -> None:
     lines = ["a0: &a0 [x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     (folders / "configs" / "bad.yaml").write_text("\n".join(lines))
     assert "alias (*a0)" in error_of(submit(config="bad.yaml"))
+
+
+def test_of_many_files_a_few_are_named(submit: Submit) -> None:
+    says = "there is no file qqq.yaml in the config folder (known are config.yaml, demo.yaml, finegym_b.yaml, "
+    error = error_of(submit(config="qqq.yaml"))
+    assert says in error
+    assert error.endswith(" and 28 more)")
 
 
 def test_an_inline_config_is_checked_like_a_file(submit: Submit) -> None:
@@ -153,7 +167,8 @@ def test_the_catalogue(client: Any, folders: Path) -> None:
     (folders / "configs" / "out.yaml").symlink_to("/etc/passwd")
     (folders / "configs" / "notes.txt").touch()
     names = [config["name"] for config in client.get("/configs").json["configs"]]
-    assert names == ["config.yaml", "demo.yaml", "team/x.yml"]
+    assert [name for name in names if not name.startswith(PUBLISHED)] == ["config.yaml", "demo.yaml", "team/x.yml"]
+    assert len(names) == 3 + 36
     assert client.get("/workflows").json["workflows"] == [
         {"name": "other", "is_default": False, "checks_config": False},
         {"name": "proto-gcn", "is_default": True, "checks_config": True},

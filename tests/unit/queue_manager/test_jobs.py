@@ -56,6 +56,8 @@ def test_a_succeeded_job_says_where_its_result_is(
     (folders / folder[1:] / "checkpoints").mkdir(parents=True)
     (folders / folder[1:] / "checkpoints" / "latest.pth").touch()
     assert record(client, job_id)["result"]["checkpoint"] == f"{folder}/checkpoints/latest.pth"
+    (folders / folder[1:] / "report.html").touch()
+    assert record(client, job_id)["result"]["report"] == f"{folder}/report.html"
 
 
 def test_an_unknown_job_is_404(client: FlaskClient) -> None:

@@ -1,0 +1,1 @@
+"""The commands beside training, one file each: `python -m proto_gcn COMMAND --help`."""

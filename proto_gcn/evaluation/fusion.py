@@ -1,0 +1,96 @@
+"""Fusion of several networks: sum of weighted scores (spec, section 12), with published, given or fitted weights."""
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from proto_gcn.errors import DataError
+from proto_gcn.evaluation.score_file import About, ScoreFile
+
+#: streams -> the weight of each
+PUBLISHED = {
+    ("j", "b"): (1, 1),
+    ("j", "b", "jm", "bm"): (2, 2, 1, 1),
+    ("j", "b", "k", "jm", "bm", "km"): (2, 2, 2, 1, 1, 1),
+}
+EM_STEPS = 1000
+
+
+def published_weights(streams: Sequence[str]) -> list[float]:
+    """One for each stream, in their order; raises DataError for a set of streams that was not published."""
+    for known, weights in PUBLISHED.items():
+        if sorted(known) == sorted(streams):
+            by_stream = dict(zip(known, weights, strict=True))
+            return [float(by_stream[stream]) for stream in streams]
+    sets = "; ".join(" ".join(known) for known in PUBLISHED)
+    raise DataError(f"there are no published weights for {' '.join(streams)}, only for {sets}; give --weights")
+
+
+def aligned(files: Sequence[ScoreFile]) -> list[ScoreFile]:
+    """All with the samples in the order of the first; raises DataError where samples, labels or classes differ."""
+    first = files[0]
+    if twice := [name for name, times in Counter(first.names).items() if times > 1]:
+        raise DataError(
+            f"{_origin(first.about)} scores {twice[0]} twice; give each sample of the data a name of its own"
+        )
+    return [first, *(_like(first, other) for other in files[1:])]
+
+
+def _like(first: ScoreFile, other: ScoreFile) -> ScoreFile:
+    place = {name: index for index, name in enumerate(other.names)}
+    if place.keys() != set(first.names) or len(other.names) != len(first.names):
+        common = len(place.keys() & set(first.names))
+        raise DataError(
+            f"{_origin(other.about)} and {_origin(first.about)} score different samples ({common} in common); "
+            "evaluate all networks on the same split"
+        )
+    ordered = other.chosen([place[name] for name in first.names])
+    if ordered.scores.shape != first.scores.shape or not torch.equal(ordered.labels, first.labels):
+        raise DataError(f"{_origin(other.about)} has other classes or labels than {_origin(first.about)}")
+    return ordered
+
+
+def _origin(about: About) -> str:
+    return f"the stream {about.modality} ({about.checkpoint}, split {about.split})"
+
+
+def fused(files: Sequence[ScoreFile], weights: Sequence[float]) -> Tensor:
+    """[N, L]: the weighted mean of aligned scores."""
+    share = torch.tensor(weights, dtype=torch.float64) / sum(weights)
+    return torch.einsum("s,snl->nl", share, torch.stack([file.scores.double() for file in files]))
+
+
+def fitted_weights(files: Sequence[ScoreFile]) -> list[float]:
+    """Weights, sum 1, that make the labels of these aligned files most likely under the fused probability.
+
+    That likelihood is concave in the weights of a mixture; expectation maximisation climbs it without a step size.
+    """
+    own = torch.stack([file.scores.double().gather(1, file.labels[:, None]).squeeze(1) for file in files])  # [S, N]
+    own = own.clamp(min=1e-12)
+    weights = own.new_full((len(own),), 1 / len(own))
+    for _ in range(EM_STEPS):
+        responsibility = weights[:, None] * own
+        weights = (responsibility / responsibility.sum(dim=0)).mean(dim=1)
+    return [float(weight) for weight in weights]
+
+
+def check_apart(fit: ScoreFile, report: ScoreFile) -> None:
+    """Raises DataError where weights would be judged by samples that they were fitted to."""
+    common = len(set(fit.names) & set(report.names))
+    if common:
+        raise DataError(
+            f"{common} of the {len(report.names)} samples to be reported are among those to fit weights on; "
+            "evaluate the networks on another split for --fit-on, or fit on a share of the samples with --fit-share"
+        )
+
+
+def halves(file: ScoreFile, share: float) -> tuple[ScoreFile, ScoreFile]:
+    """(to fit on, to report): a sample's name alone decides on which side it lies, so that every run agrees."""
+    fit = [zlib.crc32(name.encode()) / 2**32 < share for name in file.names]
+    sides = [[i for i, on_fit in enumerate(fit) if on_fit is wanted] for wanted in (True, False)]
+    if not all(sides):
+        raise DataError(f"a share of {share:g} of {len(file.names)} samples leaves nothing on one side")
+    return file.chosen(sides[0]), file.chosen(sides[1])

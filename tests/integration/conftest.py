@@ -1,0 +1,29 @@
+"""What tests of whole trainings share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("tests.training.lab", "tests.training.same")
+
+from tests.training.lab import Lab  # noqa: E402 - registered first
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
+    labs: list[Lab] = []
+
+    def make(name: str, **sizes: int) -> Lab:
+        labs.append(Lab(tmp_path / name, **sizes))
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        lab.close()
+
+
+@pytest.fixture
+def lab(make_lab: Callable[..., Lab]) -> Lab:
+    """A folder and a job."""
+    return make_lab("data")

@@ -1,0 +1,87 @@
+"""A disk that fills up ends a training with one sentence; with room again it ends as if there always had been."""
+
+import re
+import signal
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from tests.training.forked import STEP, Hook, at_call, at_point, fill, limit_files
+from tests.training.lab import STEPS, Lab
+from tests.training.same import assert_same_training
+
+FULL = 1  # the exit code
+HALF = 100_000  # bytes of a checkpoint, which has more
+REFUSED = r"cannot write .*\.pth: {} \(1 MB needed\); the earlier checkpoint is intact; free space, retry$"
+SMALL = 100  # no file but those of an operating system
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    lab = Lab(tmp_path_factory.mktemp("whole") / "data")
+    assert lab.fork()[0] == 0
+    return lab
+
+
+def assert_ends_as(whole: Lab, lab: Lab) -> None:
+    """The retry, now that there is room."""
+    assert lab.fork()[0] == 0
+    assert_same_training(lab.folder, whole.folder)
+
+
+def in_mid_epoch(lab: Lab) -> Hook:
+    return partial(at_call, STEP, STEPS + 3, partial(fill, lab.folder / "train.log"))
+
+
+def at_the_end_of_an_epoch(lab: Lab) -> Hook:
+    return partial(at_point, "trainer.latest.saved", 2, partial(fill, lab.folder / "metrics.jsonl"))
+
+
+def at_the_result(lab: Lab) -> Hook:
+    return partial(at_point, "trainer.result.before", 1, partial(limit_files, SMALL))
+
+
+def at_once(lab: Lab) -> Hook:
+    return partial(limit_files, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("when", "file"),
+    [
+        (at_once, "config.yaml"),
+        (in_mid_epoch, "train.log"),
+        (at_the_end_of_an_epoch, "metrics.jsonl"),
+        (at_the_result, "result.json"),
+    ],
+)
+def test_no_room_for_a_small_file(when: Callable[[Lab], Hook], file: str, lab: Lab, whole: Lab) -> None:
+    code, lines = lab.fork(when(lab))
+    assert code == FULL
+    assert lines[-1] == f"cannot use {lab.folder / file}: File too large; free space or access, then retry"
+    assert_ends_as(whole, lab)
+
+
+def test_no_room_for_a_checkpoint(lab: Lab, whole: Lab) -> None:
+    """In a file that cannot grow, then on a device that is full; the best one may come before the latest."""
+    code, lines = lab.fork(partial(at_point, "trainer.epoch.reported", 1, partial(limit_files, HALF)))
+    assert code == FULL
+    assert re.match(REFUSED.format("File too large"), lines[-1])
+    assert lab.checkpoint()["progress"]["epoch"] == 1
+    good, temporary = lab.latest.read_bytes(), [path.with_name(f".{path.name}.tmp") for path in (lab.latest, lab.best)]
+    for path in temporary:
+        path.symlink_to("/dev/full")
+    code, lines = lab.fork()
+    assert code == FULL
+    assert re.match(REFUSED.format("No space left on device"), lines[-1])
+    assert lab.latest.read_bytes() == good
+    for path in temporary:
+        path.unlink(missing_ok=True)
+    assert_ends_as(whole, lab)
+
+
+def test_a_death_in_the_middle_of_writing_a_checkpoint(lab: Lab, whole: Lab) -> None:
+    deadly = partial(limit_files, HALF, deadly=True)
+    assert lab.fork(partial(at_point, "trainer.epoch.reported", 1, deadly))[0] == -signal.SIGXFSZ
+    assert [file.stat().st_size for file in lab.latest.parent.glob(".*.tmp")] == [HALF]
+    assert_ends_as(whole, lab)

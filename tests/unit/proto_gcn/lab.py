@@ -1,0 +1,30 @@
+"""A data file and a run folder with a checkpoint, for the commands."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from proto_gcn.config import TrainConfig
+from proto_gcn.data.synthetic import make_dataset
+from proto_gcn.engine import checkpoint
+from proto_gcn.engine.checkpoint import Progress
+from proto_gcn.engine.learner import Learner
+
+
+class Lab:
+    """A data file, a run folder with a checkpoint, and the commands."""
+
+    def __init__(self, root: Path, raw: dict[str, Any]) -> None:
+        self.data, self.run, self.config_file = root / "small.pkl", root / "runs" / "r1", root / "c.yaml"
+        self.data.write_bytes(pickle.dumps(make_dataset(0, 4, 8, 8)))
+        raw["data"]["ann_file"] = str(self.data)
+        self.config = TrainConfig.model_validate(raw)
+        self.config_file.write_text(yaml.safe_dump(raw))
+        self.best = self.run / "checkpoints" / "best.pth"
+        self.best.parent.mkdir(parents=True)
+        (self.run / "config.yaml").write_text(self.config_file.read_text())
+        learner = Learner(self.config, torch.device("cpu"))
+        checkpoint.write(self.best, checkpoint.encode(learner, Progress(epoch=1), self.config))
