@@ -21,7 +21,7 @@ from proto_gcn.engine.resume import resume
 from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.run_log import MetricsLog, RunLog
 from proto_gcn.engine.settings import RunSettings
-from proto_gcn.engine.stopping import Stop
+from proto_gcn.engine.stopping import Stop, Stopped
 from proto_gcn.engine.telemetry import Telemetry
 from proto_gcn.engine.trainer import Trainer
 from proto_gcn.errors import TrainerError
@@ -40,6 +40,8 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         run(environment, log, stop, group)
     except TrainerError as error:
         return _said(log, group, str(error), error.exit_code, shared=error.shared)
+    except Stopped as stopped:
+        return _said(log, group, str(stopped), errors.TERMINATED, shared=True)
     except OSError as error:
         log.trace()
         place = error.filename or "a file of the run"

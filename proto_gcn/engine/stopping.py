@@ -3,7 +3,11 @@
 import signal
 from types import FrameType
 
-from proto_gcn.errors import TerminatedError
+
+class Stopped(BaseException):
+    """SIGTERM while a run is being set up; like KeyboardInterrupt no Exception, so that nobody on the way takes it for
+    the failure of what was interrupted: a checkpoint that was being read is not damaged.
+    """
 
 
 class Stop:
@@ -25,4 +29,4 @@ class Stop:
         self.requested = True
         if not self._deferring:
             self._deferring = True  # a second signal must not interrupt the way out
-            raise TerminatedError("stopped by SIGTERM before its first step; a retry goes on from the last checkpoint")
+            raise Stopped("stopped by SIGTERM before its first step; a retry goes on from the last checkpoint")

@@ -16,6 +16,7 @@ from tests.training.same import assert_same_training, differences
 
 Make = Callable[..., Lab]
 Whole = Callable[..., Lab]
+UNPICKLING = "proto_gcn.data.pickle_file._RestrictedUnpickler.load"
 KILLED, STOPPED = -signal.SIGKILL, 128 + signal.SIGTERM
 OPTIONS = {
     "model": {"backbone": {"prn_dropout": 0.3}, "cls_head": {"dropout": 0.5}},
@@ -132,3 +133,18 @@ def test_a_damaged_latest_checkpoint(lab: Lab, whole: Whole) -> None:
     lab.latest.write_bytes(lab.latest.read_bytes()[:-500])
     assert lab.fork(partial(at_call, STEP, 1, die))[0] == KILLED
     assert_ends_as(whole(), lab)
+
+
+@pytest.mark.parametrize("within", ["torch.load", UNPICKLING])
+def test_sigterm_while_it_is_set_up_costs_nothing(within: str, lab: Lab, whole: Whole) -> None:
+    """What was being read is not damaged."""
+    assert lab.fork(partial(at_call, STEP, STEPS + 2, stop))[0] == STOPPED
+    before = lab.latest.read_bytes()
+    code, lines = lab.fork(partial(at_call, within, 1, stop))
+    assert (code, lines[-1]) == (
+        STOPPED,
+        "stopped by SIGTERM before its first step; a retry goes on from the last checkpoint",
+    )
+    assert lab.latest.read_bytes() == before
+    assert lab.fork()[0] == 0
+    assert_same_training(lab.folder, whole().folder)

@@ -12,9 +12,9 @@ from proto_gcn.engine.reporter import epoch_line
 from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.run_log import MetricsLog, RunLog, duration
 from proto_gcn.engine.settings import RunSettings
-from proto_gcn.engine.stopping import Stop
+from proto_gcn.engine.stopping import Stop, Stopped
 from proto_gcn.engine.telemetry import Gpu, Sample
-from proto_gcn.errors import BusyError, ConfigError, TerminatedError
+from proto_gcn.errors import BusyError, ConfigError
 
 ENVIRONMENT = {"CONFIG_FILE": "/c.yaml", "WORK_DIR": "/data/ann", "JOB_ID": "ann_1"}
 
@@ -133,6 +133,6 @@ def test_a_signal_raises_at_once_until_it_is_deferred() -> None:
     stop._received(15, None)
     assert stop.requested
     stop = Stop()
-    with pytest.raises(TerminatedError):
+    with pytest.raises(Stopped):
         stop._received(15, None)
     stop._received(15, None)  # a second one does not disturb the way out
