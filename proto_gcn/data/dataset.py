@@ -51,11 +51,11 @@ class SkeletonDataset(Dataset[Batch]):
         clips, labels = self._batch([place])
         return clips[0], labels[0]
 
-    def __getitems__(self, places: list[Place]) -> Batch | DataError:
+    def __getitems__(self, places: list[Place]) -> Batch | DataError | OSError:
         """An error is a value here: raised in a worker process it would arrive as the text of a trace-back."""
         try:
             return self._batch(places)
-        except DataError as error:
+        except (DataError, OSError) as error:
             return error
 
     def _batch(self, places: list[Place]) -> Batch:
@@ -121,11 +121,11 @@ def load_dataset(config: TrainConfig, path: Path, split: str | None, clips: int,
 
 
 class Loader(DataLoader[Batch]):
-    """Batches of a dataset; raises DataError where a sample cannot be read."""
+    """Batches of a dataset; raises DataError where a sample is wrong, OSError where it cannot be read now."""
 
     def __iter__(self) -> Any:
         for batch in super().__iter__():
-            if isinstance(batch, DataError):
+            if isinstance(batch, Exception):
                 raise batch
             yield batch
 
@@ -135,7 +135,8 @@ def make_loader(
 ) -> Loader:
     """Shuffles with a seed, keeps the order without one; its batch_sampler is an EpochBatches.
 
-    Evaluation on several clips takes fewer samples at once, so that its batches hold no more clips than training's.
+    Evaluation on several clips takes fewer samples at once: its batches hold no more clips than training's, or those
+    of one sample.
     """
     workers = min(config.workers_per_gpu, len(os.sched_getaffinity(0)))  # more would only fight for the same CPUs
     batch = max(1, config.videos_per_gpu // dataset.clips)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from proto_gcn.data.annotations import Raw, check_compressed, wrong
 from proto_gcn.data.arrays import Array
-from proto_gcn.data.pickle_file import place_in_file, read_pickle
+from proto_gcn.data.pickle_file import LASTING, place_in_file, read_pickle
 from proto_gcn.errors import DataError
 
 COPIED = -1  # a begin: the array stands nowhere as it is, and its whole file must be read
@@ -130,8 +130,11 @@ def _read(raw: Raw, place: Any, path: Path, joints: int) -> Raw:
         with path.open("rb", buffering=0) as file:
             keypoint = _array(file.fileno(), place["keypoint_begin"], place["keypoint_type"], (count, joints, 3))
             frames = _array(file.fileno(), place["frames_begin"], place["frames_type"], (count,))
-    except OSError as error:
+    except LASTING as error:
         raise wrong(raw, f" cannot be read: {error.strerror}") from error
+    except OSError as error:
+        error.filename = str(path)
+        raise
     except ValueError as error:  # fewer bytes than the shape wants
         raise wrong(raw, " is cut off: the file has become shorter since the training began") from error
     return {**raw, "keypoint": keypoint, "frame_inds": frames}

@@ -18,16 +18,21 @@ import numpy as np
 
 from proto_gcn.errors import DataError, first_line
 
+#: What no retry changes. Others (a server of files that is away, no memory) say nothing about the file.
+LASTING = FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError
 PLAIN_DTYPE = re.compile(r"[<>|=]?(b1|[iuf][1248]|c8|c16|[SU]\d+)")
 
 
 def read_pickle(path: Path) -> Any:
-    """The object in the file; raises DataError with one sentence."""
+    """The object in the file; raises DataError with one sentence, and OSError for what may be over at the next try."""
     try:
         with path.open("rb") as file:
             return _RestrictedUnpickler(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).load()
-    except OSError as error:
+    except LASTING as error:
         raise DataError(f"cannot read the data file {path}: {error.strerror}; check data.ann_file") from error
+    except OSError as error:
+        error.filename = str(path)
+        raise
     except DataError as error:
         raise DataError(f"the data file {path} is refused: {error}") from error
     except Exception as error:  # a damaged pickle can make the unpickler raise anything

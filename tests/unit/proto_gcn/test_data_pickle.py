@@ -1,6 +1,8 @@
 """What the restricted unpickler reads, and what it refuses without running it."""
 
+import errno
 import itertools
+import mmap
 import os
 import pickle
 import resource
@@ -215,3 +217,17 @@ def test_a_file_cut_anywhere_is_a_sentence(tmp_path: Path) -> None:
         (tmp_path / "x.pkl").write_bytes(whole[:end])
         with pytest.raises(DataError, match="damaged or no pickle"):
             read_pickle(tmp_path / "x.pkl")
+
+
+def test_a_disk_that_answers_nothing_says_nothing_about_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({}))
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(mmap, "mmap", broken)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        read_pickle(tmp_path / "x.pkl")
+    assert raised.value.filename == str(tmp_path / "x.pkl")

@@ -1,6 +1,7 @@
 """The loader's worker processes: what they raise, and when they end."""
 
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
@@ -167,3 +168,15 @@ print(len(list(batches)))
     assert process.communicate(timeout=60)[0] == "5\n"
     assert process.returncode == 0
     assert_ended(pids)
+
+
+def test_a_file_that_cannot_be_read_now_keeps_its_reason_across_the_worker(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "/data/kp/5.pkl")
+
+    monkeypatch.setattr(SkeletonDataset, "_batch", away)
+    with pytest.raises(OSError, match="handle") as raised:
+        next(iter(loader_of(config, 2)))
+    assert (raised.value.errno, raised.value.filename) == (errno.ESTALE, "/data/kp/5.pkl")
