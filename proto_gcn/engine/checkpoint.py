@@ -123,10 +123,10 @@ def read(path: Path) -> dict[str, Any]:
 
 def restore(content: dict[str, Any], learner: Learner, config: TrainConfig) -> Progress:
     """Puts model, optimiser, scaler, contrastive memory and random generators back; raises ConfigError for a misfit."""
-    if "progress" not in content:
+    if not is_own(content):
         raise ConfigError("the checkpoint holds weights only, so training cannot go on from it; use load_from for it")
     then = config_of(content)
-    if other := _other_keys("model", then.model.model_dump(), config.model.model_dump()):
+    if other := other_keys(then, config, "model"):
         remedy = f"restore them or start a new job: {', '.join(other)}"
         raise ConfigError(f"the checkpoint was written with other model settings; {remedy}")
     progress, states = Progress(**content["progress"]), _random_states(content)
@@ -143,6 +143,11 @@ def restore(content: dict[str, Any], learner: Learner, config: TrainConfig) -> P
     return progress
 
 
+def is_own(content: dict[str, Any]) -> bool:
+    """Whether it is one of ours: published ones hold weights and no place to go on from."""
+    return "progress" in content
+
+
 def config_of(content: dict[str, Any]) -> TrainConfig:
     """What one of ours was trained with, keys that came later at their defaults; raises ConfigError."""
     meta = content.get("meta")
@@ -155,8 +160,13 @@ def config_of(content: dict[str, Any]) -> TrainConfig:
         raise ConfigError(f"the config in the checkpoint: {describe(error, own)}") from error
 
 
+def other_keys(then: TrainConfig, now: TrainConfig, *sections: str) -> list[str]:
+    """The dotted keys in these sections of what differs."""
+    before, here = then.model_dump(), now.model_dump()
+    return [key for section in sections for key in _other_keys(section, before[section], here[section])]
+
+
 def _other_keys(key: str, then: Any, now: Any) -> list[str]:
-    """The dotted keys of what differs."""
     if not isinstance(then, dict) or not isinstance(now, dict):
         return [] if then == now else [key]
     return [found for name in now for found in _other_keys(f"{key}.{name}", then[name], now[name])]

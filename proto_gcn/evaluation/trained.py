@@ -35,7 +35,8 @@ def of_run(folder: Path, device: torch.device) -> Trained:
     found = next((path for path in (run.best, run.latest) if path.is_file()), None)
     if found is None:
         raise ConfigError(f"{folder} has no checkpoint yet; wait for the first epoch")
-    return loaded(load_config(run.config), found, _content(found), device)
+    content = _content(found)
+    return loaded(_fitting_config(run.config, found, content), found, content, device)
 
 
 def of_checkpoint(path: Path, config: Path | None, device: torch.device) -> Trained:
@@ -45,7 +46,9 @@ def of_checkpoint(path: Path, config: Path | None, device: torch.device) -> Trai
         raise ConfigError(
             f"--config names {config}, and there is no such file; name one of the configs of its training"
         )
-    return loaded(load_config(config) if config else _own_config(path, content), path, content, device)
+    if config is None:
+        return loaded(_own_config(path, content), path, content, device)
+    return loaded(_fitting_config(config, path, content), path, content, device)
 
 
 def loaded(config: TrainConfig, path: Path, content: dict[str, Any], device: torch.device) -> Trained:
@@ -70,6 +73,17 @@ def _content(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the checkpoint {path}: {error.strerror}; name another file") from error
     except DamagedError as error:
         raise ConfigError(f"{error}; name a checkpoint of ours or of the published code") from error
+
+
+def _fitting_config(file: Path, path: Path, content: dict[str, Any]) -> TrainConfig:
+    """The file's, which may be of a later start that was refused: weights would fit much that they do not mean."""
+    config = load_config(file)
+    if not checkpoint.is_own(content):
+        return config
+    if other := checkpoint.other_keys(_own_config(path, content), config, "model", "modality"):
+        remedy = "take --checkpoint alone, which has its own config"
+        raise ConfigError(f"{path} was trained otherwise than {file} says: {', '.join(other)}; {remedy}")
+    return config
 
 
 def _own_config(path: Path, content: dict[str, Any]) -> TrainConfig:

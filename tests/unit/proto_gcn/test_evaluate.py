@@ -129,6 +129,7 @@ def test_weights_of_another_network_are_refused_by_name(lab: Lab, capsys: pytest
     raw = yaml.safe_load(lab.config_file.read_text())
     raw["model"]["cls_head"]["num_classes"] = 7
     lab.config_file.write_text(yaml.safe_dump(raw))
+    torch.save({"state_dict": checkpoint.read(lab.best)["state_dict"]}, lab.best)  # as published ones are
     assert main(["evaluate", "--checkpoint", str(lab.best), "--config", str(lab.config_file)]) == 2
     said = capsys.readouterr().err
     assert "cls_head.fc_cls.weight ([4, 16] instead of [7, 16])" in said
@@ -162,3 +163,17 @@ def test_a_run_without_a_checkpoint_is_told_so(lab: Lab, capsys: pytest.CaptureF
     lab.best.unlink()
     assert main(["evaluate", str(lab.run)]) == 2
     assert "has no checkpoint yet; wait for the first epoch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("of", ["folder", "--config"])
+def test_a_config_that_the_weights_were_not_trained_with_is_refused(
+    of: str, lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their shapes would fit."""
+    raw = yaml.safe_load(lab.config_file.read_text()) | {"modality": "b"}
+    file = lab.run / "config.yaml" if of == "folder" else lab.config_file
+    file.write_text(yaml.safe_dump(raw))
+    named = [str(lab.run)] if of == "folder" else ["--checkpoint", str(lab.best), "--config", str(file)]
+    assert main(["evaluate", *named]) == 2
+    assert f"{lab.best} was trained otherwise than {file} says: modality; take" in capsys.readouterr().err
+    assert main(["evaluate", "--checkpoint", str(lab.best), "--clips", "1"]) == 0
