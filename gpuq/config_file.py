@@ -35,7 +35,7 @@ def _parse(path: Path, text: str) -> Any:
         raise GpuqFailure(f"To read {path} as YAML: pip install pyyaml (a JSON file needs nothing).") from error
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         raise GpuqFailure(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 

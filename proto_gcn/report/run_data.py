@@ -130,7 +130,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     """Of a YAML or JSON file, which YAML reads too."""
     try:
         content = yaml.safe_load(_text(path))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

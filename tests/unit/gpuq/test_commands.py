@@ -58,7 +58,13 @@ def test_a_config_of_this_machine_is_sent_as_an_object(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "cannot be read"), ("a: [", "is not YAML"), ("3", "keys and values"), ("a: .nan", "JSON cannot carry")],
+    [
+        (None, "cannot be read"),
+        ("a: [", "is not YAML"),
+        ("a: 2020-13-45", "is not YAML"),
+        ("3", "keys and values"),
+        ("a: .nan", "JSON cannot carry"),
+    ],
 )
 def test_a_config_that_cannot_be_sent(
     gpuq: Callable[..., Any], server: Any, tmp_path: Path, text: str | None, said: str

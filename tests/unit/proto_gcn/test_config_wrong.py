@@ -99,7 +99,13 @@ def test_several_errors_are_counted_and_the_typo_comes_first(raw_config: dict[st
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("", "must be a mapping"), ("- 1", "must be a mapping"), ("a: [", "is not YAML"), ("a: \x00", "is not YAML")],
+    [
+        ("", "must be a mapping"),
+        ("- 1", "must be a mapping"),
+        ("a: [", "is not YAML"),
+        ("a: \x00", "is not YAML"),
+        ("a: 2020-13-45", "is not YAML"),
+    ],
 )
 def test_what_is_no_config_at_all(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
