@@ -17,7 +17,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("folder", type=Path, help="the run folder, WORK_DIR/runs/JOB_ID")
     parser.add_argument("--out", type=Path, help="where to write it (FOLDER/report.html)")
     parser.add_argument(
-        "--evaluate", action="store_true", help="score the best checkpoint first, as a training's end does"
+        "--evaluate",
+        action="store_true",
+        help="score the best checkpoint first, on val_split with val_clips",
     )
     parser.add_argument("--class-names", type=Path, help="a text file with the name of one class a line")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to evaluate (auto)")

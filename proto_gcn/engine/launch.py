@@ -70,6 +70,9 @@ class _Launched:
     def _verdict(self, causes: dict[int, int]) -> int:
         for process in self.all:
             process.wait()
+        if not causes:
+            how = "the processes of the training lost each other (train.log says how)"
+            print(f"{how}; the last checkpoint is kept, retry", flush=True)
         rank, code = next(iter(causes.items()), (0, FAILED))
         if self._stopped and code == -signal.SIGTERM:  # before it could listen
             return TERMINATED

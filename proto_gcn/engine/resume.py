@@ -20,7 +20,13 @@ def resume(learner: Learner, config: TrainConfig, folder: RunFolder, settings: R
     for path in (folder.latest, folder.best):
         if (content := _intact(path, learner.group, log)) is not None:
             progress = _restored(path, content, learner, config, log)
-            return progress if folder.best.exists() else progress.without_best()
+            progress = progress if folder.best.exists() else progress.without_best()
+            if progress.epoch >= config.total_epochs and progress.best_top1 is None:
+                raise ConfigError(
+                    f"{path}: all {config.total_epochs} epochs are done, and there is no best.pth to report; raise "
+                    "total_epochs or start a new job"
+                )
+            return progress
     if config.resume_from:
         path = _named(config.resume_from, "resume_from", settings)
         return _of_another_run(_restored(path, _content(path, "resume_from"), learner, config, log), config)

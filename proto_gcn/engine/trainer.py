@@ -166,7 +166,8 @@ class Trainer:
         self.group.first(
             lambda: checkpoint.write(path, checkpoint.encode(self.learner, self.progress, self.config, states))
         )
-        self.saved_at = time.monotonic()
+        if name == "latest":  # which is what a run goes on from
+            self.saved_at = time.monotonic()
 
     def obey_stop(self) -> None:
         if self.group.any(self.stop.requested):

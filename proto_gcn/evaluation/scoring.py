@@ -8,7 +8,7 @@ from torch import Tensor
 
 from proto_gcn.data.dataset import Batch
 from proto_gcn.model.backbone import Block
-from proto_gcn.model.head import ProtoGCN
+from proto_gcn.model.head import ProtoGCN, in_full_precision
 
 
 class Scored(NamedTuple):
@@ -57,7 +57,7 @@ def scores_and_topology(model: ProtoGCN, clips: Tensor) -> tuple[Tensor, Tensor]
     """
     samples, views = clips.shape[:2]
     trunk = model.backbone(clips.flatten(0, 1))
-    with torch.autocast(clips.device.type, enabled=False):
+    with in_full_precision(clips):
         logits = model.cls_head(trunk.mean_features())
     probabilities = torch.softmax(logits, dim=1).unflatten(0, (samples, views)).mean(dim=1)
     rows = trunk.rows.row[::views, 0]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import yaml
 
+from proto_gcn.config_file import merged
 from proto_gcn.data import synthetic
 from tests.training import forked
 from tests.training.forked import Hook
@@ -123,14 +124,6 @@ class Lab:
 @cache
 def data_file(train: int, val: int) -> bytes:
     return pickle.dumps(synthetic.make_dataset(seed=0, classes=2, train=train, val=val), protocol=4)
-
-
-def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Section by section."""
-    new = dict(values)
-    for key, value in changes.items():
-        new[key] = merged(new.get(key, {}), value) if isinstance(value, dict) else value
-    return new
 
 
 def read_until(process: subprocess.Popen[str], part: str) -> str:

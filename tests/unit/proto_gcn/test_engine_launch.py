@@ -38,11 +38,16 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
         ("pass", "pass", 0),
         ("raise SystemExit(76)", "import time; time.sleep(0.5); raise SystemExit(2)", 2),  # the first lost the second
         ("import time; time.sleep(0.5); raise SystemExit(75)", "raise SystemExit(76)", 75),
-        ("raise SystemExit(76)", "raise SystemExit(76)", 1),
     ],
 )
 def test_the_exit_code_is_that_of_the_one_that_failed(first: str, second: str, code: int) -> None:
     assert ended(start(first, second)) == (code, "")
+
+
+def test_processes_that_all_lost_each_other_are_told() -> None:
+    code, out = ended(start("raise SystemExit(76)", "raise SystemExit(76)"))
+    lost = "the processes of the training lost each other (train.log says how); the last checkpoint is kept, retry\n"
+    assert (code, out) == (1, lost)
 
 
 def test_one_that_waits_for_a_failed_one_is_killed() -> None:

@@ -102,6 +102,12 @@ def test_the_best_is_forgotten_with_its_checkpoint(run: Run) -> None:
     assert run.resume()[0] == AT.without_best()
 
 
+def test_all_done_without_a_best_is_said(run: Run) -> None:
+    run.save(run.folder.latest, replace(AT, epoch=2))
+    with pytest.raises(ConfigError, match=r"all 2 epochs are done, and there is no best\.pth to report; raise"):
+        run.resume()
+
+
 def test_another_runs_best_and_report_stay_there(run: Run, tmp_path: Path) -> None:
     other = str(run.save(tmp_path / "other.pth"))
     assert run.resume(resume_from=other)[0] == Progress(epoch=1)
