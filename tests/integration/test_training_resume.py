@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from proto_gcn.engine import failpoint
-from tests.training.forked import SCORING, STEP, at_call, at_point, die, save_after_every_step, stop
+from proto_gcn.engine import failpoint, trainer
+from tests.training.forked import SCORING, STEP, at_call, at_point, die, save_after_every_step, stop, take
 from tests.training.lab import EPOCHS, STEPS, Lab
 from tests.training.same import assert_same_training, differences
 
@@ -148,3 +148,11 @@ def test_sigterm_while_it_is_set_up_costs_nothing(within: str, lab: Lab, whole: 
     assert lab.latest.read_bytes() == before
     assert lab.fork()[0] == 0
     assert_same_training(lab.folder, whole().folder)
+
+
+def test_a_best_that_is_saved_puts_off_no_latest(lab: Lab) -> None:
+    """Ten minutes are over one step after the end of the first epoch, which is the best so far."""
+    lab.configure(checkpoint_config={"interval": 2})
+    a_step_s = trainer.CHECKPOINT_EVERY_S / (STEPS + 0.5)
+    assert lab.fork(partial(take, a_step_s), partial(at_call, STEP, STEPS + 3, die))[0] == KILLED
+    assert [lab.checkpoint()["progress"][name] for name in ("epoch", "step", "best_epoch")] == [1, 1, 1]

@@ -14,9 +14,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_FSIZE, setrlimit
+from types import SimpleNamespace
 from typing import Any
 
 from proto_gcn.engine import failpoint, run, trainer
+from proto_gcn.engine.learner import Learner
 
 Hook = Callable[[], None]
 Act = Callable[[], None]
@@ -77,6 +79,19 @@ def at_point(name: str, number: int, act: Act) -> None:
 def save_after_every_step() -> None:
     """Hook: as if every step took ten minutes."""
     trainer.CHECKPOINT_EVERY_S = 0.0
+
+
+def take(seconds: float) -> None:
+    """Hook: as if every step took so long."""
+    called, steps = Learner.step, 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return called(*arguments)
+
+    Learner.step = counted  # type: ignore[method-assign]
+    trainer.time = SimpleNamespace(monotonic=lambda: steps * seconds)  # type: ignore[assignment]
 
 
 def limit_files(size: int, deadly: bool = False) -> None:
