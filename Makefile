@@ -74,7 +74,7 @@ typecheck: setup ## Check the types alone
 	@$(BIN)/mypy
 
 docs: setup ## Make the documents that are made from the code: docs/cli.md, docs/settings.md
-	@$(BIN)/python -m tests.docs.generate
+	@$(BIN)/python -m devtools.docs.generate
 
 lock: setup ## Settle on the newest versions of everything: constraints.txt, and the images' hashed requirements
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \

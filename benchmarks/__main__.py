@@ -15,7 +15,9 @@ def main(names: list[str]) -> None:
     results = []
     for name in names or ALL:
         for result in importlib.import_module(f"benchmarks.{name}").run():
-            target = f"target {result.bound} {result.target:g}, {'holds' if result.holds else 'MISSED'}"
+            target = (
+                f"target {result.bound} {result.target:g}, {'holds' if result.holds else 'MISSED'}"
+            )
             print(f"{result.name}: {result.value:.3f} {result.unit} ({target})", flush=True)
             results.append(result)
     if not names:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from benchmarks.filled import fill
 from benchmarks.result import Result, p99
-from jobqueue.store import Store
-from scheduler.engine import WorkflowPhase
+from devtools import ROOT
+from devtools.testbed.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
+from devtools.testbed.system import running_system
+from jobqueue.store.client import Store
+from scheduler.engines.contract import WorkflowPhase
 from scheduler.loop import Scheduler
 from scheduler.settings import SchedulerSettings
-from tests.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
-from tests.system import ROOT, running_system
 
 JOBS = 100_000
 USERS = 1000
@@ -23,7 +24,10 @@ CYCLES = 200
 
 
 def run() -> list[Result]:
-    with tempfile.TemporaryDirectory() as folder, running_system(Path(folder) / "system", "redis") as system:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_system(Path(folder) / "system", "redis") as system,
+    ):
         fill(system.redis_url, JOBS, USERS)
         taken = _cycles(system.store)
     name = f"a scheduling cycle with {JOBS:,} queued jobs"
@@ -34,8 +38,15 @@ def run() -> list[Result]:
 
 
 def _cycles(store: Store) -> list[float]:
-    settings = SchedulerSettings(workflow_template=ROOT / "workflows" / "proto-gcn-workflow.yaml", lease_s=60)
-    clock, engine, monitors, alerts = FakeClock(time.time()), FakeEngine(), FakeMonitors(make_node()), FakeAlerts()
+    settings = SchedulerSettings(
+        workflow_template=ROOT / "workflows" / "proto-gcn-workflow.yaml", lease_s=60
+    )
+    clock, engine, monitors, alerts = (
+        FakeClock(time.time()),
+        FakeEngine(),
+        FakeMonitors(make_node()),
+        FakeAlerts(),
+    )
     scheduler = Scheduler(settings, store, engine, monitors, alerts, "me", clock, clock)  # type: ignore[arg-type]
     scheduler.run_cycle()
     engine.set(engine.created[0], phase=WorkflowPhase.RUNNING, started_at=clock.now)

@@ -9,13 +9,15 @@ import redis
 
 from jobqueue.clock import rfc3339
 from jobqueue.job import JobSpec, Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store import Caps, Store
+from jobqueue.store.client import Caps, Store
+from jobqueue.store.leader import Leader
 
 NO_CAPS = Caps(10**9, 10**9)
-CONFIG_TEXT = "\n".join(f"key_{number:02d}: value number {number:02d}" for number in range(40)).ljust(1024)
+CONFIG_TEXT = "\n".join(
+    f"key_{number:02d}: value number {number:02d}" for number in range(40)
+).ljust(1024)
 _AT_ONCE = 500
 _FIRST_AT = 1_700_000_000
 
@@ -61,9 +63,20 @@ def set_to_work(store: Store) -> None:
     leader = Leader.lead(store, "benchmark", 3600)
     assert leader is not None
     now = time.time()
-    leader.finish(_run(store, leader, "first"), Phase.SUCCEEDED, now, _reason("succeeded"), Result(0), 1800)
+    leader.finish(
+        _run(store, leader, "first"), Phase.SUCCEEDED, now, _reason("succeeded"), Result(0), 1800
+    )
     _run(store, leader, "second")
-    leader.observe({"at": rfc3339(now), "summary": "", "poll_interval_s": 3600, "halted": None, "holder": "me"}, {})
+    leader.observe(
+        {
+            "at": rfc3339(now),
+            "summary": "",
+            "poll_interval_s": 3600,
+            "halted": None,
+            "holder": "me",
+        },
+        {},
+    )
 
 
 def _run(store: Store, leader: Leader, user: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.result import Result, p99
-from tests.system import System, running_system, wait_for
+from devtools.testbed.system import System, running_system, wait_for
 
 FOLLOWERS = 32
 ASKED = 300

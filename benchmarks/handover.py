@@ -16,7 +16,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.result import Result, p99
-from tests.system import System, running_system, wait_for
+from devtools.testbed.system import System, running_system, wait_for
 
 JOBS = int(os.environ.get("BENCH_JOBS", "25"))
 SECONDS = 2.0
@@ -30,7 +30,9 @@ class GateProbe(threading.Thread):
         super().__init__(daemon=True)
         self._url = f"http://127.0.0.1:{system.monitor_port}/status"
         self.ended_at = 0.0  # of the job that ended last
-        self.first_yes: dict[float, float] = {}  # end -> when a snapshot over the time since then first passed
+        self.first_yes: dict[
+            float, float
+        ] = {}  # end -> when a snapshot over the time since then first passed
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -39,7 +41,9 @@ class GateProbe(threading.Thread):
             if not end or end in self.first_yes:
                 continue
             window = max(time.time() - end, 0.001)
-            answer = requests.get(self._url, params={"window_s": f"{min(window, 10):.3f}"}, timeout=2).json()
+            answer = requests.get(
+                self._url, params={"window_s": f"{min(window, 10):.3f}"}, timeout=2
+            ).json()
             if answer["available"] and end == self.ended_at:
                 self.first_yes[end] = time.time() - answer["age_s"]
 
@@ -47,7 +51,12 @@ class GateProbe(threading.Thread):
 def run() -> list[Result]:
     """Median and p99 of the handover, and of its part from the first sample that passes."""
     with tempfile.TemporaryDirectory() as folder:
-        env = {"CPU_PERCENT": "90", "POLL_INTERVAL_S": "10", "LEASE_S": "10", "MAX_QUEUED_PER_USER": "1000"}
+        env = {
+            "CPU_PERCENT": "90",
+            "POLL_INTERVAL_S": "10",
+            "LEASE_S": "10",
+            "MAX_QUEUED_PER_USER": "1000",
+        }
         with running_system(Path(folder) / "system", **env) as system:
             probe = GateProbe(system)
             probe.start()
@@ -56,12 +65,21 @@ def run() -> list[Result]:
             _follow(system, probe, ids)
             probe.stopping.set()
             spans = _spans(system, ids)
-            after_yes = [start - probe.first_yes[end] for end, start in spans if end in probe.first_yes]
+            after_yes = [
+                start - probe.first_yes[end] for end, start in spans if end in probe.first_yes
+            ]
     gaps = [start - end for end, start in spans]
     return [
-        Result("end of a job to start of the next process, median", statistics.median(gaps), "s", 2.0),
+        Result(
+            "end of a job to start of the next process, median", statistics.median(gaps), "s", 2.0
+        ),
         Result("end of a job to start of the next process, p99", p99(gaps), "s", 4.0),
-        Result("of which after the first sample that passes, median", statistics.median(after_yes), "s", 0.5),
+        Result(
+            "of which after the first sample that passes, median",
+            statistics.median(after_yes),
+            "s",
+            0.5,
+        ),
         Result("of which after the first sample that passes, p99", p99(after_yes), "s", 0.5),
     ]
 
@@ -69,7 +87,12 @@ def run() -> list[Result]:
 def _follow(system: System, probe: GateProbe, ids: Sequence[str]) -> None:
     """Tell the probe of each end as soon as its exit file is there."""
     for number, job_id in enumerate(ids):
-        wait_for(f"job {number} ends", lambda job_id=job_id: _marks(system, job_id, "exit.json"), 60, PROBE_S)
+        wait_for(
+            f"job {number} ends",
+            lambda job_id=job_id: _marks(system, job_id, "exit.json"),
+            60,
+            PROBE_S,
+        )
         probe.ended_at = _marks(system, job_id, "exit.json")
 
 

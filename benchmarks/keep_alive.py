@@ -54,7 +54,10 @@ def throughput(port: int, requests: Sequence[bytes], clients: int) -> float:
                 failed.append(answer)
         connection.close()
 
-    threads = [threading.Thread(target=client, args=(requests[number::clients],)) for number in range(clients)]
+    threads = [
+        threading.Thread(target=client, args=(requests[number::clients],))
+        for number in range(clients)
+    ]
     begin = time.perf_counter()
     for thread in threads:
         thread.start()

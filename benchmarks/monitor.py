@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks.result import Result, p99
-from tests.monitor import Monitor, eventually, monitors
-from tests.nvml.script import FakeNvml, compile_into, gpu
+from devtools.nvml.script import FakeNvml, compile_into, gpu
+from devtools.testbed.monitor import Monitor, eventually, monitors
 
 CALLS, SLOW_MS = 1000, 200
 IDLE_S, POLL_S = 30.0, 10.0  # the scheduler asks every 10 s
@@ -34,7 +34,12 @@ def run() -> list[Result]:
         eventually(lambda: well.code("/readyz") == 200)
         share = _cpu_share(well)
     return [
-        Result(f"monitor's /status while NVML takes {SLOW_MS} ms a call, p99", 1000 * p99(times), "ms", 10),
+        Result(
+            f"monitor's /status while NVML takes {SLOW_MS} ms a call, p99",
+            1000 * p99(times),
+            "ms",
+            10,
+        ),
         Result("monitor's CPU, all its processes, of one core", 100 * share, "%", 1),
     ]
 

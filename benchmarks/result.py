@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-ROOT = Path(__file__).parent.parent
+from devtools import ROOT
+
 RESULTS = ROOT / "benchmarks" / "results.json"
 TABLE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- results: made by `make bench`, do not edit -->\n", "<!-- end of results -->\n"
@@ -31,14 +32,23 @@ class Result:
 
     def to_dict(self) -> dict[str, object]:
         if math.isnan(self.value):  # JSON has no such number
-            return {"name": self.name, "value": None, "unit": self.unit, "target": None, "holds": None}
+            return {
+                "name": self.name,
+                "value": None,
+                "unit": self.unit,
+                "target": None,
+                "holds": None,
+            }
         fields = {"name": self.name, "value": self.value, "unit": self.unit, "target": self.target}
         return {**fields, "holds": self.holds}
 
     def row(self) -> str:
         if math.isnan(self.value):
             return f"| {self.name} | unmeasured | – | – |"
-        measured, target = f"{self.value:.3g} {self.unit}".strip(), f"{self.target:g} {self.unit}".strip()
+        measured, target = (
+            f"{self.value:.3g} {self.unit}".strip(),
+            f"{self.target:g} {self.unit}".strip(),
+        )
         return f"| {self.name} | {measured} | {self.bound} {target} | {'yes' if self.holds else 'no'} |"
 
 
@@ -46,9 +56,13 @@ def p99(values: Sequence[float]) -> float:
     return sorted(values)[min(len(values) - 1, round(0.99 * (len(values) - 1)))]
 
 
-def save(results: Sequence[Result], into: Path = RESULTS, begin: str = BEGIN, end: str = END) -> None:
+def save(
+    results: Sequence[Result], into: Path = RESULTS, begin: str = BEGIN, end: str = END
+) -> None:
     """Write the JSON file, and the table in docs/performance.md between its two marks."""
-    into.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n", encoding="utf-8")
+    into.write_text(
+        json.dumps([result.to_dict() for result in results], indent=2) + "\n", encoding="utf-8"
+    )
     text = TABLE.read_text(encoding="utf-8")
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
@@ -57,5 +71,10 @@ def save(results: Sequence[Result], into: Path = RESULTS, begin: str = BEGIN, en
 
 def _table(results: Sequence[Result]) -> str:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}"
-    head = [f"Measured on: {machine}.", "", "| what | measured | target | holds |", "|---|---|---|---|"]
+    head = [
+        f"Measured on: {machine}.",
+        "",
+        "| what | measured | target | holds |",
+        "|---|---|---|---|",
+    ]
     return "\n".join([*head, *(result.row() for result in results), ""])

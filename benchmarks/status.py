@@ -14,7 +14,7 @@ import redis
 from benchmarks.filled import CONFIG_TEXT, fill, set_to_work
 from benchmarks.keep_alive import Connection, get
 from benchmarks.result import Result, p99
-from tests.system import System, running_system
+from devtools.testbed.system import System, running_system
 
 MANY = int(os.environ.get("BENCH_QUEUED", "1000000"))
 EACH = 10  # jobs of a user
@@ -32,8 +32,18 @@ def run() -> list[Result]:
         bytes_each = _prepare(many, MANY)
         ratio = _ratio(few, many)
     return [
-        Result(f"GET /status/<user>, p99 with {MANY:,} queued jobs against p99 with {EACH}", ratio, "×", 2.0),
-        Result("memory of a queued job in Redis beside its config's text", bytes_each / 1024, "KiB", 1.5),
+        Result(
+            f"GET /status/<user>, p99 with {MANY:,} queued jobs against p99 with {EACH}",
+            ratio,
+            "×",
+            2.0,
+        ),
+        Result(
+            "memory of a queued job in Redis beside its config's text",
+            bytes_each / 1024,
+            "KiB",
+            1.5,
+        ),
     ]
 
 

@@ -20,7 +20,8 @@ from flask import Flask, Response, jsonify, request
 from benchmarks.filled import set_to_work
 from benchmarks.keep_alive import post, throughput
 from benchmarks.result import Result
-from tests.system import ROOT, System, free_port, running_system, wait_for
+from devtools import ROOT
+from devtools.testbed.system import System, free_port, running_system, wait_for
 
 THREADS = "40"  # the queue manager's own default
 PAIRS = 15
@@ -47,7 +48,10 @@ def bare() -> Flask:
 
 
 def run() -> list[Result]:
-    with tempfile.TemporaryDirectory() as folder, _both(Path(folder) / "system") as (system, bare_port):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _both(Path(folder) / "system") as (system, bare_port),
+    ):
         requests = [_request(f"user{number % USERS}") for number in range(A_ROUND)]
         return [_ratio(system.api_port, bare_port, requests, clients) for clients in (1, 8)]
 
@@ -69,16 +73,37 @@ def _request(user: str) -> bytes:
 @contextlib.contextmanager
 def _both(folder: Path) -> Iterator[tuple[System, int]]:
     """The system with the shipped configuration, a training and waiting jobs; and the bare application's port."""
-    with running_system(folder, "redis", "queue_manager", QUEUE_MANAGER_THREADS=THREADS, **_NO_CAPS) as system:
+    with running_system(
+        folder, "redis", "queue_manager", QUEUE_MANAGER_THREADS=THREADS, **_NO_CAPS
+    ) as system:
         shutil.copy(ROOT / "workflows" / "configs" / "config.yaml", folder / "configs")
         set_to_work(system.store)
         port = free_port()
-        command = [sys.executable, "-m", "gunicorn", "benchmarks.submit:bare()", "--bind", f"127.0.0.1:{port}"]
-        options = ["--worker-class", "gthread", "--workers", "1", "--threads", THREADS, "--no-control-socket"]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "benchmarks.submit:bare()",
+            "--bind",
+            f"127.0.0.1:{port}",
+        ]
+        options = [
+            "--worker-class",
+            "gthread",
+            "--workers",
+            "1",
+            "--threads",
+            THREADS,
+            "--no-control-socket",
+        ]
         with (folder / "logs" / "bare.log").open("wb") as log:
-            process = subprocess.Popen([*command, *options], env=system.env, stdout=log, stderr=log, cwd=ROOT)
+            process = subprocess.Popen(
+                [*command, *options], env=system.env, stdout=log, stderr=log, cwd=ROOT
+            )
         try:
-            wait_for("the bare route answers", lambda: system.answers(f"http://127.0.0.1:{port}/healthz"))
+            wait_for(
+                "the bare route answers", lambda: system.answers(f"http://127.0.0.1:{port}/healthz")
+            )
             yield system, port
         finally:
             process.terminate()

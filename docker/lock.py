@@ -37,20 +37,35 @@ def main() -> None:
 def requirements(project: dict[str, Any], extras: tuple[str, ...]) -> list[str]:
     """The requirements of these extras as pyproject.toml writes them."""
     optional = project["project"]["optional-dependencies"]
-    return [line for extra in extras for line in (optional[extra] if extra else project["project"]["dependencies"])]
+    return [
+        line
+        for extra in extras
+        for line in (optional[extra] if extra else project["project"]["dependencies"])
+    ]
 
 
 def cuda_packages() -> list[str]:
-    names = (line.partition("==")[0] for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines())
+    names = (
+        line.partition("==")[0] for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    )
     return [name for name in names if _CUDA.fullmatch(name)]
 
 
 def compile_(wanted: list[str], path: Path, left_out: list[str] | None = None) -> None:
-    options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--constraint", str(CONSTRAINTS)]
+    options = [
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+        "--constraint",
+        str(CONSTRAINTS),
+    ]
     options += ["--no-emit-index-url", "--no-annotate", "--no-header", "--upgrade", "--quiet"]
     options += [f"--no-emit-package={name}" for name in left_out or []]
     command = ["uv", "pip", "compile", "-", *options, "--output-file", str(path)]
-    subprocess.run(command, input="\n".join(wanted), text=True, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command, input="\n".join(wanted), text=True, check=True, stdout=subprocess.DEVNULL
+    )
 
 
 if __name__ == "__main__":

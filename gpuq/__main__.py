@@ -20,7 +20,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
     from gpuq.cli import cli
     from gpuq.errors import GpuqFailure, Interrupted
-    from gpuq.text import say
+    from gpuq.output.text import say
 
     try:
         cli.main(arguments, prog_name="gpuq", standalone_mode=False)
@@ -46,7 +46,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:  # noqa: BLE001  # a bug of ours: one sentence for the user, the rest on demand
         if os.environ.get("GPUQ_DEBUG"):
             traceback.print_exc()
-        say(f"gpuq met an error of its own ({type(error).__name__}: {error}); GPUQ_DEBUG=1 shows where.")
+        say(
+            f"gpuq met an error of its own ({type(error).__name__}: {error}); GPUQ_DEBUG=1 shows where."
+        )
         return 1
     return 0
 

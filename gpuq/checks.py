@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpuq.listing import Item
-from gpuq.text import duration
+from gpuq.output.listing import Item
+from gpuq.output.text import duration
 from jobqueue.resources import NodeReasonCode
 
 #: The scheduler looks at every node in each cycle; three of the slowest usual ones.
@@ -29,13 +29,17 @@ class Check:
 def server(url: str, trouble: str | None) -> Check:
     if trouble is None:
         return Check("server", f"{url} answers")
-    return Check("server", trouble, "gpuq up  # or name another one: gpuq --server http://HOST:8081 doctor")
+    return Check(
+        "server", trouble, "gpuq up  # or name another one: gpuq --server http://HOST:8081 doctor"
+    )
 
 
 def version(ours: str, theirs: str) -> Check:
     if ours == theirs:
         return Check("version", f"{ours}, here and there")
-    return Check("version", f"this is gpuq {ours}, the server's is {theirs}", f"pip install 'gpuq=={theirs}'")
+    return Check(
+        "version", f"this is gpuq {ours}, the server's is {theirs}", f"pip install 'gpuq=={theirs}'"
+    )
 
 
 def redis(trouble: str | None, warnings: Sequence[str]) -> list[Check]:
@@ -43,16 +47,30 @@ def redis(trouble: str | None, warnings: Sequence[str]) -> list[Check]:
     if trouble is not None and not _is_of_scheduler(trouble):
         return [Check("redis", trouble, _remedy(trouble, _REDIS, "redis-cli -u $REDIS_URL ping"))]
     if not warnings:
-        return [Check("redis", "reachable; evicts nothing" + ("" if trouble else ", writes everything down"))]
-    return [Check("redis", warning, _remedy(warning, _REDIS, "redis-cli config get append*")) for warning in warnings]
+        return [
+            Check(
+                "redis",
+                "reachable; evicts nothing" + ("" if trouble else ", writes everything down"),
+            )
+        ]
+    return [
+        Check("redis", warning, _remedy(warning, _REDIS, "redis-cli config get append*"))
+        for warning in warnings
+    ]
 
 
 def scheduler(trouble: str | None) -> Check:
     if trouble is None:
         return Check("scheduler", "reports; a job submitted now is kept and started")
     if _is_of_scheduler(trouble):
-        return Check("scheduler", trouble, _remedy(trouble, _SCHEDULER, f"tail {_LOGS}/scheduler.log"))
-    return Check("scheduler", "not known as long as Redis does not serve", "gpuq doctor  # again, when Redis is back")
+        return Check(
+            "scheduler", trouble, _remedy(trouble, _SCHEDULER, f"tail {_LOGS}/scheduler.log")
+        )
+    return Check(
+        "scheduler",
+        "not known as long as Redis does not serve",
+        "gpuq doctor  # again, when Redis is back",
+    )
 
 
 def token(trouble: str | None, has_one: bool, user: str, is_needed: bool = True) -> Check:
@@ -60,20 +78,30 @@ def token(trouble: str | None, has_one: bool, user: str, is_needed: bool = True)
     if trouble is None:
         return Check("token", "accepted" if has_one and is_needed else "the server asks for none")
     if has_one:
-        return Check("token", trouble, f"gpuq admin token create --user {user}  # an admin; then set GPUQ_TOKEN to it")
+        return Check(
+            "token",
+            trouble,
+            f"gpuq admin token create --user {user}  # an admin; then set GPUQ_TOKEN to it",
+        )
     return Check("token", trouble, "export GPUQ_TOKEN=gpuq_…  # or gpuq --token-file FILE …")
 
 
 def nodes(answer: Item) -> list[Check]:
     if not answer["nodes"]:
-        return [Check("nodes", "no monitor has been heard yet", f"tail {_LOGS}/resource-monitor.log")]
+        return [
+            Check("nodes", "no monitor has been heard yet", f"tail {_LOGS}/resource-monitor.log")
+        ]
     return [_node(node) for node in answer["nodes"]]
 
 
 def configs(answer: Item) -> Check:
     names = [each["name"] for each in answer["configs"]]
     if not names:
-        return Check("configs", "none on the server", "cp config.yaml $CONFIG_ROOT/  # or submit --config @FILE")
+        return Check(
+            "configs",
+            "none on the server",
+            "cp config.yaml $CONFIG_ROOT/  # or submit --config @FILE",
+        )
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return Check("configs", ", ".join(names[:_MOST_NAMED]) + more)
 
@@ -82,9 +110,17 @@ def templates(answer: Item, trouble: str | None, untried: str = "") -> Check:
     """`trouble`: why a dry run could not make a Workflow of the default one; `untried`: why none could be asked for."""
     found = answer["workflows"]
     if not any(each["is_default"] for each in found):
-        return Check("templates", "the default template is not there", "ls -l $WORKFLOW_TEMPLATE  # on the server")
+        return Check(
+            "templates",
+            "the default template is not there",
+            "ls -l $WORKFLOW_TEMPLATE  # on the server",
+        )
     if trouble is not None:
-        return Check("templates", trouble, "gpuq submit --config demo.yaml --dry-run  # when the template is mended")
+        return Check(
+            "templates",
+            trouble,
+            "gpuq submit --config demo.yaml --dry-run  # when the template is mended",
+        )
     names = ", ".join(each["name"] + _kind(each) for each in found)
     return Check("templates", f"{names}; not tried out: {untried}" if untried else names)
 
@@ -152,5 +188,8 @@ def _remedies(reasons: Sequence[Item]) -> Iterator[str]:
 
 
 def _kind(each: Item) -> str:
-    words = [*(["default"] if each["is_default"] else []), *([] if each["checks_config"] else ["configs unchecked"])]
+    words = [
+        *(["default"] if each["is_default"] else []),
+        *([] if each["checks_config"] else ["configs unchecked"]),
+    ]
     return f" ({', '.join(words)})" if words else ""

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from gpuq.client import DEFAULT_SERVER
 from gpuq.commands import Server
 from gpuq.commands.admin import admin
 from gpuq.commands.catalogue import configs, nodes, workflows
@@ -13,6 +12,7 @@ from gpuq.commands.completion import completion
 from gpuq.commands.doctor import doctor
 from gpuq.commands.jobs import history, logs, queue, show, status
 from gpuq.commands.submit import submit
+from gpuq.remote.client import DEFAULT_SERVER
 from gpuq.up.command import up
 
 _EPILOG = """\b
@@ -39,7 +39,9 @@ Exit codes:
     help="The queue manager.",
 )
 @click.option(
-    "--token-file", type=click.Path(path_type=Path), help="Your access token. Default: what stands in $GPUQ_TOKEN."
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="Your access token. Default: what stands in $GPUQ_TOKEN.",
 )
 @click.version_option(package_name="gpuq")
 @click.pass_context

@@ -32,7 +32,9 @@ def _parse(path: Path, text: str) -> Any:
     try:
         import yaml  # not needed for anything else here, so the base install goes without
     except ImportError as error:
-        raise GpuqFailure(f"To read {path} as YAML: pip install pyyaml (a JSON file needs nothing).") from error
+        raise GpuqFailure(
+            f"To read {path} as YAML: pip install pyyaml (a JSON file needs nothing)."
+        ) from error
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
@@ -44,4 +46,6 @@ def _check_json(path: Path, config: dict[str, Any]) -> None:
     try:
         json.dumps(config, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise GpuqFailure(f"{path} has a value that JSON cannot carry ({error}); write it as a text.") from error
+        raise GpuqFailure(
+            f"{path} has a value that JSON cannot carry ({error}); write it as a text."
+        ) from error

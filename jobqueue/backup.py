@@ -44,13 +44,25 @@ def decode(text: str) -> Backup:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidBackup(f"This is no JSON ({error}); a backup comes from gpuq admin backup.") from error
+        raise InvalidBackup(
+            f"This is no JSON ({error}); a backup comes from gpuq admin backup."
+        ) from error
     if not isinstance(document, dict) or _MARK not in document:
-        raise InvalidBackup("This is no backup of gpuq: it has no gpuq_backup; one comes from gpuq admin backup.")
+        raise InvalidBackup(
+            "This is no backup of gpuq: it has no gpuq_backup; one comes from gpuq admin backup."
+        )
     if document[_MARK] != VERSION:
-        raise InvalidBackup(f"This backup has version {document[_MARK]!r}, and this gpuq reads {VERSION}.")
-    jobs = [_read(_job, each, f"queue[{number}]") for number, each in enumerate(_list(document, "queue"))]
-    tokens = [_read(_token, each, f"tokens[{number}]") for number, each in enumerate(_list(document, "tokens"))]
+        raise InvalidBackup(
+            f"This backup has version {document[_MARK]!r}, and this gpuq reads {VERSION}."
+        )
+    jobs = [
+        _read(_job, each, f"queue[{number}]")
+        for number, each in enumerate(_list(document, "queue"))
+    ]
+    tokens = [
+        _read(_token, each, f"tokens[{number}]")
+        for number, each in enumerate(_list(document, "tokens"))
+    ]
     return Backup(tuple(jobs), tuple(tokens))
 
 
@@ -123,4 +135,6 @@ def _job(fields: Mapping[str, Any]) -> Job:
 
 
 def _token(fields: Mapping[str, Any]) -> Token:
-    return Token.decode(fields["digest"], json.dumps({name: fields[name] for name in fields if name != "digest"}))
+    return Token.decode(
+        fields["digest"], json.dumps({name: fields[name] for name in fields if name != "digest"})
+    )

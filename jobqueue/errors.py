@@ -35,7 +35,9 @@ class InvalidTransition(GpuqError):
 
     def __init__(self, job_id: str, phase: str, to: str) -> None:
         retry = f"Only a failed or cancelled job can be retried; {job_id} is {phase}."
-        super().__init__(retry if to == "queued" else f"Job {job_id} is {phase}, so it cannot become {to}.")
+        super().__init__(
+            retry if to == "queued" else f"Job {job_id} is {phase}, so it cannot become {to}."
+        )
         self.job_id, self.phase, self.to = job_id, phase, to
 
 
@@ -44,7 +46,9 @@ class QueueFull(GpuqError):
 
     def __init__(self, scope: str, limit: int) -> None:
         whose = "This user has" if scope == "user" else "The queue holds"
-        super().__init__(f"{whose} {limit} queued jobs, which is the limit; submit again when some have started.")
+        super().__init__(
+            f"{whose} {limit} queued jobs, which is the limit; submit again when some have started."
+        )
         self.scope, self.limit = scope, limit
 
 

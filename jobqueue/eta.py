@@ -17,7 +17,9 @@ def remaining_s(expected_s: float | None, elapsed_s: float) -> float | None:
     return max(expected_s - elapsed_s, OVERRUN_SHARE * expected_s)
 
 
-def wait_s(running_left_s: Sequence[float | None], ahead_s: Sequence[float | None], slots: int) -> float | None:
+def wait_s(
+    running_left_s: Sequence[float | None], ahead_s: Sequence[float | None], slots: int
+) -> float | None:
     """How long until a job starts: what runs has left plus everything ahead, divided over the slots.
 
     None as soon as one of the parts is unknown: an estimate that leaves something out is not one.

@@ -61,7 +61,9 @@ def check_failpoints() -> None:
         raise SystemExit("FAILPOINT is for gpuq's own tests and is refused here; unset it.")
     unknown = set(_switched()) - set(FAILPOINTS)
     if unknown:
-        raise SystemExit(f"FAILPOINT names no failpoint: {', '.join(sorted(unknown))}; see jobqueue/failpoints.py.")
+        raise SystemExit(
+            f"FAILPOINT names no failpoint: {', '.join(sorted(unknown))}; see jobqueue/failpoints.py."
+        )
 
 
 def failpoint(name: str) -> None:

@@ -20,7 +20,9 @@ class JobSpec:
     """What the user wrote, checked, and the text of the config as it was at submission."""
 
     user: str
-    config: str  #: name of a file below the config folder (`config.yaml` where the text came inline)
+    config: (
+        str  #: name of a file below the config folder (`config.yaml` where the text came inline)
+    )
     workdir: str  #: absolute, as people write it: /data/<user>/…
     config_text: str = field(default="", repr=False)
     name: str = ""  #: a label for people
@@ -80,7 +82,10 @@ class QueueEntry:
             raise CorruptEntry(raw, str(error)) from error
         if entry.v != ENTRY_VERSION:
             raise CorruptEntry(raw, f"version {entry.v!r} is unknown here")
-        if not all(isinstance(value, str) for value in (entry.user, entry.config, entry.workdir, entry.job_id)):
+        if not all(
+            isinstance(value, str)
+            for value in (entry.user, entry.config, entry.workdir, entry.job_id)
+        ):
             raise CorruptEntry(raw, "a field is not text")
         return entry
 
@@ -128,8 +133,12 @@ class Job:
     gpu_uuids: tuple[str, ...] = ()
     workflow_name: str | None = None
     workflow_uid: str | None = None
-    withdrawn_uid: str | None = None  #: this workflow of it is being deleted, so that it can start on another node
-    waited_until: float | None = None  #: until then nothing kept it from starting that was its fault
+    withdrawn_uid: str | None = (
+        None  #: this workflow of it is being deleted, so that it can start on another node
+    )
+    waited_until: float | None = (
+        None  #: until then nothing kept it from starting that was its fault
+    )
     cancel_requested_at: float | None = None
     result: Result = Result()
 
@@ -199,9 +208,36 @@ class Job:
 
     #: What is fetched for lists: everything but the config's text and the log tail, which may be large.
     LIST_FIELDS: ClassVar[tuple[str, ...]] = (
-        *("job_id", "user", "config", "workdir", "name", "gpus", "time_limit_s", "workflow", "entry"),
-        *("phase", "reason_code", "reason_message", "submitted_at", "queued_at", "admitted_at", "started_at"),
-        *("finished_at", "attempt", "requeues", "breaks", "slot", "node", "gpu_uuids", "workflow_name"),
+        *(
+            "job_id",
+            "user",
+            "config",
+            "workdir",
+            "name",
+            "gpus",
+            "time_limit_s",
+            "workflow",
+            "entry",
+        ),
+        *(
+            "phase",
+            "reason_code",
+            "reason_message",
+            "submitted_at",
+            "queued_at",
+            "admitted_at",
+            "started_at",
+        ),
+        *(
+            "finished_at",
+            "attempt",
+            "requeues",
+            "breaks",
+            "slot",
+            "node",
+            "gpu_uuids",
+            "workflow_name",
+        ),
         *("workflow_uid", "withdrawn_uid", "waited_until", "cancel_requested_at", "exit_code"),
     )
 

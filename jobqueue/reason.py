@@ -16,9 +16,13 @@ class ReasonCode(StrEnum):
     RESOURCES_BUSY = "resources_busy"  #: no node passes the gate: GPU, CPU or memory are in use
     MONITOR_UNAVAILABLE = "monitor_unavailable"  #: no monitor gives an answer that can be trusted
     NEVER_FITS = "never_fits"  #: asks for more GPUs than any known node has
-    ENGINE_UNAVAILABLE = "engine_unavailable"  #: the engine (cluster, disk) refused or did not answer
+    ENGINE_UNAVAILABLE = (
+        "engine_unavailable"  #: the engine (cluster, disk) refused or did not answer
+    )
     HALTED = "halted"  #: the scheduler admits nothing until somebody acts
-    SCHEDULER_AWAY = "scheduler_away"  #: no scheduler has said anything for a while (only the API can tell)
+    SCHEDULER_AWAY = (
+        "scheduler_away"  #: no scheduler has said anything for a while (only the API can tell)
+    )
     # queued again
     SCHEDULER_RESTARTED = "scheduler_restarted"  #: admitted, but its workflow was never made
     GPU_BUSY = "gpu_busy"  #: exit 75: the GPU was taken after all
@@ -49,7 +53,12 @@ class ReasonCode(StrEnum):
 
 #: Reasons of an admitted or running job with which nobody can say when it ends: it holds its slot until somebody acts.
 NO_KNOWN_END = frozenset(
-    {ReasonCode.SHORT_OF_GPUS, ReasonCode.UNSCHEDULABLE, ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE}
+    {
+        ReasonCode.SHORT_OF_GPUS,
+        ReasonCode.UNSCHEDULABLE,
+        ReasonCode.NODE_LOST,
+        ReasonCode.ENGINE_UNAVAILABLE,
+    }
 )
 
 

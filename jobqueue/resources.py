@@ -14,9 +14,13 @@ from typing import Any, NoReturn, TypeVar
 NODE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 OFF = "off"
 PERCENT = 100
-LARGEST = 1e15  # beyond it stand only errors: NVML and DCGM write "no value" as 2^64 - 1 or 2^63 - 14
+LARGEST = (
+    1e15  # beyond it stand only errors: NVML and DCGM write "no value" as 2^64 - 1 or 2^63 - 14
+)
 LONGEST_TEXT = 1000
-MOST_PROCESSES = 32  # of one GPU, so that a node's answer stays far below what the scheduler reads of one
+MOST_PROCESSES = (
+    32  # of one GPU, so that a node's answer stays far below what the scheduler reads of one
+)
 
 T = TypeVar("T")
 
@@ -66,7 +70,9 @@ class Gpu:
     temperature_c: float | None
     process_count: int | None
     available: bool
-    processes: tuple[GpuProcess, ...] | None = None  #: the largest MOST_PROCESSES of them; None: unknown
+    processes: tuple[GpuProcess, ...] | None = (
+        None  #: the largest MOST_PROCESSES of them; None: unknown
+    )
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,9 @@ class NodeSnapshot:
 
     def encode(self) -> dict[str, Any]:
         """The JSON object of `GET /status`; a threshold that is None is written as `off`."""
-        limits = {name: OFF if limit is None else limit for name, limit in asdict(self.thresholds).items()}
+        limits = {
+            name: OFF if limit is None else limit for name, limit in asdict(self.thresholds).items()
+        }
         return asdict(self) | {"thresholds": limits}
 
     @classmethod
@@ -154,7 +162,9 @@ def free_gpus(snapshot: NodeSnapshot, reserved_uuids: Collection[str]) -> tuple[
 def _load(body: bytes | str) -> Any:
     try:
         text = body.decode() if isinstance(body, bytes) else body
-        return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        return json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+        )
     except InvalidSnapshot:
         raise
     except RecursionError:
@@ -221,7 +231,9 @@ class _Fields:
         """For a field that older monitors do not send: absent and null are the same."""
         return self._fields.get(name) is not None
 
-    def each(self, name: str, read: Callable[["_Fields"], T], most: int | None = None) -> tuple[T, ...]:
+    def each(
+        self, name: str, read: Callable[["_Fields"], T], most: int | None = None
+    ) -> tuple[T, ...]:
         values = self.get(name)
         if not isinstance(values, list):
             self.fail(name, "must be a list")
@@ -248,7 +260,9 @@ def _gpu(f: _Fields) -> Gpu:
         temperature_c=f.optional("temperature_c", f.number),
         process_count=f.optional("process_count", f.count),
         available=f.boolean("available"),
-        processes=f.each("processes", _process, MOST_PROCESSES) if f.is_given("processes") else None,
+        processes=f.each("processes", _process, MOST_PROCESSES)
+        if f.is_given("processes")
+        else None,
     )
     _check_within(f, gpu.memory_used_mb, gpu.memory_total_mb, "memory_used_mb")
     _check_within(f, gpu.memory_free_mb, gpu.memory_total_mb, "memory_free_mb")
@@ -271,7 +285,11 @@ def _load_average(f: _Fields) -> tuple[float, float, float] | None:
     values = f.get("load_average")
     if values is None:
         return None
-    if not isinstance(values, list) or len(values) != 3 or not all(is_amount(value) for value in values):
+    if (
+        not isinstance(values, list)
+        or len(values) != 3
+        or not all(is_amount(value) for value in values)
+    ):
         f.fail("load_average", "must be three numbers, none below 0")
     return (values[0], values[1], values[2])
 
@@ -325,9 +343,13 @@ def _check_consistent(s: NodeSnapshot) -> None:
     if len(set(uuids)) != len(uuids):
         raise InvalidSnapshot("two GPUs of the snapshot have the same uuid.")
     if any(gpu.available and _is_unknown(gpu, s.thresholds) for gpu in s.gpus):
-        raise InvalidSnapshot("a GPU is called available although its utilisation or free memory is unknown.")
+        raise InvalidSnapshot(
+            "a GPU is called available although its utilisation or free memory is unknown."
+        )
     if s.available and not _host_known(s):
-        raise InvalidSnapshot("the node is called available although its age, CPU or memory is unknown.")
+        raise InvalidSnapshot(
+            "the node is called available although its age, CPU or memory is unknown."
+        )
     if s.available and s.gpus and not any(gpu.available for gpu in s.gpus):
         raise InvalidSnapshot("the node is called available although none of its GPUs is.")
     if not s.available and not s.reasons:

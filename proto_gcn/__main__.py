@@ -18,11 +18,16 @@ def main(arguments: list[str] | None = None) -> int:
     except TrainerError as error:
         return _said(" ".join(str(error).split()), error.exit_code)
     except OSError as error:
-        return _said(f"cannot use {error.filename or 'a file'}: {error.strerror}; free space or access, retry", FAILED)
+        return _said(
+            f"cannot use {error.filename or 'a file'}: {error.strerror}; free space or access, retry",
+            FAILED,
+        )
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return _said("out of memory: give it more, or take --device cpu where the GPU is short of it", FAILED)
+        return _said(
+            "out of memory: give it more, or take --device cpu where the GPU is short of it", FAILED
+        )
     except KeyboardInterrupt:
         return _said("interrupted", INTERRUPTED)
     return 0
@@ -34,7 +39,9 @@ def _said(sentence: str, code: int) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m proto_gcn", description="Use trained Proto-GCN networks.")
+    parser = argparse.ArgumentParser(
+        prog="python -m proto_gcn", description="Use trained Proto-GCN networks."
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_to(commands)

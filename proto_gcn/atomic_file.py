@@ -6,9 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes, written: Callable[[], None] = lambda: None) -> None:
+def write_atomically(
+    path: Path, content: bytes, written: Callable[[], None] = lambda: None
+) -> None:
     """Old content or new, never half; `written` is called just before the exchange; an OSError leaves the old."""
-    temporary = path.with_name(f".{path.name}.tmp")  # one name: the next writer replaces what a killed one left
+    temporary = path.with_name(
+        f".{path.name}.tmp"
+    )  # one name: the next writer replaces what a killed one left
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -17,7 +21,9 @@ def write_atomically(path: Path, content: bytes, written: Callable[[], None] = l
         written()
         temporary.replace(path)
     except OSError as error:
-        error.filename = str(path)  # a full disk names no file, and nobody knows of the temporary one
+        error.filename = str(
+            path
+        )  # a full disk names no file, and nobody knows of the temporary one
         with suppress(OSError):
             temporary.unlink()
         raise

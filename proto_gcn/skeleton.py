@@ -18,8 +18,12 @@ class Skeleton:
     left_right: tuple[int, ...] = ()
     dimensions: int = 3
     added: int = 0
-    middle: int | None = None  # the joint at the origin of normalised 3-D data, where that is not the centre
-    other_bones: tuple[tuple[int, int], ...] = ()  # (child, parent) in the streams, where that is no edge of the graph
+    middle: int | None = (
+        None  # the joint at the origin of normalised 3-D data, where that is not the centre
+    )
+    other_bones: tuple[
+        tuple[int, int], ...
+    ] = ()  # (child, parent) in the streams, where that is no edge of the graph
 
     @property
     def joints(self) -> int:
@@ -52,7 +56,9 @@ class Skeleton:
     def k_parents(self) -> tuple[int, ...]:
         """What the stream k subtracts: the joint after the next; a neighbour of the centre has none and is its own."""
         bones = self.bone_parents
-        return tuple(v if parent == self.centre else bones[parent] for v, parent in enumerate(bones))
+        return tuple(
+            v if parent == self.centre else bones[parent] for v, parent in enumerate(bones)
+        )
 
     def subtracted(self, stream: str) -> tuple[int, ...]:
         return self.bone_parents if stream[0] == "b" else self.k_parents
@@ -64,7 +70,9 @@ class Skeleton:
 
     def places(self) -> list[tuple[float, float]]:
         """(right, up) of each joint in a drawing: the centre at (0, 0), the depth as radius, at most 1."""
-        order = sorted(range(self.joints), key=lambda joint: self.depths[joint])  # parents before their children
+        order = sorted(
+            range(self.joints), key=lambda joint: self.depths[joint]
+        )  # parents before their children
         leaves, begin = self._leaves(order), [0.0] * self.joints
         taken = begin.copy()
         for joint in order[1:]:
@@ -73,7 +81,9 @@ class Skeleton:
             taken[parent] += leaves[joint]
         turns = [math.tau * (begin[v] + leaves[v] / 2) / max(leaves) for v in range(self.joints)]
         radii = [depth / max(self.depths) for depth in self.depths]
-        return [(r * math.sin(turn), r * math.cos(turn)) for r, turn in zip(radii, turns, strict=True)]
+        return [
+            (r * math.sin(turn), r * math.cos(turn)) for r, turn in zip(radii, turns, strict=True)
+        ]
 
     def _leaves(self, order: list[int]) -> list[int]:
         """The number of ends below each joint, 1 at an end: the share of the circle that its branch gets."""
@@ -94,8 +104,14 @@ def not_a_tree(parents: Sequence[int]) -> str | None:
     if len(centres) != 1:
         which = f"{len(centres)} ({', '.join(map(str, centres))})" if centres else "none"
         return f"parents must have one centre, a joint that is its own parent, and has {which}"
-    lost = next((joint for joint in range(len(parents)) if _way(parents, joint)[-1] != centres[0]), None)
-    return None if lost is None else f"parents must be a tree: from joint {lost} the way runs in a circle"
+    lost = next(
+        (joint for joint in range(len(parents)) if _way(parents, joint)[-1] != centres[0]), None
+    )
+    return (
+        None
+        if lost is None
+        else f"parents must be a tree: from joint {lost} the way runs in a circle"
+    )
 
 
 def no_mirror(left_right: Sequence[int], joints: int) -> str | None:
@@ -120,12 +136,69 @@ def _way(parents: Sequence[int], joint: int) -> list[int]:
 
 # Kinect v2, metres. The bones 21->22 and 23->24 are as published, though in the graph both tips hang on the hand.
 NTU = Skeleton(
-    parents=(1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 7, 7, 11, 11),
-    left_right=(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 20, 23, 24, 21, 22),
+    parents=(
+        1,
+        20,
+        20,
+        2,
+        20,
+        4,
+        5,
+        6,
+        20,
+        8,
+        9,
+        10,
+        0,
+        12,
+        13,
+        14,
+        0,
+        16,
+        17,
+        18,
+        20,
+        7,
+        7,
+        11,
+        11,
+    ),
+    left_right=(
+        0,
+        1,
+        2,
+        3,
+        8,
+        9,
+        10,
+        11,
+        4,
+        5,
+        6,
+        7,
+        16,
+        17,
+        18,
+        19,
+        12,
+        13,
+        14,
+        15,
+        20,
+        23,
+        24,
+        21,
+        22,
+    ),
     middle=1,
     other_bones=((21, 22), (23, 24)),
 )
-NTU_PARTS = ((4, 5, 6, 7, 21, 22), (12, 13, 14, 15), (8, 9, 10, 11, 23, 24), (16, 17, 18, 19))  # arm, leg: left, right
+NTU_PARTS = (
+    (4, 5, 6, 7, 21, 22),
+    (12, 13, 14, 15),
+    (8, 9, 10, 11, 23, 24),
+    (16, 17, 18, 19),
+)  # arm, leg: left, right
 
 # COCO's 17 joints (pixels and a score), then 17 mid-hip, 18 middle of the trunk, 19 mid-shoulder.
 COCO = Skeleton(

@@ -11,7 +11,7 @@ if __name__ == "__main__":
     # `python train.py` puts this folder first on the path, where data/ and config.py would shadow others' modules.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     from proto_gcn.child_process import die_with
-    from proto_gcn.engine.launch import command, launch, processes
+    from proto_gcn.engine.processes.launch import command, launch, processes
     from proto_gcn.errors import ConfigError
 
     if "WORLD_SIZE" in os.environ:

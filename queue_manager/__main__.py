@@ -3,9 +3,9 @@
 import sys
 
 from jobqueue.failpoints import check_failpoints
-from jobqueue.listening import CannotListen, listen
-from jobqueue.log import configure_logging, get_logger
-from jobqueue.settings import load_settings, shown
+from jobqueue.service.listening import CannotListen, listen
+from jobqueue.service.log import configure_logging, get_logger
+from jobqueue.service.settings import load_settings, shown
 from queue_manager.server import Server
 from queue_manager.settings import QueueManagerSettings
 

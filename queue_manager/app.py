@@ -8,17 +8,29 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from jobqueue.log import bind_log
-from jobqueue.store import Store
-from queue_manager import access, problems
-from queue_manager.config_check import Schema
-from queue_manager.estimate import read_outlook
-from queue_manager.follow import Places
-from queue_manager.json_body import MAX_BODY_BYTES
-from queue_manager.recent import MOST_AGE_S, recent
-from queue_manager.routes import catalogue, docs, health, jobs, nodes, prometheus, queue, run_files, status, submit
-from queue_manager.services import EXTENSION, Services
+from jobqueue.service.log import bind_log
+from jobqueue.store.client import Store
+from queue_manager.files.tail import Places
+from queue_manager.forecast.wait import read_outlook
+from queue_manager.http import problems
+from queue_manager.http.json_body import MAX_BODY_BYTES
+from queue_manager.requests import access
+from queue_manager.requests.services import EXTENSION, Services
+from queue_manager.requests.ttl_cache import MOST_AGE_S, recent
+from queue_manager.routes import (
+    catalogue,
+    docs,
+    health,
+    jobs,
+    nodes,
+    prometheus,
+    queue,
+    status,
+    submit,
+)
+from queue_manager.routes import logs as run_files
 from queue_manager.settings import QueueManagerSettings
+from queue_manager.submission.config_check import Schema
 from workflows.render import template_names
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -47,7 +59,18 @@ def create_app(
         template_names=recent(lambda: template_names(folder), most_age_s),
         schema=recent(lambda name: Schema.of_template(folder, name), most_age_s),
     )
-    for module in (submit, status, queue, jobs, run_files, nodes, catalogue, health, prometheus, docs):
+    for module in (
+        submit,
+        status,
+        queue,
+        jobs,
+        run_files,
+        nodes,
+        catalogue,
+        health,
+        prometheus,
+        docs,
+    ):
         app.register_blueprint(module.blueprint)
     problems.register(app)
     app.before_request(_begin)

@@ -13,9 +13,9 @@ from gunicorn.glogging import Logger
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from jobqueue.store import Store
+from jobqueue.store.client import Store
 from queue_manager.app import create_app
-from queue_manager.problems import raw_answer, refuse_broken_body
+from queue_manager.http.problems import raw_answer, refuse_broken_body
 from queue_manager.settings import QueueManagerSettings
 
 
@@ -50,7 +50,9 @@ class Server(BaseApplication):
     def load(self) -> Flask:
         """Called in the worker, after the fork: connections would not survive it."""
         app = create_app(self._settings, Store.connect(self._settings.redis_url))
-        app.register_error_handler(errors.ParseException, refuse_broken_body)  # a chunked body that breaks off
+        app.register_error_handler(
+            errors.ParseException, refuse_broken_body
+        )  # a chunked body that breaks off
         gc.collect()
         gc.freeze()  # what is there now stays; the collector need not look through it again and again
         return app
@@ -73,24 +75,43 @@ def _refusal(error: BaseException) -> tuple[HTTPStatus, str]:
     for kind, status, detail in _REFUSALS:
         if isinstance(error, kind):
             return status, detail
-    return HTTPStatus.INTERNAL_SERVER_ERROR, "The queue manager met an error of its own; see its log."
+    return (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The queue manager met an error of its own; see its log.",
+    )
 
 
 _REFUSALS: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
-    (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG, "The request line is longer than 4094 bytes."),
+    (
+        errors.LimitRequestLine,
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        "The request line is longer than 4094 bytes.",
+    ),
     (
         errors.LimitRequestHeaders,
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         "The request has more than 100 headers, or one longer than 8190 bytes.",
     ),
-    (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED, "This Transfer-Encoding is not known here."),
-    (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED, "Expect takes 100-continue and nothing else."),
-    (errors.ParseException, HTTPStatus.BAD_REQUEST, "The request is not HTTP/1.1 as it is written."),
+    (
+        errors.UnsupportedTransferCoding,
+        HTTPStatus.NOT_IMPLEMENTED,
+        "This Transfer-Encoding is not known here.",
+    ),
+    (
+        errors.ExpectationFailed,
+        HTTPStatus.EXPECTATION_FAILED,
+        "Expect takes 100-continue and nothing else.",
+    ),
+    (
+        errors.ParseException,
+        HTTPStatus.BAD_REQUEST,
+        "The request is not HTTP/1.1 as it is written.",
+    ),
 )
 
 
 class _PlainLogger(Logger):
-    """gunicorn's lines take the way of all our lines (jobqueue/log.py)."""
+    """gunicorn's lines take the way of all our lines (jobqueue/service/log.py)."""
 
     def setup(self, cfg: Any) -> None:
         self.error_log.setLevel(logging.WARNING)

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jobqueue.listening import is_loopback
-from jobqueue.settings import LogFormat, LogLevel, RedisUrl
-from jobqueue.store import Caps
+from jobqueue.service.listening import is_loopback
+from jobqueue.service.settings import LogFormat, LogLevel, RedisUrl
+from jobqueue.store.client import Caps
 from workflows.render import SUFFIX
 
 #: Threads that followers may never have: they answer everything else.
@@ -24,17 +24,29 @@ class QueueManagerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=True)
 
-    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"  #: the queue's Redis, with its password where it has one
+    redis_url: RedisUrl = (
+        "redis://127.0.0.1:6379/0"  #: the queue's Redis, with its password where it has one
+    )
     data_root: Path = Path("/data")  #: where `/data` of a workdir is on this disk
     config_root: Path = Path("/config")  #: the folder that a submission's `config` names a file of
-    workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")  #: its folder holds the other templates too
+    workflow_template: Path = Path(
+        "/workflows/proto-gcn-workflow.yaml"
+    )  #: its folder holds the other templates too
     max_queued_per_user: Annotated[int, Field(ge=1)] = 100  #: beyond it a submission gets 429
-    max_queued: Annotated[int, Field(ge=1)] = 10_000  #: of all users; beyond it a submission gets 429
+    max_queued: Annotated[int, Field(ge=1)] = (
+        10_000  #: of all users; beyond it a submission gets 429
+    )
     max_running_jobs: Annotated[int, Field(ge=1)] = 1  #: how many jobs run at once
-    require_gpu: bool = True  #: `false`: a node without a GPU is one slot; `gpuq up` sets it so where there is none
-    workdir_anywhere: bool = False  #: any workdir below `/data` but `/data/datasets`, not only below `/data/<user>`
+    require_gpu: bool = (
+        True  #: `false`: a node without a GPU is one slot; `gpuq up` sets it so where there is none
+    )
+    workdir_anywhere: bool = (
+        False  #: any workdir below `/data` but `/data/datasets`, not only below `/data/<user>`
+    )
     # Stands before the host, whose check looks at it.
-    auth: Literal["token", "off"] = "token"  #: `off`: everybody is believed, on loopback only; `gpuq up` sets it there
+    auth: Literal["token", "off"] = (
+        "token"  #: `off`: everybody is believed, on loopback only; `gpuq up` sets it there
+    )
     queue_manager_host: str = "127.0.0.1"  #: where it listens
     queue_manager_port: Annotated[int, Field(ge=1, le=65535)] = 8081  #: where it listens
     #: 8 of them answer everything else, the others are places for those who follow a log or wait
@@ -73,5 +85,7 @@ class QueueManagerSettings(BaseSettings):
     @classmethod
     def _check_host(cls, host: str, info: ValidationInfo) -> str:
         if info.data.get("auth") == "off" and not is_loopback(host):
-            raise ValueError("with AUTH=off everybody who reaches it could submit as anybody; use AUTH=token")
+            raise ValueError(
+                "with AUTH=off everybody who reaches it could submit as anybody; use AUTH=token"
+            )
         return host

@@ -2,9 +2,9 @@
 
 import sys
 
-from jobqueue.listening import CannotListen, listen
-from jobqueue.log import configure_logging, get_logger
-from jobqueue.settings import load_settings, shown
+from jobqueue.service.listening import CannotListen, listen
+from jobqueue.service.log import configure_logging, get_logger
+from jobqueue.service.settings import load_settings, shown
 from resource_monitor.server import Server
 from resource_monitor.settings import Settings
 

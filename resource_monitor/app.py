@@ -9,11 +9,11 @@ from typing import Protocol
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from jobqueue.log import get_logger
 from jobqueue.resources import NodeReasonCode, NodeSnapshot
+from jobqueue.service.log import get_logger
 from resource_monitor import metrics
 from resource_monitor.decision import LONGEST_WINDOW_S, decide
-from resource_monitor.reading import Sample
+from resource_monitor.readings.reading import Sample
 from resource_monitor.settings import Settings
 
 log = get_logger(__name__)
@@ -32,7 +32,9 @@ class Readings(Protocol):
     def errors(self) -> Mapping[str, int]: ...
 
 
-def build(sampler: Readings, settings: Settings, clock: Callable[[], float] = time.monotonic) -> Flask:
+def build(
+    sampler: Readings, settings: Settings, clock: Callable[[], float] = time.monotonic
+) -> Flask:
     """The application; `clock` (s) must be the one that the samples were stamped with."""
     app = Flask("resource_monitor")
     app.register_error_handler(HTTPException, _http_problem)
@@ -103,7 +105,10 @@ def _problem(status: HTTPStatus, detail: str) -> Response:
 def _http_problem(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     if status == HTTPStatus.NOT_FOUND:
-        return _problem(status, f"There is no {request.path} here; there are /status, /metrics, /healthz and /readyz.")
+        return _problem(
+            status,
+            f"There is no {request.path} here; there are /status, /metrics, /healthz and /readyz.",
+        )
     response = _problem(status, error.description or status.phrase)
     response.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
     return response
@@ -111,4 +116,7 @@ def _http_problem(error: HTTPException) -> Response:
 
 def _unexpected_problem(error: Exception) -> Response:
     log.error("A request failed", path=request.path, exc_info=error)
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The monitor met an error of its own; its log has the details.")
+    return _problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The monitor met an error of its own; its log has the details.",
+    )

@@ -10,14 +10,23 @@ from dataclasses import replace
 
 from jobqueue.resources import Gpu, NodeReason, NodeSnapshot, Thresholds
 from jobqueue.resources import NodeReasonCode as Code
-from resource_monitor.describe import amount, describe_cpu, describe_gpu, describe_memory, reason, used_by
 from resource_monitor.gate import Course, number
-from resource_monitor.reading import Fault, GpuReading, GpuReport, HostReading, Sample
+from resource_monitor.readings.describe import (
+    amount,
+    describe_cpu,
+    describe_gpu,
+    describe_memory,
+    reason,
+    used_by,
+)
+from resource_monitor.readings.reading import Fault, GpuReading, GpuReport, HostReading, Sample
 
 LONGEST_WINDOW_S = 10.0
 FEWEST_SAMPLES = 2
 STALE_PERIODS = 3
-LONGEST_PERIOD_S = 5.0  # however slow the driver is, readings older than three times this are not believed
+LONGEST_PERIOD_S = (
+    5.0  # however slow the driver is, readings older than three times this are not believed
+)
 
 Reasons = list[NodeReason]
 
@@ -62,11 +71,20 @@ def _window(samples: Sequence[Sample], now: float, window_s: float) -> Sequence[
 
 def _reasons_not_to_judge(window: Sequence[Sample], now: float, trouble: str | None) -> Reasons:
     if window:
-        age_s, limit_s = now - window[-1].at, STALE_PERIODS * min(window[-1].period_s, LONGEST_PERIOD_S)
+        age_s, limit_s = (
+            now - window[-1].at,
+            STALE_PERIODS * min(window[-1].period_s, LONGEST_PERIOD_S),
+        )
         if not 0 <= age_s <= limit_s:
             why = trouble or "the sampler process is silent, a driver call may hang"
-            message = f"The last reading is {number(age_s)} s old (limit: {number(limit_s)} s): {why}."
-            return [reason(Code.STALE, message, value=amount(age_s), threshold=amount(limit_s), unit="s")]
+            message = (
+                f"The last reading is {number(age_s)} s old (limit: {number(limit_s)} s): {why}."
+            )
+            return [
+                reason(
+                    Code.STALE, message, value=amount(age_s), threshold=amount(limit_s), unit="s"
+                )
+            ]
     if len(window) < FEWEST_SAMPLES:
         why = f": {trouble}" if trouble else ""
         message = f"The monitor is starting, {len(window)} of {FEWEST_SAMPLES} readings taken{why}."
@@ -75,7 +93,10 @@ def _reasons_not_to_judge(window: Sequence[Sample], now: float, trouble: str | N
 
 
 def _unjudged(newest: Sample) -> list[Gpu]:
-    return [describe_gpu(gpu, available=False) for gpu in {gpu.uuid: gpu for gpu in newest.report.gpus}.values()]
+    return [
+        describe_gpu(gpu, available=False)
+        for gpu in {gpu.uuid: gpu for gpu in newest.report.gpus}.values()
+    ]
 
 
 def _judge(
@@ -87,7 +108,11 @@ def _judge(
     gpus = sorted((gpu for gpu, _ in verdicts), key=lambda gpu: gpu.index)
     gpu_reasons = [why for _, whys in verdicts for why in whys]
     faults = _faults(window[-1])
-    does_without = not require_gpu and not gpus and all(fault.code in (Code.NO_GPU, Code.NO_DRIVER) for fault in faults)
+    does_without = (
+        not require_gpu
+        and not gpus
+        and all(fault.code in (Code.NO_GPU, Code.NO_DRIVER) for fault in faults)
+    )
     if not does_without:
         gpu_reasons += [reason(fault.code, fault.message) for fault in faults]
     available = not host_reasons and (does_without or any(gpu.available for gpu in gpus))
@@ -100,7 +125,9 @@ def _faults(sample: Sample) -> Sequence[Fault]:
     return [Fault(Code.NO_GPU, "There is no GPU on this node.")]
 
 
-def _host_reasons(hosts: Sequence[HostReading], ages: Sequence[float], limits: Thresholds) -> Reasons:
+def _host_reasons(
+    hosts: Sequence[HostReading], ages: Sequence[float], limits: Thresholds
+) -> Reasons:
     cpu = Course("The CPU", [host.cpu_percent for host in hosts], ages)
     memory = Course("Main memory", [host.memory_percent for host in hosts], ages)
     return cpu.below(limits.cpu_percent, Code.CPU_BUSY, Code.CPU_UNKNOWN) + memory.below(
@@ -110,10 +137,14 @@ def _host_reasons(hosts: Sequence[HostReading], ages: Sequence[float], limits: T
 
 def _uuids(window: Sequence[Sample]) -> list[str]:
     """Every GPU seen within the window, the newest sample's first."""
-    return list(dict.fromkeys(gpu.uuid for sample in reversed(window) for gpu in sample.report.gpus))
+    return list(
+        dict.fromkeys(gpu.uuid for sample in reversed(window) for gpu in sample.report.gpus)
+    )
 
 
-def _judge_gpu(uuid: str, window: Sequence[Sample], ages: Sequence[float], limits: Thresholds) -> tuple[Gpu, Reasons]:
+def _judge_gpu(
+    uuid: str, window: Sequence[Sample], ages: Sequence[float], limits: Thresholds
+) -> tuple[Gpu, Reasons]:
     readings = [_find(sample, uuid) for sample in window]
     last_seen = next(reading for reading in reversed(readings) if reading)
     answered = [reading for reading in readings if reading and not reading.fault]
@@ -132,13 +163,15 @@ def _find(sample: Sample, uuid: str) -> GpuReading | None:
     return found[0] if found else None
 
 
-def _gpu_reasons(readings: Sequence[GpuReading], ages: Sequence[float], limits: Thresholds) -> Reasons:
+def _gpu_reasons(
+    readings: Sequence[GpuReading], ages: Sequence[float], limits: Thresholds
+) -> Reasons:
     index = readings[-1].index
     use = Course(f"GPU {index}", [reading.utilization_percent for reading in readings], ages, index)
     free = Course(f"GPU {index}", [_free_mb(reading) for reading in readings], ages, index)
-    reasons = use.below(limits.gpu_utilization_percent, Code.GPU_BUSY, Code.GPU_UNKNOWN) + free.above(
-        limits.gpu_memory_free_mb, Code.GPU_MEMORY, Code.GPU_UNKNOWN
-    )
+    reasons = use.below(
+        limits.gpu_utilization_percent, Code.GPU_BUSY, Code.GPU_UNKNOWN
+    ) + free.above(limits.gpu_memory_free_mb, Code.GPU_MEMORY, Code.GPU_UNKNOWN)
     return _with_users(reasons, readings[-1])
 
 
@@ -163,5 +196,11 @@ def _silent(last_seen: GpuReading, newest: GpuReading | None) -> NodeReason:
         why = newest.fault if newest and newest.fault else "the driver no longer shows it"
         return reason(Code.GPU_LOST, f"{gpu} is lost: {why}.", gpu=last_seen.index)
     if newest.fault:
-        return reason(Code.GPU_UNKNOWN, f"{gpu} cannot be read: {newest.fault}.", gpu=last_seen.index)
-    return reason(Code.GPU_UNKNOWN, f"{gpu} answers again, but not long enough to be judged.", gpu=last_seen.index)
+        return reason(
+            Code.GPU_UNKNOWN, f"{gpu} cannot be read: {newest.fault}.", gpu=last_seen.index
+        )
+    return reason(
+        Code.GPU_UNKNOWN,
+        f"{gpu} answers again, but not long enough to be judged.",
+        gpu=last_seen.index,
+    )

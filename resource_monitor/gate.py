@@ -15,7 +15,9 @@ class Course:
     ages_s: Sequence[float]
     gpu: int | None = None
 
-    def below(self, limit: float | None, busy: NodeReasonCode, unknown: NodeReasonCode) -> list[NodeReason]:
+    def below(
+        self, limit: float | None, busy: NodeReasonCode, unknown: NodeReasonCode
+    ) -> list[NodeReason]:
         """Why this was not always < `limit` percent; nothing if it was, or if the limit is off (None)."""
         if limit is None:
             return []
@@ -28,12 +30,18 @@ class Course:
         message = f"{self.whose} {verb} (limit: below {number(limit)} %)."
         return [NodeReason(busy, message, self.gpu, worst, limit, "percent")]
 
-    def above(self, limit: float | None, short: NodeReasonCode, unknown: NodeReasonCode) -> list[NodeReason]:
+    def above(
+        self, limit: float | None, short: NodeReasonCode, unknown: NodeReasonCode
+    ) -> list[NodeReason]:
         """Why this was not always > `limit` MiB; nothing if it was, or if the limit is off (None)."""
         if limit is None:
             return []
         if not all(is_amount(value, LARGEST) for value in self.values):
-            return [NodeReason(unknown, f"{self.whose} does not say how much memory it has free.", self.gpu)]
+            return [
+                NodeReason(
+                    unknown, f"{self.whose} does not say how much memory it has free.", self.gpu
+                )
+            ]
         worst, when = self._worst(min)
         if worst > limit:
             return []

@@ -20,7 +20,11 @@ MIB = 2**20
 #: name -> what it says, from what of a GPU, times what
 _OF_A_GPU: dict[str, tuple[str, Callable[[Gpu], float | None], float]] = {
     "available": ("1 if this GPU passes the gate", lambda gpu: gpu.available, 1),
-    "utilization_ratio": ("Share of time with work on it, as last read", lambda gpu: gpu.utilization_percent, 0.01),
+    "utilization_ratio": (
+        "Share of time with work on it, as last read",
+        lambda gpu: gpu.utilization_percent,
+        0.01,
+    ),
     "memory_used_bytes": ("Memory in use", lambda gpu: gpu.memory_used_mb, MIB),
     "memory_free_bytes": ("Memory that is free", lambda gpu: gpu.memory_free_mb, MIB),
     "memory_total_bytes": ("Memory that it has", lambda gpu: gpu.memory_total_mb, MIB),
@@ -31,8 +35,16 @@ _OF_A_GPU: dict[str, tuple[str, Callable[[Gpu], float | None], float]] = {
 _OF_THE_NODE: dict[str, tuple[str, Callable[[NodeSnapshot], float | None], float]] = {
     "available": ("1 if this node can take a training now", lambda node: node.available, 1),
     "sample_age_seconds": ("Age of the last reading", lambda node: node.age_s, 1),
-    "cpu_usage_ratio": ("Use of all cores, as last read", lambda node: node.cpu.usage_percent, 0.01),
-    "memory_used_bytes": ("Main memory that is not available", lambda node: node.memory.used_mb, MIB),
+    "cpu_usage_ratio": (
+        "Use of all cores, as last read",
+        lambda node: node.cpu.usage_percent,
+        0.01,
+    ),
+    "memory_used_bytes": (
+        "Main memory that is not available",
+        lambda node: node.memory.used_mb,
+        MIB,
+    ),
     "memory_total_bytes": ("Main memory", lambda node: node.memory.total_mb, MIB),
 }
 
@@ -40,7 +52,9 @@ _OF_THE_NODE: dict[str, tuple[str, Callable[[NodeSnapshot], float | None], float
 class _Collector(Collector):
     """Asks for a snapshot at each scrape."""
 
-    def __init__(self, snapshot: Callable[[], NodeSnapshot], errors: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self, snapshot: Callable[[], NodeSnapshot], errors: Callable[[], Mapping[str, int]]
+    ) -> None:
         self._snapshot, self._errors = snapshot, errors
 
     def collect(self) -> Iterator[Metric]:
@@ -50,12 +64,16 @@ class _Collector(Collector):
             _add(family, [], of_node(snapshot), factor)
             yield family
         for name, (text, of_gpu, factor) in _OF_A_GPU.items():
-            family = GaugeMetricFamily(f"gpuq_monitor_gpu_{name}", f"{text}.", labels=("uuid", "index"))
+            family = GaugeMetricFamily(
+                f"gpuq_monitor_gpu_{name}", f"{text}.", labels=("uuid", "index")
+            )
             for gpu in snapshot.gpus:
                 _add(family, [gpu.uuid, str(gpu.index)], of_gpu(gpu), factor)
             yield family
         yield self._sample_errors()
-        yield InfoMetricFamily("gpuq_monitor_build", "The version that runs.", value={"version": _version()})
+        yield InfoMetricFamily(
+            "gpuq_monitor_build", "The version that runs.", value={"version": _version()}
+        )
 
     def _sample_errors(self) -> Metric:
         text = "Readings with an error, by its code; sampler: its process had to be replaced."
@@ -65,7 +83,9 @@ class _Collector(Collector):
         return family
 
 
-def exposition(snapshot: Callable[[], NodeSnapshot], errors: Callable[[], Mapping[str, int]]) -> Callable[[], bytes]:
+def exposition(
+    snapshot: Callable[[], NodeSnapshot], errors: Callable[[], Mapping[str, int]]
+) -> Callable[[], bytes]:
     """A function that gives the body of one scrape."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(snapshot, errors))

@@ -12,10 +12,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from jobqueue.log import get_logger
 from jobqueue.resources import NodeReasonCode
+from jobqueue.service.log import get_logger
 from resource_monitor.decision import LONGEST_WINDOW_S
-from resource_monitor.reading import Sample
+from resource_monitor.readings.reading import Sample
 
 PATIENCE_S = 15.0  # opening NVML on a node with eight GPUs and no persistence mode takes seconds
 PAUSES_S = (0.2, 1.0, 5.0, 30.0)  # before the next process, by how many in a row gave no sample
@@ -34,7 +34,9 @@ def command(period_s: float) -> list[str]:
 
 def _errors(sample: Sample) -> set[str]:
     """The codes of what could not be read; that a node has no GPU is no error."""
-    codes = {str(fault.code) for fault in sample.report.faults if fault.code != NodeReasonCode.NO_GPU}
+    codes = {
+        str(fault.code) for fault in sample.report.faults if fault.code != NodeReasonCode.NO_GPU
+    }
     for gpu in sample.report.gpus:
         if gpu.fault:
             codes.add(str(NodeReasonCode.GPU_LOST if gpu.lost else NodeReasonCode.GPU_UNKNOWN))
@@ -49,7 +51,11 @@ class Sampler:
     """`samples` and `trouble` may be read from any thread at any time, and never wait."""
 
     def __init__(
-        self, argv: Sequence[str], *, patience_s: float = PATIENCE_S, pauses_s: Sequence[float] = PAUSES_S
+        self,
+        argv: Sequence[str],
+        *,
+        patience_s: float = PATIENCE_S,
+        pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
         self._argv, self._patience_s, self._pauses_s = argv, patience_s, pauses_s
         self._stopping = threading.Event()
@@ -117,10 +123,16 @@ class Sampler:
         poll.register(descriptor, select.POLLIN)
         while not self._stopping.is_set():
             if not poll.poll(self._patience_s * 1000):
-                raise _Failed(f"the sampler process was silent for {self._patience_s:g} s (a driver call may hang)")
+                raise _Failed(
+                    f"the sampler process was silent for {self._patience_s:g} s (a driver call may hang)"
+                )
             chunk = os.read(descriptor, 2**16)
             if not chunk or len(buffer) > LONGEST_LINE:
-                raise _Failed("the sampler process ended" if not chunk else "the sampler process wrote no lines")
+                raise _Failed(
+                    "the sampler process ended"
+                    if not chunk
+                    else "the sampler process wrote no lines"
+                )
             *lines, buffer = (buffer + chunk).split(b"\n")
             yield from lines
 
@@ -129,7 +141,9 @@ class Sampler:
             newest = Sample.decode(line)
         except (ValueError, KeyError, TypeError):
             raise _Failed("the sampler process wrote something that is no sample") from None
-        recent = tuple(sample for sample in self.samples if sample.at >= newest.at - LONGEST_WINDOW_S)
+        recent = tuple(
+            sample for sample in self.samples if sample.at >= newest.at - LONGEST_WINDOW_S
+        )
         self.samples, self.trouble = (*recent, newest), None
         self.errors.update(_errors(newest))
 

@@ -12,11 +12,18 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from jobqueue.resources import NodeReasonCode
-from resource_monitor import nvidia_smi
-from resource_monitor.host import Host
-from resource_monitor.no_gpu import NoGpu
-from resource_monitor.nvml import Nvml, NvmlMissing
-from resource_monitor.reading import Fault, GpuBackend, GpuReport, HostBackend, HostReading, Sample
+from resource_monitor.readings import nvidia_smi
+from resource_monitor.readings.host import Host
+from resource_monitor.readings.no_gpu import NoGpu
+from resource_monitor.readings.nvml import Nvml, NvmlMissing
+from resource_monitor.readings.reading import (
+    Fault,
+    GpuBackend,
+    GpuReport,
+    HostBackend,
+    HostReading,
+    Sample,
+)
 
 
 class Gpus:
@@ -44,7 +51,9 @@ def serve(gpus: GpuBackend, host: HostBackend, period_s: float) -> None:
         due = sample.at + sample.period_s
 
 
-def take(gpus: GpuBackend, host: HostBackend, period_s: float, clock: Callable[[], float]) -> Sample:
+def take(
+    gpus: GpuBackend, host: HostBackend, period_s: float, clock: Callable[[], float]
+) -> Sample:
     """One sample; what cannot be read is a fault or None in it. A slow driver stretches the period it declares."""
     at = clock()
     host_reading, report = _read_host(host), _read_gpus(gpus)

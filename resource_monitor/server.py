@@ -5,7 +5,7 @@ import socket
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from jobqueue.log import get_logger
+from jobqueue.service.log import get_logger
 from resource_monitor import create_app
 from resource_monitor.sampler import Sampler, command
 from resource_monitor.settings import Settings

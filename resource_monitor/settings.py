@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobqueue.resources import NODE_NAME, OFF, PERCENT, Thresholds
-from jobqueue.settings import LogFormat, LogLevel
+from jobqueue.service.settings import LogFormat, LogLevel
 
 MOST_MB = 10**9
 
@@ -47,14 +47,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, validate_default=True)
 
-    node_name: Annotated[str, AfterValidator(_check_node_name)] = Field(default_factory=socket.gethostname)
+    node_name: Annotated[str, AfterValidator(_check_node_name)] = Field(
+        default_factory=socket.gethostname
+    )
     # A DaemonSet says 0.0.0.0: what a node has free is not for everybody by default.
     monitor_host: str = "127.0.0.1"  #: where it listens
     monitor_port: int = Field(default=8080, ge=1, le=65535)  #: where it listens
     sample_period_s: float = Field(default=0.5, ge=0.1, le=2)  #: between two readings
     require_gpu: bool = True
     gpu_memory_free_mb: Megabytes = 200  #: the gate: more of a GPU's memory is free
-    gpu_utilization_percent: Percent = 80  #: the gate: a GPU's utilisation is below; a training looks once more itself
+    gpu_utilization_percent: Percent = (
+        80  #: the gate: a GPU's utilisation is below; a training looks once more itself
+    )
     #: the gate: the CPU's usage is below; `gpuq up --demo` sets `off` where it trains on the CPU
     cpu_percent: Percent = 90
     memory_percent: Percent = 85  #: the gate: main memory's usage is below

@@ -6,14 +6,14 @@ import socket
 import uuid
 
 from jobqueue.failpoints import check_failpoints
-from jobqueue.log import configure_logging, get_logger
-from jobqueue.settings import load_settings, refuse_to_start, shown
-from jobqueue.store import Store
-from scheduler.alerts import Alerts
-from scheduler.engine import Engine
-from scheduler.local import LocalEngine, default_images
+from jobqueue.service.log import configure_logging, get_logger
+from jobqueue.service.settings import load_settings, refuse_to_start, shown
+from jobqueue.store.client import Store
+from scheduler.engines.contract import Engine
+from scheduler.engines.local.engine import LocalEngine, default_images
+from scheduler.health.alerts import Alerts
 from scheduler.loop import Scheduler
-from scheduler.monitor_client import MonitorClient
+from scheduler.monitors import MonitorClient
 from scheduler.settings import SchedulerSettings
 
 
@@ -46,7 +46,10 @@ def _engine(settings: SchedulerSettings) -> Engine:
 
 
 def _argo(settings: SchedulerSettings) -> Engine:
-    from scheduler.argo import ArgoEngine, CredentialsMissing  # a library that one machine has no use for
+    from scheduler.engines.argo.engine import (  # a library that one machine has no use for
+        ArgoEngine,
+        CredentialsMissing,
+    )
 
     try:
         return ArgoEngine.connect(settings.workflow_namespace, look_back=settings.max_running_jobs)
@@ -58,7 +61,11 @@ def _local(settings: SchedulerSettings) -> Engine:
     images = {**default_images(), **settings.local_images}
     try:
         return LocalEngine(
-            settings.local_state_dir, settings.data_root, images, settings.node_name, settings.local_grace_s
+            settings.local_state_dir,
+            settings.data_root,
+            images,
+            settings.node_name,
+            settings.local_grace_s,
         )
     except OSError as error:
         refuse_to_start(

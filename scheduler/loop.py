@@ -10,24 +10,24 @@ from jobqueue.errors import GpuqError, StaleLeader, StoreUnavailable
 from jobqueue.eta import remaining_s
 from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
-from jobqueue.leader import Leader
-from jobqueue.log import get_logger
 from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
-from jobqueue.store import Store
-from scheduler.admission import Nomination, nominate
-from scheduler.admit import Admitter
-from scheduler.alerts import Alerts
-from scheduler.alive import Heartbeat
-from scheduler.avoid import AvoidList
-from scheduler.backoff import LONGEST_RETRY_AFTER_S
-from scheduler.capacity import Limits, Node, known_nodes
-from scheduler.engine import Engine, EngineError
-from scheduler.leftovers import Leftovers
-from scheduler.monitor_client import MonitorClient
-from scheduler.outage import Halt, Outage
-from scheduler.reconciler import Reconciled, Reconciler
+from jobqueue.service.log import get_logger
+from jobqueue.store.client import Store
+from jobqueue.store.leader import Leader
+from scheduler.apply.admitter import Admitter
+from scheduler.apply.reconciler import Reconciled, Reconciler
+from scheduler.apply.unfinished_creates import Leftovers
+from scheduler.decide.capacity import Limits, Node, known_nodes
+from scheduler.decide.nominate import Nomination, nominate
+from scheduler.engines.contract import Engine, EngineError
+from scheduler.health.alerts import Alerts
+from scheduler.health.create_backoff import LONGEST_RETRY_AFTER_S
+from scheduler.health.liveness import Heartbeat
+from scheduler.health.node_cooldown import AvoidList
+from scheduler.health.outage import Halt, Outage
+from scheduler.health.waker import Waker
+from scheduler.monitors import MonitorClient
 from scheduler.settings import SchedulerSettings
-from scheduler.wake import Waker
 
 log = get_logger(__name__)
 
@@ -58,10 +58,18 @@ class Scheduler:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._store, self._engine, self._monitors = settings, store, engine, monitors
+        self._settings, self._store, self._engine, self._monitors = (
+            settings,
+            store,
+            engine,
+            monitors,
+        )
         self._alerts, self._holder, self._clock, self._monotonic = alerts, holder, clock, monotonic
         self._limits = Limits(
-            settings.max_running_jobs, settings.max_running_per_user, settings.require_gpu, engine.pins_gpus
+            settings.max_running_jobs,
+            settings.max_running_per_user,
+            settings.require_gpu,
+            engine.pins_gpus,
         )
         manual = settings.resume == "manual"
         self._redis = Outage("Redis", settings.redis_retries, alerts, clock, manual)
@@ -72,16 +80,24 @@ class Scheduler:
         self._reconciler = Reconciler(
             store, engine, alerts, settings, self._avoid, unanswered, leftovers, clock, self._go_on
         )
-        self._admitter = Admitter(engine, alerts, unanswered, leftovers, settings, self._limits, clock, monotonic)
+        self._admitter = Admitter(
+            engine, alerts, unanswered, leftovers, settings, self._limits, clock, monotonic
+        )
         self._led_at = 0.0  # when (monotonic) the lease was last renewed
         self._leader: Leader | None = None
         self._reconciled = Reconciled()
-        self._ended: dict[str, float] = {}  # node -> when (monotonic) we last saw a job of ours end there
-        self._shut: dict[str, tuple[float, str]] = {}  # node -> until when (monotonic) it is sent nothing, and why
+        self._ended: dict[
+            str, float
+        ] = {}  # node -> when (monotonic) we last saw a job of ours end there
+        self._shut: dict[
+            str, tuple[float, str]
+        ] = {}  # node -> until when (monotonic) it is sent nothing, and why
         self._answering: frozenset[str] = frozenset()  # nodes whose monitor answered last time
         self._queued = self._running = 0
         self._trouble = ""  # what the last cycle failed with
-        self._news: tuple[object, ...] = ()  # what would make the cycle's sentence worth a line in the log
+        self._news: tuple[
+            object, ...
+        ] = ()  # what would make the cycle's sentence worth a line in the log
         self._told: tuple[object, ...] = ()
         self.stopping = threading.Event()
         self._alive = Heartbeat(settings.heartbeat_file)
@@ -106,7 +122,9 @@ class Scheduler:
         except StoreUnavailable as error:
             self._leader = None
             log.warning("Redis does not serve.", error=str(error), attempt=self._redis.failures + 1)
-            self._redis.failed(str(error), "Mend Redis; the scheduler goes on by itself, trainings run meanwhile.")
+            self._redis.failed(
+                str(error), "Mend Redis; the scheduler goes on by itself, trainings run meanwhile."
+            )
             return self._settings.redis_retry_delay_s
         except StaleLeader as error:
             self._leader = None
@@ -143,7 +161,9 @@ class Scheduler:
         nomination = self._nominate(self._heads(), nodes)
         # 6. admit: make it so; what is withdrawn makes room for itself elsewhere
         for withdrawal in nomination.withdrawals:
-            self._reconciled.turned_away.discard(withdrawal.job.job_id)  # until it is looked at again
+            self._reconciled.turned_away.discard(
+                withdrawal.job.job_id
+            )  # until it is looked at again
             self._reconciler.withdraw(leader, withdrawal.job, withdrawal.node)
             self._go_on()
         for admission in nomination.admissions:
@@ -185,7 +205,9 @@ class Scheduler:
         renewed = Leader.lead(self._store, self._holder, self._settings.lease_s)
         self._led_at = self._monotonic()
         # Another epoch is another lead (Redis was emptied, say): the next cycle begins it, and reconciles.
-        is_ours = renewed is not None and self._leader is not None and renewed.epoch == self._leader.epoch
+        is_ours = (
+            renewed is not None and self._leader is not None and renewed.epoch == self._leader.epoch
+        )
         self._leader = renewed if is_ours else None
 
     def _reconcile(self, leader: Leader) -> None:
@@ -209,7 +231,10 @@ class Scheduler:
         # On one machine there is one monitor, whatever name it goes by.
         ours = [] if self._engine.pins_gpus else [job.node or "" for job in self._store.running()]
         nodes = known_nodes(
-            answers, self._store.dead_nodes(), ours, {node: why for node, (_, why) in self._shut.items()}
+            answers,
+            self._store.dead_nodes(),
+            ours,
+            {node: why for node, (_, why) in self._shut.items()},
         )
         self._avoid.look_at(nodes)
         self._answering = frozenset(node.name for node in nodes if node.snapshot is not None)
@@ -218,7 +243,10 @@ class Scheduler:
     def _nominate(self, heads: list[Job], nodes: list[Node]) -> Nomination:
         halt = self._halt()
         if halt is not None:
-            reason = Reason(ReasonCode.HALTED, f"the scheduler is halted since {rfc3339(halt.since)}: {halt.why}")
+            reason = Reason(
+                ReasonCode.HALTED,
+                f"the scheduler is halted since {rfc3339(halt.since)}: {halt.why}",
+            )
             return Nomination(reasons=tuple((job, reason) for job in heads))
         unfit = self._admitter.unfit_templates(job.spec.workflow for job in heads)
         running, strays, avoid = self._store.running(), self._reconciled.strays, self._avoid.pairs()
@@ -226,9 +254,21 @@ class Scheduler:
         away = frozenset(self._reconciled.turned_away)
         held = self._admitter.held(heads)
         nomination = nominate(
-            heads, nodes, running, self._limits, self._clock(), avoid, strays, unfit, left, away, held
+            heads,
+            nodes,
+            running,
+            self._limits,
+            self._clock(),
+            avoid,
+            strays,
+            unfit,
+            left,
+            away,
+            held,
         )
-        more = self._heads(4 * len(heads)) if len(held) < len(heads) and nomination.wants_more else []
+        more = (
+            self._heads(4 * len(heads)) if len(held) < len(heads) and nomination.wants_more else []
+        )
         return self._nominate(more, nodes) if len(more) > len(heads) else nomination
 
     def _left_s(self, running: list[Job]) -> dict[str, float | None]:
@@ -280,7 +320,9 @@ class Scheduler:
 
     def _next_pause(self) -> float:
         just_ended = any(self._monotonic() - at < HURRY_S for at in self._ended.values())
-        may_start = self._queued > 0 and self._running < self._limits.max_running and self._halt() is None
+        may_start = (
+            self._queued > 0 and self._running < self._limits.max_running and self._halt() is None
+        )
         hurry = just_ended and may_start and self._leader is not None
         return HURRY_PAUSE_S if hurry else self._settings.poll_interval_s
 
@@ -305,11 +347,17 @@ class Scheduler:
             pass  # the next cycle meets it, counts it and says so
 
     def _engine_failed(self, error: EngineError) -> float:
-        log.warning("The engine does not answer.", error=str(error), attempt=self._cluster.failures + 1)
-        self._cluster.failed(str(error), "Mend the engine; the scheduler goes on by itself, trainings run meanwhile.")
+        log.warning(
+            "The engine does not answer.", error=str(error), attempt=self._cluster.failures + 1
+        )
+        self._cluster.failed(
+            str(error), "Mend the engine; the scheduler goes on by itself, trainings run meanwhile."
+        )
         self._beat(str(error))
         backoff = min(2.0 ** (self._cluster.failures - 1), LONGEST_BACKOFF_S)
-        return max(backoff * random.uniform(0.5, 1), min(error.retry_after_s or 0, LONGEST_RETRY_AFTER_S))
+        return max(
+            backoff * random.uniform(0.5, 1), min(error.retry_after_s or 0, LONGEST_RETRY_AFTER_S)
+        )
 
     def _halt(self) -> Halt | None:
         return self._redis.halt or self._cluster.halt
@@ -328,4 +376,8 @@ class Scheduler:
 
 
 def _said(node: Node, at: str) -> dict[str, object]:
-    return {"at": at, "snapshot": node.snapshot and node.snapshot.encode(), "error": node.error or node.shut or None}
+    return {
+        "at": at,
+        "snapshot": node.snapshot and node.snapshot.encode(),
+        "error": node.error or node.shut or None,
+    }

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from jobqueue.settings import HttpUrl, LogFormat, LogLevel, RedisUrl
+from jobqueue.service.settings import HttpUrl, LogFormat, LogLevel, RedisUrl
 from workflows.unix_ids import UnixIds, load_unix_ids
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,24 +34,36 @@ class SchedulerSettings(BaseSettings):
     #: the longest pause between two cycles; submissions, cancels and ends wake it earlier
     poll_interval_s: Seconds = 10
     lease_s: Seconds = 10  #: how long a leader may be silent before a standby takes over
-    resource_monitor_url: HttpUrl = "http://resource-monitor:8080"  #: each address behind the name is a node
+    resource_monitor_url: HttpUrl = (
+        "http://resource-monitor:8080"  #: each address behind the name is a node
+    )
     #: what runs the trainings: Argo Workflows, or processes of this machine (`gpuq up`)
     engine: Literal["argo", "local"] = "argo"
-    workflow_namespace: Namespace = "gpuq"  #: where the workflows are made; KUBECONFIG counts outside the cluster
+    workflow_namespace: Namespace = (
+        "gpuq"  #: where the workflows are made; KUBECONFIG counts outside the cluster
+    )
     #: a YAML file like `ann: {uid: 1001, gid: 1001}`: whose trainings run as whom; unset, all as the template says
     unix_ids: Annotated[UnixIds, NoDecode] = {}
-    #: touched every few seconds, for `python -m scheduler.alive`; unset, nobody asks
+    #: touched every few seconds, for `python -m scheduler.health.liveness`; unset, nobody asks
     heartbeat_file: Path | None = None
-    workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")  #: its folder holds the other templates too
+    workflow_template: Path = Path(
+        "/workflows/proto-gcn-workflow.yaml"
+    )  #: its folder holds the other templates too
     workflow_retention_s: Seconds = 7 * 24 * 3600  #: how long a finished workflow is kept
     history_s: Seconds = 90 * 24 * 3600  #: how long a finished job's record is kept
-    history_jobs: Annotated[int, Field(ge=1)] = 10_000  #: how many finished jobs' records are kept at most
+    history_jobs: Annotated[int, Field(ge=1)] = (
+        10_000  #: how many finished jobs' records are kept at most
+    )
     max_running_jobs: Annotated[int, Field(ge=1)] = 1
     max_running_per_user: Annotated[int, Field(ge=1)] = 1  #: how many jobs of one user run at once
     require_gpu: bool = True
-    resume: Literal["auto", "manual"] = "auto"  #: `manual`: after a halt it waits for `gpuq admin resume`
+    resume: Literal["auto", "manual"] = (
+        "auto"  #: `manual`: after a halt it waits for `gpuq admin resume`
+    )
     alert_urls: Annotated[tuple[str, ...], NoDecode] = ()  #: where alerts go, in apprise's notation
-    start_deadline_s: Seconds = 600  #: an admitted job whose container takes longer fails (`start_deadline`)
+    start_deadline_s: Seconds = (
+        600  #: an admitted job whose container takes longer fails (`start_deadline`)
+    )
     data_root: Path = Path("/data")
     local_state_dir: Path = Path("/var/lib/gpuq/workflows")  #: the local engine's own
     #: how long a training may take to write its checkpoint after SIGTERM; `gpuq up` itself gives it at most 35

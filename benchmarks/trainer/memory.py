@@ -36,7 +36,9 @@ def ratios() -> list[Result]:
 def peak(which: str, kind: str, environment: dict[str, str]) -> float:
     """GiB above what was resident before the first step."""
     command = [sys.executable, "-m", "benchmarks.trainer.memory", which, kind]
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=True
+    )
     return float(done.stdout)
 
 

@@ -9,7 +9,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.result import Result
-from benchmarks.trainer.cases import BATCH, MIX, TWO, VIEWED, Work, bf16, evaluation, networks, training
+from benchmarks.trainer.cases import (
+    BATCH,
+    MIX,
+    TWO,
+    VIEWED,
+    Work,
+    bf16,
+    evaluation,
+    networks,
+    training,
+)
 
 ROUNDS, THREADS, SQUARE = 5, 2, 2048
 CUDA_KINDS = "reference, float32", "float32", "TF32", "bf16", "bf16, compiled"
@@ -38,16 +48,43 @@ def on_cpu() -> list[Result]:
     rate = flops(mix) / seconds["mix"] / (2 * SQUARE**3 / seconds["matmul"])
     step = f"training step, batch {BATCH}, {THREADS} CPU threads"
     return [
-        Result(f"{step}, float32, two persons", seconds["reference, two"] / seconds["two"], "×", 1.4, "≥"),
-        Result(f"{step}, float32, NTU60's mix", seconds["reference, mix"] / seconds["mix"], "×", 2.1, "≥"),
-        Result(f"{step}, bf16, NTU60's mix", seconds["reference, mix"] / seconds["bf16 mix"], "×", 3, "≥"),
         Result(
-            "evaluation, 10 clips, NTU60's mix", seconds["reference, evaluation"] / seconds["evaluation"], "×", 2.5, "≥"
+            f"{step}, float32, two persons",
+            seconds["reference, two"] / seconds["two"],
+            "×",
+            1.4,
+            "≥",
         ),
-        Result("float32 step on the mix, share of the machine's own matmul rate", rate, "", 0.5, "≥"),
+        Result(
+            f"{step}, float32, NTU60's mix",
+            seconds["reference, mix"] / seconds["mix"],
+            "×",
+            2.1,
+            "≥",
+        ),
+        Result(
+            f"{step}, bf16, NTU60's mix",
+            seconds["reference, mix"] / seconds["bf16 mix"],
+            "×",
+            3,
+            "≥",
+        ),
+        Result(
+            "evaluation, 10 clips, NTU60's mix",
+            seconds["reference, evaluation"] / seconds["evaluation"],
+            "×",
+            2.5,
+            "≥",
+        ),
+        Result(
+            "float32 step on the mix, share of the machine's own matmul rate", rate, "", 0.5, "≥"
+        ),
         Result("float32 step on the mix", seconds["mix"], "s", seconds["reference, mix"]),
         Result(
-            "evaluation of a sample, 10 clips", seconds["evaluation"] / VIEWED, "s", seconds["reference, evaluation"]
+            "evaluation of a sample, 10 clips",
+            seconds["evaluation"] / VIEWED,
+            "s",
+            seconds["reference, evaluation"],
         ),
     ]
 
@@ -72,7 +109,9 @@ def cuda_case(kind: str) -> tuple[float, float]:
         model.backbone.compile_blocks()
     del reference, model
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = kind == "TF32"
-    return cuda_rate(training(chosen, "cuda", MIX, bf16("cuda") if "bf16" in kind else nullcontext()))
+    return cuda_rate(
+        training(chosen, "cuda", MIX, bf16("cuda") if "bf16" in kind else nullcontext())
+    )
 
 
 def cuda_rate(work: Work, steps: int = 20) -> tuple[float, float]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from gpuq.client import Client
-from gpuq.token_file import read_token
+from gpuq.remote.client import Client
+from gpuq.remote.token_file import read_token
 
 
 @dataclass(frozen=True)

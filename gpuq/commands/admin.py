@@ -7,8 +7,8 @@ import click
 from gpuq.commands.backup import backup, restore
 from gpuq.commands.node import node
 from gpuq.commands.token import redis_url, token
-from gpuq.queue_store import open_store
-from gpuq.text import say
+from gpuq.output.text import say
+from gpuq.remote.queue_store import open_store
 
 
 @click.group()

@@ -10,14 +10,14 @@ import click
 
 from gpuq.commands.token import redis_url
 from gpuq.errors import GpuqFailure
-from gpuq.queue_store import open_store
-from gpuq.text import say
+from gpuq.output.text import say
+from gpuq.remote.queue_store import open_store
 from jobqueue.backup import decode, encode
 from jobqueue.errors import CorruptEntry, JobNotFound
 from jobqueue.job import Job
 
 if TYPE_CHECKING:
-    from jobqueue.store import Store
+    from jobqueue.store.client import Store
 
 _ALL = 1_000_000
 
@@ -34,14 +34,19 @@ def backup(file: str, redis_url: str) -> None:
         jobs, passed = _queued(store)
         text = encode(jobs, store.tokens(), time.time())
     _write(file, text)
-    left_out = f"; {passed} that left the queue just now, or cannot be read, are not" if passed else ""
+    left_out = (
+        f"; {passed} that left the queue just now, or cannot be read, are not" if passed else ""
+    )
     say(f"Queued jobs in the backup: {len(jobs)}{left_out}.")
 
 
 @click.command()
 @click.argument("file")
 @click.option(
-    "--tokens", "with_tokens", is_flag=True, help="Put access tokens back too; one revoked since is valid again."
+    "--tokens",
+    "with_tokens",
+    is_flag=True,
+    help="Put access tokens back too; one revoked since is valid again.",
 )
 @redis_url
 def restore(file: str, with_tokens: bool, redis_url: str) -> None:

@@ -2,10 +2,10 @@
 
 import click
 
-from gpuq import node_views
-from gpuq.client import Client
 from gpuq.commands import with_client
-from gpuq.output import Output, list_options
+from gpuq.output import node_views
+from gpuq.output.list_options import Output, list_options
+from gpuq.remote.client import Client
 
 
 @click.command()

@@ -4,11 +4,11 @@ import sys
 
 import click
 
-from gpuq.client import Client
 from gpuq.commands import with_client
 from gpuq.commands.params import JobId, job_id_of, named, user_option
 from gpuq.errors import GpuqFailure
-from gpuq.text import say
+from gpuq.output.text import say
+from gpuq.remote.client import Client
 from jobqueue.phase import Phase
 
 #: More than anybody may have queued.
@@ -19,7 +19,9 @@ _MOST = 100_000
 @click.argument("jobs", nargs=-1, type=JobId(), metavar="[JOB]...")
 @click.option("--all", "every", is_flag=True, help="Every job of the user that has not ended.")
 @user_option("Whose, with --all and @latest. Default: $USER.")
-@click.option("-y", "--yes", is_flag=True, help="Ask nothing; --all needs it where nobody sits at a terminal.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Ask nothing; --all needs it where nobody sits at a terminal."
+)
 @with_client
 def cancel(client: Client, jobs: tuple[str, ...], every: bool, user: str | None, yes: bool) -> None:
     """End jobs: at once where queued, else when the training has been stopped."""
@@ -53,7 +55,9 @@ def _all_of(client: Client, user: str, yes: bool) -> tuple[str, ...]:
     ids = tuple(dict.fromkeys(str(job["job_id"]) for jobs in found.values() for job in jobs))
     if not ids:
         say(f"{user} has nothing to cancel.")
-    elif not yes and not click.confirm(_question(user, len(ids), len(found[Phase.QUEUED])), err=True):
+    elif not yes and not click.confirm(
+        _question(user, len(ids), len(found[Phase.QUEUED])), err=True
+    ):
         raise GpuqFailure("Nothing was cancelled.")
     return ids
 

@@ -10,16 +10,16 @@ import click
 
 from gpuq import checks
 from gpuq.checks import Check
-from gpuq.client import Client
 from gpuq.commands import Server
 from gpuq.commands.params import whoami
 from gpuq.errors import GpuqFailure, Refused, ServerTrouble, Unreachable
-from gpuq.listing import painted
-from gpuq.text import clean, has_colour
-from gpuq.token_file import read_token
+from gpuq.output.listing import painted
+from gpuq.output.text import clean, has_colour
+from gpuq.remote.client import Client
+from gpuq.remote.token_file import read_token
 from gpuq.up import ports
 from gpuq.up.folder import FREE_BYTES_NEEDED, default_root, free_bytes
-from jobqueue.listening import is_loopback
+from jobqueue.service.listening import is_loopback
 
 #: More would be slow, and the first one is mostly the default training's.
 _MOST_CONFIGS = 5
@@ -27,7 +27,11 @@ _AGAIN = "gpuq doctor  # again, when what is above is mended"
 
 
 @click.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the gpuq up here. Default: ~/.local/share/gpuq.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Of the gpuq up here. Default: ~/.local/share/gpuq.",
+)
 @click.pass_obj
 def doctor(server: Server, data_dir: Path | None) -> None:
     """Check each part: a line each, and below a red one the command that mends it.
@@ -36,13 +40,19 @@ def doctor(server: Server, data_dir: Path | None) -> None:
     """
     client = server.client()
     trouble = _trouble(client)
-    red = [check.part for check in _checks(server, client, trouble, data_dir or default_root()) if _show(check)]
+    red = [
+        check.part
+        for check in _checks(server, client, trouble, data_dir or default_root())
+        if _show(check)
+    ]
     if red:
         kind = Unreachable if isinstance(trouble, Unreachable) else GpuqFailure
         raise kind(f"Not well: {', '.join(red)}.")
 
 
-def _checks(server: Server, client: Client, trouble: GpuqFailure | None, folder: Path) -> Iterator[Check]:
+def _checks(
+    server: Server, client: Client, trouble: GpuqFailure | None, folder: Path
+) -> Iterator[Check]:
     yield checks.server(client.server, None if trouble is None else str(trouble))
     if trouble is None:
         yield from _remote(client, read_token(server.token_file) is not None)
@@ -53,7 +63,10 @@ def _checks(server: Server, client: Client, trouble: GpuqFailure | None, folder:
 def _show(check: Check) -> bool:
     """Print it, as soon as it is known; whether it is red."""
     mark = "ok" if check.is_ok else "!!"
-    click.echo(f"{painted(mark) if has_colour() else mark}  {check.part:<10} {clean(check.says)}", color=True)
+    click.echo(
+        f"{painted(mark) if has_colour() else mark}  {check.part:<10} {clean(check.says)}",
+        color=True,
+    )
     if check.remedy:
         click.echo(f"       {check.remedy}")
     return not check.is_ok
@@ -65,7 +78,11 @@ def _trouble(client: Client) -> GpuqFailure | None:
         is_one = client.is_alive()
     except GpuqFailure as failure:
         return failure
-    return None if is_one else GpuqFailure(f"{client.server} does not answer like a gpuq server; look at --server.")
+    return (
+        None
+        if is_one
+        else GpuqFailure(f"{client.server} does not answer like a gpuq server; look at --server.")
+    )
 
 
 def _remote(client: Client, has_token: bool) -> Iterator[Check]:
@@ -80,7 +97,9 @@ def _remote(client: Client, has_token: bool) -> Iterator[Check]:
     if isinstance(nodes, GpuqFailure):
         yield from (Check(part, str(nodes), _AGAIN) for part in ("token", "nodes"))
     else:
-        yield checks.token(None, has_token, "", is_needed=isinstance(_ask(Client(client.server).nodes), Refused))
+        yield checks.token(
+            None, has_token, "", is_needed=isinstance(_ask(Client(client.server).nodes), Refused)
+        )
         yield from checks.nodes(nodes)
     yield from _catalogue(client, is_ready=trouble is None)
 
@@ -134,7 +153,11 @@ def _local(url: str, folder: Path, trouble: GpuqFailure | None) -> Iterator[Chec
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     yield checks.disk(str(there), free_bytes(there), FREE_BYTES_NEEDED)
     if isinstance(trouble, Unreachable):
-        asked = (("--port", urlsplit(url).port or 80), ("--monitor-port", 8080), ("--redis-port", 6379))
+        asked = (
+            ("--port", urlsplit(url).port or 80),
+            ("--monitor-port", 8080),
+            ("--redis-port", 6379),
+        )
         yield from (_port(option, port) for option, port in asked)
 
 

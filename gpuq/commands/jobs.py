@@ -5,12 +5,12 @@ import time
 
 import click
 
-from gpuq import job_views
-from gpuq.client import Client
 from gpuq.commands import with_client
 from gpuq.commands.params import Duration, JobId, job_id_of, named, user_option, whoami
-from gpuq.listing import Listing
-from gpuq.output import Output, list_options
+from gpuq.output import job_views
+from gpuq.output.list_options import Output, list_options
+from gpuq.output.listing import Listing
+from gpuq.remote.client import Client
 from jobqueue.clock import rfc3339
 from jobqueue.phase import Phase
 
@@ -28,13 +28,21 @@ def status(client: Client, user: str | None, output: Output) -> None:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 500), default=100, show_default=True, help="Queued jobs to show.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 500),
+    default=100,
+    show_default=True,
+    help="Queued jobs to show.",
+)
 @click.option("--user", "-u", help="This user's alone.")
 @click.option("--mine", is_flag=True, help="As --user $USER.")
 @click.option("--start", is_flag=True, help="When those that wait are expected to start.")
 @list_options
 @with_client
-def queue(client: Client, limit: int, user: str | None, mine: bool, start: bool, output: Output) -> None:
+def queue(
+    client: Client, limit: int, user: str | None, mine: bool, start: bool, output: Output
+) -> None:
     """What runs, and what waits, the next one first."""
     if mine and user:
         raise click.UsageError("--mine and --user exclude each other.")
@@ -75,12 +83,22 @@ def logs(client: Client, job: str, user: str | None, follow: bool, tail: int | N
 @user_option()
 @click.option("--all", "everyone", is_flag=True, help="Everyone's (with tokens: for admins).")
 @click.option("--since", type=Duration(), help="Submitted in the last 90 (seconds), 45m, 12h, 7d.")
-@click.option("--status", type=click.Choice([phase.value for phase in Phase]), help="Only those that are it now.")
+@click.option(
+    "--status",
+    type=click.Choice([phase.value for phase in Phase]),
+    help="Only those that are it now.",
+)
 @click.option("--limit", type=click.IntRange(1, _MOST_HISTORY), default=100, show_default=True)
 @list_options
 @with_client
 def history(
-    client: Client, user: str | None, everyone: bool, since: int | None, status: str | None, limit: int, output: Output
+    client: Client,
+    user: str | None,
+    everyone: bool,
+    since: int | None,
+    status: str | None,
+    limit: int,
+    output: Output,
 ) -> None:
     """Jobs on record with how they ended, the newest first."""
     whose = None if everyone else named(user)

@@ -7,12 +7,12 @@ import click
 
 from gpuq.commands.token import redis_url
 from gpuq.errors import NotFound, Refused
-from gpuq.queue_store import open_store
-from gpuq.text import say, table
+from gpuq.output.text import say, table
+from gpuq.remote.queue_store import open_store
 from jobqueue.clock import rfc3339, seconds
 
 if TYPE_CHECKING:
-    from jobqueue.store import Store
+    from jobqueue.store.client import Store
 
 _FRESH_S = 60.0
 _HEADS = ("NODE", "DECLARED DEAD", "JOBS", "MONITOR")
@@ -37,10 +37,18 @@ def dead(node: str, redis_url: str) -> None:
         if node not in known and node not in jobs:
             raise NotFound(f"There is no node {node}; gpuq admin node list shows them.")
         if _has_just_answered(known.get(node) or {}):
-            raise Refused(f"The monitor of {node} answered at {known[node]['at']}, so {node} is not off.")
+            raise Refused(
+                f"The monitor of {node} answered at {known[node]['at']}, so {node} is not off."
+            )
         store.declare_dead(node, time.time())
-    leave = f"once the engine finds it lost too, {', '.join(jobs[node])} will start elsewhere" if node in jobs else ""
-    say(f"{node} counts as dead; {leave or 'no job was there'}. When it is back: gpuq admin node alive {node}")
+    leave = (
+        f"once the engine finds it lost too, {', '.join(jobs[node])} will start elsewhere"
+        if node in jobs
+        else ""
+    )
+    say(
+        f"{node} counts as dead; {leave or 'no job was there'}. When it is back: gpuq admin node alive {node}"
+    )
 
 
 @node.command()
@@ -64,7 +72,10 @@ def list_(redis_url: str) -> None:
     if not names:
         say("No node has reported; gpuq doctor says what is amiss.")
         return
-    rows = [(name, _since(declared.get(name)), ", ".join(jobs.get(name, [])), _said(known.get(name))) for name in names]
+    rows = [
+        (name, _since(declared.get(name)), ", ".join(jobs.get(name, [])), _said(known.get(name)))
+        for name in names
+    ]
     click.echo(table(_HEADS, rows))
 
 

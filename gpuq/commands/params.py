@@ -9,9 +9,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from gpuq.client import DEFAULT_SERVER, Client
 from gpuq.errors import NotFound
-from gpuq.token_file import read_token
+from gpuq.remote.client import DEFAULT_SERVER, Client
+from gpuq.remote.token_file import read_token
 
 LATEST = "@latest"
 #: Longer than that and a person would rather type the id.
@@ -47,16 +47,24 @@ class JobId(click.ParamType):
 
     name = "job"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
         """Whatever goes wrong, a TAB that finds nothing is better than a sentence in the middle of a line."""
         try:
             found = _completions(_client(ctx), incomplete, whoami())
         except Exception:  # noqa: BLE001  # see above
             return []
-        return [CompletionItem(job_id, help=status) for job_id, status in found if job_id.startswith(incomplete)]
+        return [
+            CompletionItem(job_id, help=status)
+            for job_id, status in found
+            if job_id.startswith(incomplete)
+        ]
 
 
-def user_option(help: str = "Whose. Default: $USER.") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def user_option(
+    help: str = "Whose. Default: $USER.",
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option("--user", default=whoami, help=help)
 
 

@@ -5,27 +5,36 @@ from typing import Any
 
 import click
 
-from gpuq.client import Client
 from gpuq.commands import with_client
 from gpuq.commands.params import Duration, named, user_option
 from gpuq.config_file import read_config
 from gpuq.errors import Interrupted
-from gpuq.follow import Follower, follow_to_end, outcome
-from gpuq.progress import Phases, Silence, View, pick_view
-from gpuq.text import say
+from gpuq.output.progress import Phases, Silence, View, pick_view
+from gpuq.output.text import say
+from gpuq.remote.client import Client
+from gpuq.remote.follow import Follower, follow_to_end, outcome
 
 
 @click.command()
 @user_option("Who submits. Default: $USER.")
-@click.option("-c", "--config", required=True, help="A config's name on the server, or @FILE: a file of this machine.")
+@click.option(
+    "-c",
+    "--config",
+    required=True,
+    help="A config's name on the server, or @FILE: a file of this machine.",
+)
 @click.option("--workdir", help="Where the training writes. Default: /data/<user>.")
 @click.option("--name", help="A label.")
 @click.option("--gpus", type=click.IntRange(min=1))
 @click.option("--time-limit", type=Duration(), help="90, 45m, 12h, 3d: it is stopped after that.")
 @click.option("--workflow", help="The template's name, where there is more than one.")
-@click.option("--dry-run", is_flag=True, help="Check everything and print the Workflow; submit nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check everything and print the Workflow; submit nothing."
+)
 @click.option("--idempotency-key", help="The same key and submission give the same job again.")
-@click.option("--wait", is_flag=True, help="Until the job has ended; exit code 3 where it did not succeed.")
+@click.option(
+    "--wait", is_flag=True, help="Until the job has ended; exit code 3 where it did not succeed."
+)
 @click.option("--follow", is_flag=True, help="As --wait, and show the training's epochs.")
 @click.option("-q", "--quiet", is_flag=True, help="The job id and nothing else, but failures.")
 @click.option("--timeout", type=Duration(), help="Wait no longer than this; exit code 124.")
@@ -50,11 +59,21 @@ def submit(
 
 
 def _body(
-    user: str | None, config: str, workdir: str | None, time_limit: int | None, dry_run: bool, **others: Any
+    user: str | None,
+    config: str,
+    workdir: str | None,
+    time_limit: int | None,
+    dry_run: bool,
+    **others: Any,
 ) -> dict[str, Any]:
     """The submission, without what was not asked for: the server has its own defaults."""
     user = named(user)
-    body = {"user": user, "config": read_config(config), "workdir": workdir or f"/data/{user}", **others}
+    body = {
+        "user": user,
+        "config": read_config(config),
+        "workdir": workdir or f"/data/{user}",
+        **others,
+    }
     body |= {"time_limit_s": time_limit, "dry_run": dry_run or None}
     return {name: value for name, value in body.items() if value is not None}
 

@@ -7,8 +7,8 @@ import click
 
 from gpuq.commands.params import Duration
 from gpuq.errors import NotFound
-from gpuq.queue_store import open_store
-from gpuq.text import say, table
+from gpuq.output.text import say, table
+from gpuq.remote.queue_store import open_store
 from jobqueue.clock import rfc3339
 from jobqueue.tokens import Role, Token, digest_of, new_secret
 from jobqueue.user import broken_by_user
@@ -17,7 +17,11 @@ _HEADS = ("ID", "USER", "ROLE", "CREATED", "EXPIRES", "LABEL")
 _LONGEST_S = 10 * 366 * 24 * 3600
 
 redis_url = click.option(
-    "--redis-url", envvar="REDIS_URL", default="redis://127.0.0.1:6379/0", show_default=True, show_envvar=True
+    "--redis-url",
+    envvar="REDIS_URL",
+    default="redis://127.0.0.1:6379/0",
+    show_default=True,
+    show_envvar=True,
 )
 
 
@@ -42,8 +46,15 @@ def token() -> None:
 
 
 @token.command()
-@click.option("--user", required=True, callback=_user, help="Whose it is: she submits under this name.")
-@click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.USER.value, show_default=True)
+@click.option(
+    "--user", required=True, callback=_user, help="Whose it is: she submits under this name."
+)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.USER.value,
+    show_default=True,
+)
 @click.option(
     "--expires",
     "lifetime_s",
@@ -61,7 +72,9 @@ def create(user: str, role: str, lifetime_s: int | None, label: str, redis_url: 
     with open_store(redis_url) as store:
         store.add_token(made)
     click.echo(secret)
-    say(f"Token {made.id} of {user} ({role}), {_until(made)}. It is shown this once; she sets it as GPUQ_TOKEN.")
+    say(
+        f"Token {made.id} of {user} ({role}), {_until(made)}. It is shown this once; she sets it as GPUQ_TOKEN."
+    )
 
 
 @token.command("list")
@@ -103,4 +116,8 @@ def _expires(each: Token, now: float) -> str:
 
 
 def _until(each: Token) -> str:
-    return "valid until it is revoked" if each.expires_at is None else f"valid until {rfc3339(each.expires_at)}"
+    return (
+        "valid until it is revoked"
+        if each.expires_at is None
+        else f"valid until {rfc3339(each.expires_at)}"
+    )

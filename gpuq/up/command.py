@@ -9,10 +9,10 @@ from types import FrameType
 import click
 from click.core import ParameterSource
 
-from gpuq.client import Client
 from gpuq.errors import GpuqFailure, Interrupted
-from gpuq.progress import pick_view
-from gpuq.text import say
+from gpuq.output.progress import pick_view
+from gpuq.output.text import say
+from gpuq.remote.client import Client
 from gpuq.up import ports, preflight, process
 from gpuq.up.demo import Demo, make_dataset
 from gpuq.up.first_token import make_first_token
@@ -25,14 +25,19 @@ PORT = click.IntRange(1, 65535)
 
 @click.command()
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Where the queue manager listens; off loopback with tokens."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where the queue manager listens; off loopback with tokens.",
 )
 @click.option("--port", type=PORT, default=8081, show_default=True, help="The queue manager's.")
 @click.option("--monitor-port", type=PORT, default=8080, show_default=True)
 @click.option("--redis-port", type=PORT, default=6379, show_default=True)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Default: ~/.local/share/gpuq.")
 @click.option("--demo", is_flag=True, help="Train on generated data, show it to its end, and stop.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of the demo's data set, which is then made anew.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Of the demo's data set, which is then made anew."
+)
 @click.pass_context
 def up(
     ctx: click.Context, host: str, port: int, monitor_port: int, redis_port: int, data_dir: Path | None, demo: bool,
@@ -44,7 +49,13 @@ def up(
     preflight.check_packages()
     folder = Folder((data_dir or default_root()).expanduser().absolute())
     lock = folder.prepare()
-    run(folder, lock, _pick_ports(ctx, Ports(host, port, monitor_port, redis_port, auth), demo), demo, seed)
+    run(
+        folder,
+        lock,
+        _pick_ports(ctx, Ports(host, port, monitor_port, redis_port, auth), demo),
+        demo,
+        seed,
+    )
 
 
 def run(folder: Folder, lock: int, chosen: Ports, is_demo: bool, seed: int | None) -> None:
@@ -56,7 +67,9 @@ def run(folder: Folder, lock: int, chosen: Ports, is_demo: bool, seed: int | Non
     cpu_gate = has_gpu or not is_demo
     _say_what_is_off(has_gpu, cpu_gate)
     env = make_environment(folder, chosen, lifeline.watched, has_gpu, cpu_gate)
-    supervisor = Supervisor(make_services(folder, chosen, env, lifeline.watched, lock), folder.logs, signals)
+    supervisor = Supervisor(
+        make_services(folder, chosen, env, lifeline.watched, lock), folder.logs, signals
+    )
     view = pick_view()
     demo = Demo(Client(chosen.api), folder, view) if is_demo else None
     try:
@@ -119,7 +132,9 @@ def _say_what_is_off(has_gpu: bool, cpu_gate: bool) -> None:
     if not has_gpu:
         say("No NVIDIA GPU here: trainings run on the CPU (REQUIRE_GPU=false).")
     if not cpu_gate:
-        say("The CPU gate is switched off for the demo, because the training itself runs on the CPU (CPU_PERCENT=off).")
+        say(
+            "The CPU gate is switched off for the demo, because the training itself runs on the CPU (CPU_PERCENT=off)."
+        )
 
 
 def _say_where(chosen: Ports, folder: Folder) -> None:

@@ -7,17 +7,22 @@ from typing import Any
 
 import click
 
-from gpuq.client import Client
 from gpuq.errors import GpuqFailure, Interrupted
-from gpuq.follow import PAUSE_S, Follower, outcome
-from gpuq.progress import View
-from gpuq.text import say
+from gpuq.output.progress import View
+from gpuq.output.text import say
+from gpuq.remote.client import Client
+from gpuq.remote.follow import PAUSE_S, Follower, outcome
 from gpuq.up import process
 from gpuq.up.folder import Folder
 from jobqueue.phase import Phase
 
 USER = "demo"
-SUBMISSION = {"user": USER, "config": "demo.yaml", "workdir": f"/data/{USER}", "name": "gpuq up --demo"}
+SUBMISSION = {
+    "user": USER,
+    "config": "demo.yaml",
+    "workdir": f"/data/{USER}",
+    "name": "gpuq up --demo",
+}
 
 
 def make_dataset(folder: Folder, seed: int | None, signals: list[int]) -> None:
@@ -26,7 +31,15 @@ def make_dataset(folder: Folder, seed: int | None, signals: list[int]) -> None:
     if path.exists() and seed is None:
         return
     say(f"Generating the data set {path} …")
-    argv = [sys.executable, "-m", "proto_gcn.data.synthetic", "--out", str(path), "--seed", str(seed or 0)]
+    argv = [
+        sys.executable,
+        "-m",
+        "proto_gcn.data.synthetic",
+        "--out",
+        str(path),
+        "--seed",
+        str(seed or 0),
+    ]
     log = folder.logs / "dataset.log"
     made = process.spawn(argv, os.environ, log)
     while made.poll() is None:
@@ -35,7 +48,9 @@ def make_dataset(folder: Folder, seed: int | None, signals: list[int]) -> None:
             raise Interrupted("Stopped before anything had started.")
         time.sleep(0.05)
     if made.returncode != 0:
-        raise GpuqFailure(f"The data set could not be generated (exit code {made.returncode}); see {log}.")
+        raise GpuqFailure(
+            f"The data set could not be generated (exit code {made.returncode}); see {log}."
+        )
 
 
 class Demo:

@@ -1,6 +1,6 @@
 """The admin's token of a queue that has none: without it nobody could do anything beyond loopback."""
 
-from gpuq.queue_store import open_store
+from gpuq.remote.queue_store import open_store
 from jobqueue.tokens import Role, Token, digest_of, new_secret
 
 USER = "admin"

@@ -24,7 +24,9 @@ def shipped_workflows() -> Path:
     """The folder of the installed package `workflows`."""
     spec = importlib.util.find_spec("workflows")
     if spec is None or spec.origin is None:
-        raise GpuqFailure("The package `workflows` is not installed beside gpuq; install gpuq again.")
+        raise GpuqFailure(
+            "The package `workflows` is not installed beside gpuq; install gpuq again."
+        )
     return Path(spec.origin).parent
 
 
@@ -52,7 +54,13 @@ class Folder:
             self.root.mkdir(parents=True, exist_ok=True)
             self._check_space(free_bytes(self.root))
             lock = self._take_lock()
-            for folder in (self.data / "datasets", self.configs, self.redis, self.logs, self.workflows):
+            for folder in (
+                self.data / "datasets",
+                self.configs,
+                self.redis,
+                self.logs,
+                self.workflows,
+            ):
                 folder.mkdir(parents=True, exist_ok=True)
             self._copy_configs()
         except OSError as error:

@@ -33,7 +33,9 @@ def check_free(host: str, port: int, option: str) -> None:
 def _refusal(host: str, port: int) -> OSError | None:
     """What the kernel says to a server that wants to listen there."""
     with socket.socket(_family(host)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is closing down is not in the way
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # what is closing down is not in the way
         try:
             probe.bind((host, port))
         except OSError as error:
@@ -69,7 +71,13 @@ def _owner(sockets: set[str]) -> str | None:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
-                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                words = (
+                    (process / "cmdline")
+                    .read_bytes()
+                    .replace(b"\0", b" ")
+                    .decode(errors="replace")
+                    .strip()
+                )
                 return f"{words[:80]} (pid {process.name})"
         except OSError:
             continue  # not ours to look at, or gone by now

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpuq.errors import GpuqFailure
-from jobqueue.listening import is_loopback
+from jobqueue.service.listening import is_loopback
 
 #: What the services import (the extras queue-manager, scheduler, resource-monitor) -> nothing is imported to look.
 SERVICE_MODULES = (
@@ -30,7 +30,9 @@ def is_installed(module: str) -> bool:
 
 def check_platform() -> None:
     if sys.platform != "linux":
-        raise GpuqFailure("gpuq up runs on Linux only: it ties its processes together with the kernel's means there.")
+        raise GpuqFailure(
+            "gpuq up runs on Linux only: it ties its processes together with the kernel's means there."
+        )
 
 
 def check_packages(installed: Callable[[str], bool] = is_installed) -> None:
@@ -47,11 +49,15 @@ def auth_of(host: str, wanted: str | None, is_demo: bool) -> str:
     Raises GpuqFailure.
     """
     if not host:
-        raise GpuqFailure("--host must be an address or a name of this machine, like 127.0.0.1 or 0.0.0.0.")
+        raise GpuqFailure(
+            "--host must be an address or a name of this machine, like 127.0.0.1 or 0.0.0.0."
+        )
     if is_loopback(host) and wanted != "token":
         return "off"
     if is_demo:
-        raise GpuqFailure("--demo needs no token and so runs on loopback, with AUTH=off; leave out --host and AUTH.")
+        raise GpuqFailure(
+            "--demo needs no token and so runs on loopback, with AUTH=off; leave out --host and AUTH."
+        )
     return "token"
 
 

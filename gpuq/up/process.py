@@ -70,7 +70,9 @@ def end(process: subprocess.Popen[bytes], patience_s: Callable[[], float]) -> No
     if process.poll() is None:
         process.terminate()
     started = time.monotonic()
-    while process.poll() is None and (waited := time.monotonic() - started) < patience_s() + KILLED_S:
+    while (
+        process.poll() is None and (waited := time.monotonic() - started) < patience_s() + KILLED_S
+    ):
         if waited > patience_s():
             process.kill()
         time.sleep(_POLL_S)
@@ -111,7 +113,9 @@ def end_orphans(patience_s: Callable[[], float], say: Callable[[str], None]) -> 
             return
         if waited > patience_s():
             for pid in left:
-                os.kill(pid, signal.SIGKILL)  # no race: a child's pid stays its own until we reap it
+                os.kill(
+                    pid, signal.SIGKILL
+                )  # no race: a child's pid stays its own until we reap it
         elif waited > 0.5 and not said:
             said = True
             say(

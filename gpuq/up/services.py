@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gpuq import token_file
-from gpuq.client import Client
+from gpuq.remote import token_file
+from gpuq.remote.client import Client
 from gpuq.up import redis_server
 from gpuq.up.folder import Folder, shipped_workflows
 
@@ -50,12 +50,19 @@ class Ports:
 STOP_ORDER = ("queue-manager", "scheduler", "resource-monitor", "redis")
 
 
-def make_services(folder: Folder, ports: Ports, env: Mapping[str, str], lifeline: int, lock: int) -> list[Service]:
+def make_services(
+    folder: Folder, ports: Ports, env: Mapping[str, str], lifeline: int, lock: int
+) -> list[Service]:
     """In the order in which they are started. `lifeline`: the end of the pipe that the trainings' runners watch."""
 
     def python(name: str, module: str, url: str, pass_fds: tuple[int, ...] = ()) -> Service:
-        client, path = Client(url.rpartition("/")[0], PROBE_TIMEOUT_S, is_here=True), f"/{url.rpartition('/')[2]}"
-        return Service(name, [sys.executable, "-m", module], env, lambda: client.trouble(path), pass_fds)
+        client, path = (
+            Client(url.rpartition("/")[0], PROBE_TIMEOUT_S, is_here=True),
+            f"/{url.rpartition('/')[2]}",
+        )
+        return Service(
+            name, [sys.executable, "-m", module], env, lambda: client.trouble(path), pass_fds
+        )
 
     binary = redis_server.find_binary()
     redis = redis_server.command(binary, ports.redis, folder.redis)
@@ -69,7 +76,9 @@ def make_services(folder: Folder, ports: Ports, env: Mapping[str, str], lifeline
     ]
 
 
-def make_environment(folder: Folder, ports: Ports, lifeline: int, has_gpu: bool, cpu_gate: bool) -> dict[str, str]:
+def make_environment(
+    folder: Folder, ports: Ports, lifeline: int, has_gpu: bool, cpu_gate: bool
+) -> dict[str, str]:
     """Of all four: what the caller has set (thresholds, alerts, log level), and on top what only we can know."""
     env = {
         **os.environ,
@@ -86,7 +95,9 @@ def make_environment(folder: Folder, ports: Ports, lifeline: int, has_gpu: bool,
         "RESOURCE_MONITOR_URL": ports.monitor_url,
         "LIFELINE_FD": str(lifeline),
     }
-    env.pop(token_file.ENV, None)  # of the one who starts us, for another queue manager perhaps; nobody here needs it
+    env.pop(
+        token_file.ENV, None
+    )  # of the one who starts us, for another queue manager perhaps; nobody here needs it
     env.setdefault("WORKFLOW_TEMPLATE", str(shipped_workflows() / "proto-gcn-workflow.yaml"))
     if not has_gpu:
         env["REQUIRE_GPU"] = "false"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpuq.errors import GpuqFailure, Interrupted
-from gpuq.text import indented, say
+from gpuq.output.text import indented, say
 from gpuq.up import process
 from gpuq.up.services import STOP_ORDER, Service
 
@@ -59,7 +59,9 @@ class Child:
     def _plan_restart(self, code: int) -> None:
         if time.monotonic() - self._started_at > SOUND_S:
             self.pause_s = 1.0
-        say(f"{self.service.name} {how_it_ended(code)}; starting it again in {self.pause_s:.0f} s. {self.last_words()}")
+        say(
+            f"{self.service.name} {how_it_ended(code)}; starting it again in {self.pause_s:.0f} s. {self.last_words()}"
+        )
         self._start_at = time.monotonic() + self.pause_s
         self.pause_s = min(2 * self.pause_s, MOST_PAUSE_S)
         self.process = None
@@ -90,7 +92,9 @@ class Supervisor:
         """The services in their order; the trainings' runners, which need none of them, as soon as no scheduler is left
         that would start another."""
         by_name = {child.service.name: child for child in self._children}
-        processes = {name: started for name in STOP_ORDER if (started := by_name[name].process) is not None}
+        processes = {
+            name: started for name in STOP_ORDER if (started := by_name[name].process) is not None
+        }
         if processes:
             say(f"Stopping {', '.join(processes)} …")
         for name, started in processes.items():
@@ -106,7 +110,9 @@ class Supervisor:
             if self._signals:
                 raise Interrupted("Stopped before everything had started.")
             if (code := child.exit_code()) is not None:
-                raise GpuqFailure(f"{child.service.name} did not start: it {how_it_ended(code)}. {child.last_words()}")
+                raise GpuqFailure(
+                    f"{child.service.name} did not start: it {how_it_ended(code)}. {child.last_words()}"
+                )
             if time.monotonic() > deadline:
                 raise GpuqFailure(
                     f"{child.service.name} was not ready within {READY_S:.0f} s: {trouble} {child.last_words()}"

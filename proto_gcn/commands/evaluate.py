@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from proto_gcn.atomic_file import write_atomically
-from proto_gcn.commands import asked
+from proto_gcn.commands import network_options as asked
 from proto_gcn.errors import ConfigError
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.class_names import read_class_names
@@ -21,18 +21,24 @@ def add_to(commands: Any) -> None:
         "Top-k accuracies (the config's evaluation.topk) and mean class accuracy of a network. "
         "A sample's scores are the mean over its clips."
     )
-    parser = commands.add_parser("evaluate", help="accuracy of a run or a checkpoint on a split", description=text)
+    parser = commands.add_parser(
+        "evaluate", help="accuracy of a run or a checkpoint on a split", description=text
+    )
     asked.add_network_options(parser)
     parser.add_argument("--data", type=Path, help="the data file (the config's ann_file)")
     parser.add_argument("--scores", type=Path, help="write the scores there (.npz), for `fuse`")
-    parser.add_argument("--confusion", type=Path, help="draw the confusion matrix there (.png, .svg or .pdf)")
+    parser.add_argument(
+        "--confusion", type=Path, help="draw the confusion matrix there (.png, .svg or .pdf)"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers there too")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Evaluates, prints, writes; raises TrainerError."""
-    if options.confusion and options.confusion.suffix not in PICTURES:  # now, and not after an hour's evaluation
+    if (
+        options.confusion and options.confusion.suffix not in PICTURES
+    ):  # now, and not after an hour's evaluation
         raise ConfigError(f"{options.confusion} must end with {', '.join(PICTURES)}")
     asked.make_room(options.scores, options.confusion, options.json)
     trained = asked.network(options)
@@ -47,12 +53,18 @@ def run(options: argparse.Namespace) -> None:
     if options.confusion:
         draw_confusion(file, names, options.confusion)
     if options.json:
-        write_atomically(options.json, (json.dumps(numbers(file, measured), indent=2) + "\n").encode())
+        write_atomically(
+            options.json, (json.dumps(numbers(file, measured), indent=2) + "\n").encode()
+        )
 
 
 def numbers(file: ScoreFile, measured: dict[str, float]) -> dict[str, Any]:
     """What --json holds."""
-    about = {"split": file.about.split, "clips": file.about.clips, "checkpoint": file.about.checkpoint}
+    about = {
+        "split": file.about.split,
+        "clips": file.about.clips,
+        "checkpoint": file.about.checkpoint,
+    }
     rounded = {name: round(value, 4) for name, value in measured.items()}
     return {**about, "modality": file.about.modality, "samples": len(file.names), **rounded}
 
@@ -60,7 +72,9 @@ def numbers(file: ScoreFile, measured: dict[str, float]) -> dict[str, Any]:
 def lines(file: ScoreFile, measured: dict[str, float]) -> list[str]:
     """What a person reads."""
     about = file.about
-    head = f"{len(file.names)} samples of {about.split}, stream {about.modality}, clips: {about.clips}"
+    head = (
+        f"{len(file.names)} samples of {about.split}, stream {about.modality}, clips: {about.clips}"
+    )
     return [head, *(f"{name:<10} {value:6.2f} %" for name, value in measured.items())]
 
 

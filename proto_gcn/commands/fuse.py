@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from proto_gcn.atomic_file import write_atomically
-from proto_gcn.commands import asked
+from proto_gcn.commands import network_options as asked
 from proto_gcn.errors import ConfigError, DataError
 from proto_gcn.evaluation import fusion, score_file
 from proto_gcn.evaluation.metrics import measure_all
@@ -28,10 +28,18 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "fuse", help="accuracy of several networks together", description=TEXT, formatter_class=raw
     )
-    parser.add_argument("files", type=Path, nargs="+", help="score files, made with `evaluate --scores`")
-    parser.add_argument("--weights", default="published", help="published, fitted, or numbers such as 2,2,1,1")
-    parser.add_argument("--fit-on", type=Path, nargs="+", help="score files of other samples to fit the weights on")
-    parser.add_argument("--fit-share", type=float, help="or the share of the samples to fit them on, 0 to 1")
+    parser.add_argument(
+        "files", type=Path, nargs="+", help="score files, made with `evaluate --scores`"
+    )
+    parser.add_argument(
+        "--weights", default="published", help="published, fitted, or numbers such as 2,2,1,1"
+    )
+    parser.add_argument(
+        "--fit-on", type=Path, nargs="+", help="score files of other samples to fit the weights on"
+    )
+    parser.add_argument(
+        "--fit-share", type=float, help="or the share of the samples to fit them on, 0 to 1"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers there too")
     parser.set_defaults(run=run)
 
@@ -72,7 +80,9 @@ def weighted(options: argparse.Namespace) -> tuple[list[ScoreFile], list[float]]
     fit = labelled(options.fit_on)
     streams, fit_streams = ([file.about.modality for file in both] for both in (files, fit))
     if streams != fit_streams:
-        raise ConfigError(f"--fit-on has the streams {' '.join(fit_streams)}; it must have {' '.join(streams)}")
+        raise ConfigError(
+            f"--fit-on has the streams {' '.join(fit_streams)}; it must have {' '.join(streams)}"
+        )
     fusion.check_apart(fit[0], files[0])
     return files, fusion.fitted_weights(fit)
 
@@ -91,7 +101,9 @@ def given_weights(text: str, count: int) -> list[float]:
     try:
         weights = [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise ConfigError(f"--weights is published, fitted or numbers such as 2,2,1,1, not {text!r}") from error
+        raise ConfigError(
+            f"--weights is published, fitted or numbers such as 2,2,1,1, not {text!r}"
+        ) from error
     if len(weights) != count:
         raise ConfigError(f"--weights has {len(weights)} numbers for {count} files")
     if not all(0 <= weight < float("inf") for weight in weights) or sum(weights) == 0:
@@ -108,7 +120,8 @@ def table(files: list[ScoreFile], weights: list[float]) -> list[dict[str, Any]]:
     ]
     return [
         *rows,
-        {"stream": "fused", "clips": None, "weight": None} | _measured(fusion.fused(files, weights), files[0]),
+        {"stream": "fused", "clips": None, "weight": None}
+        | _measured(fusion.fused(files, weights), files[0]),
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proto_gcn.atomic_file import write_atomically
-from proto_gcn.commands import asked
+from proto_gcn.commands import network_options as asked
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.class_names import read_class_names
 from proto_gcn.evaluation.score_file import ScoreFile
@@ -16,11 +16,15 @@ from proto_gcn.evaluation.score_file import ScoreFile
 
 def add_to(commands: Any) -> None:
     text = "Names the likeliest classes of every sample of a pickle in the format of docs/trainer-data.md, as CSV."
-    parser = commands.add_parser("predict", help="classes of the samples in a file, as CSV", description=text)
+    parser = commands.add_parser(
+        "predict", help="classes of the samples in a file, as CSV", description=text
+    )
     asked.add_network_options(parser)
     parser.add_argument("--data", type=Path, required=True, help="the pickle; labels may be absent")
     parser.add_argument("--out", type=Path, required=True, help="the CSV file to write")
-    parser.add_argument("--top", type=asked.positive, default=5, help="classes to name for each sample (5)")
+    parser.add_argument(
+        "--top", type=asked.positive, default=5, help="classes to name for each sample (5)"
+    )
     parser.add_argument("--scores", type=Path, help="write all scores there too (.npz)")
     parser.set_defaults(run=run)
 
@@ -52,4 +56,7 @@ def _rows(file: ScoreFile, names: list[str], top: int) -> Iterator[list[str | in
     values, classes = file.scores.sort(dim=1, descending=True, stable=True)
     for sample, scores, ranked in zip(file.names, values.tolist(), classes.tolist(), strict=True):
         best = zip(ranked[:top], scores[:top], strict=True)
-        yield [sample, *(cell for number, score in best for cell in (number, names[number], f"{score:.6f}"))]
+        yield [
+            sample,
+            *(cell for number, score in best for cell in (number, names[number], f"{score:.6f}")),
+        ]

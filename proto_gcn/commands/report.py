@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from proto_gcn.commands import asked
+from proto_gcn.commands import network_options as asked
 from proto_gcn.data.dataset import load_dataset
 from proto_gcn.engine.device import memory_advice, smaller_evaluation
 from proto_gcn.engine.run_folder import RunFolder
-from proto_gcn.evaluation.trained import of_run
+from proto_gcn.engine.trained import of_run
 
 
 def add_to(commands: Any) -> None:
@@ -21,14 +21,21 @@ def add_to(commands: Any) -> None:
         action="store_true",
         help="score the best checkpoint first, on val_split with val_clips",
     )
-    parser.add_argument("--class-names", type=Path, help="a text file with the name of one class a line")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to evaluate (auto)")
+    parser.add_argument(
+        "--class-names", type=Path, help="a text file with the name of one class a line"
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to evaluate (auto)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Evaluates where wanted, writes the page; raises TrainerError."""
-    from proto_gcn.report.at_end import score_run, write_report  # matplotlib takes a second to import
+    from proto_gcn.report.at_end import (  # matplotlib takes a second to import
+        score_run,
+        write_report,
+    )
     from proto_gcn.report.run_data import check_is_run
 
     folder, out = RunFolder(options.folder), options.out or options.folder / "report.html"
@@ -38,7 +45,11 @@ def run(options: argparse.Namespace) -> None:
         trained = of_run(folder.path, asked.device(options.device))
         data = trained.config.data
         samples = load_dataset(
-            trained.config, asked.on_disk(data.ann_file), data.val_split, data.val_clips, labelled=True
+            trained.config,
+            asked.on_disk(data.ann_file),
+            data.val_split,
+            data.val_clips,
+            labelled=True,
         )
         smaller = smaller_evaluation("val_clips", data.val_clips, data.videos_per_gpu)
         with memory_advice(f"{smaller}, in {folder.config}", kept=""):

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from proto_gcn.child_process import die_with
-from proto_gcn.config import DataConfig, TrainConfig
-from proto_gcn.data.annotations import DataFile
+from proto_gcn.config.train import DataConfig, TrainConfig
 from proto_gcn.data.draws import Draws
+from proto_gcn.data.files.annotations import DataFile
 from proto_gcn.data.pipeline import make_pipeline
 from proto_gcn.data.samples import Samples, make_samples
 from proto_gcn.errors import DataError
@@ -63,7 +63,9 @@ class SkeletonDataset(Dataset[Batch]):
         for out, place in zip(clips, places, strict=True):
             width = int(samples.widths[place.sample])
             self._pipeline.fill(out, samples.keypoints[place.sample], width, self._drawn_for(place))
-        return torch.from_numpy(clips), torch.from_numpy(samples.labels[[place.sample for place in places]])
+        return torch.from_numpy(clips), torch.from_numpy(
+            samples.labels[[place.sample for place in places]]
+        )
 
     def _drawn_for(self, place: Place) -> Draws:
         if self._pipeline.clips is not None:
@@ -80,7 +82,9 @@ class EpochBatches(Sampler[list[Place]]):
     get equally many: the n-th batches of all processes together are the n-th batch of one process with world x batch.
     """
 
-    def __init__(self, size: int, batch: int, seed: int | None, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, size: int, batch: int, seed: int | None, rank: int = 0, world: int = 1
+    ) -> None:
         self.size, self.batch, self.seed, self.rank, self.world = size, batch, seed, rank, world
         self.epoch, self.start = 0, 0
 
@@ -97,7 +101,9 @@ class EpochBatches(Sampler[list[Place]]):
     def _order(self) -> list[int]:
         if self.seed is None:  # evaluation
             return list(range(self.size))
-        return torch.randperm(self.size, generator=torch.Generator().manual_seed(self.seed + self.epoch)).tolist()
+        return torch.randperm(
+            self.size, generator=torch.Generator().manual_seed(self.seed + self.epoch)
+        ).tolist()
 
 
 class Splits(NamedTuple):
@@ -115,9 +121,13 @@ def load_splits(config: TrainConfig, path: Path) -> Splits:
     return Splits(SkeletonDataset(train, config), SkeletonDataset(val, config, data.val_clips))
 
 
-def load_dataset(config: TrainConfig, path: Path, split: str | None, clips: int, labelled: bool) -> SkeletonDataset:
+def load_dataset(
+    config: TrainConfig, path: Path, split: str | None, clips: int, labelled: bool
+) -> SkeletonDataset:
     """A split to be scored, or without a name the whole file, where labels may be absent (-1); raises DataError."""
-    return SkeletonDataset(make_samples(DataFile(path), split, config, False, labelled), config, clips)
+    return SkeletonDataset(
+        make_samples(DataFile(path), split, config, False, labelled), config, clips
+    )
 
 
 class Loader(DataLoader[Batch]):
@@ -138,7 +148,9 @@ def make_loader(
     Evaluation on several clips takes fewer samples at once: its batches hold no more clips than training's, or those
     of one sample.
     """
-    workers = min(config.workers_per_gpu, len(os.sched_getaffinity(0)))  # more would only fight for the same CPUs
+    workers = min(
+        config.workers_per_gpu, len(os.sched_getaffinity(0))
+    )  # more would only fight for the same CPUs
     batch = max(1, config.videos_per_gpu // dataset.clips)
     return Loader(
         dataset,
@@ -147,7 +159,9 @@ def make_loader(
         collate_fn=_as_it_is,
         persistent_workers=workers > 0,
         worker_init_fn=partial(_join_loader, os.getpid()),
-        multiprocessing_context="fork" if workers else None,  # shares the samples; other methods would copy them
+        multiprocessing_context="fork"
+        if workers
+        else None,  # shares the samples; other methods would copy them
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else every epoch's start draws a worker seed from the global generator
     )

@@ -24,7 +24,9 @@ class PackedArrays(Sequence[Array]):
         self._blocks: list[NDArray[np.uint8]] = []
         self._end = 0  # of what is used of the last block
         # A row: block, offset, dtype, then the shape.
-        self._table = np.array([self._placed(array) for array in arrays], dtype=np.int64).reshape(-1, 7)
+        self._table = np.array([self._placed(array) for array in arrays], dtype=np.int64).reshape(
+            -1, 7
+        )
         for block in self._blocks:
             block.flags.writeable = False
 
@@ -45,7 +47,9 @@ class PackedArrays(Sequence[Array]):
         start = -(-self._end // ALIGNMENT) * ALIGNMENT
         if not self._blocks or start + array.nbytes > len(self._blocks[-1]):
             start = 0
-            self._blocks.append(np.empty(max(BLOCK_BYTES, array.nbytes), np.uint8))  # unused pages take no memory
+            self._blocks.append(
+                np.empty(max(BLOCK_BYTES, array.nbytes), np.uint8)
+            )  # unused pages take no memory
         self._end = start + array.nbytes
         np.ndarray(array.shape, array.dtype, self._blocks[-1], start)[:] = array
         return len(self._blocks) - 1, start, DTYPES.index(array.dtype), *array.shape

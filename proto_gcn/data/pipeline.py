@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from proto_gcn.config import DataConfig, TrainConfig
+from proto_gcn.config.train import DataConfig, TrainConfig
 from proto_gcn.data import transforms
 from proto_gcn.data.arrays import Array
 from proto_gcn.data.draws import Draws, Frames, seeded_frames, uniform_frames
@@ -42,7 +42,9 @@ class Pipeline(ABC):
     def frames(self, total: int, draws: Draws, even_starts: bool) -> Frames:
         if self.clips is None:
             return uniform_frames(total, self.data.clip_len, 1, draws.numpy)
-        return seeded_frames(total, self.data.clip_len, self.clips, self.data.test_seed, even_starts)
+        return seeded_frames(
+            total, self.data.clip_len, self.clips, self.data.test_seed, even_starts
+        )
 
 
 class SolidPipeline(Pipeline):
@@ -61,7 +63,9 @@ class SolidPipeline(Pipeline):
             rotation = transforms.draw_rotation(stored, self.data.rotate, draws)
         frames = self.frames(stored.shape[1], draws, even_starts=False)
         if self.stream.endswith("m"):
-            frames = np.concatenate([frames, np.minimum(frames + 1, stored.shape[1] - 1)])  # motion: and the next ones
+            frames = np.concatenate(
+                [frames, np.minimum(frames + 1, stored.shape[1] - 1)]
+            )  # motion: and the next ones
         picked = stored.take(frames, axis=1)
         if rotation is not None:
             picked = transforms.rotate(picked, rotation)
@@ -75,7 +79,9 @@ class SolidPipeline(Pipeline):
 
     def _augmented(self, keypoint: Array, draws: Draws) -> Array:
         if self.data.flip:
-            keypoint = transforms.flip(keypoint, self.data.flip, draws, self.data.mirror_flip, self.skeleton)
+            keypoint = transforms.flip(
+                keypoint, self.data.flip, draws, self.data.mirror_flip, self.skeleton
+            )
         if self.data.part_drop:
             keypoint = transforms.drop_part(keypoint, self.data.part_drop, draws)
         return keypoint
@@ -96,7 +102,9 @@ class FlatPipeline(Pipeline):
             picked = transforms.add_trunk(picked)
         picked = transforms.bones(picked, self.stream, self.skeleton, self.data.mean_scores)
         if self.stream.endswith("m"):
-            picked = transforms.motion(picked, self.data.mean_scores)  # of the chosen frames, as published
+            picked = transforms.motion(
+                picked, self.data.mean_scores
+            )  # of the chosen frames, as published
         transforms.to_clips(picked, out)
 
 

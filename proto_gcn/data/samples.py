@@ -8,10 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from proto_gcn.config import TrainConfig
-from proto_gcn.data.annotations import DataFile, Raw, checked_label, confident, image_width, keypoints, wrong
+from proto_gcn.config.train import TrainConfig
 from proto_gcn.data.arrays import Array
-from proto_gcn.data.in_files import InFiles
+from proto_gcn.data.files.annotations import (
+    DataFile,
+    Raw,
+    checked_label,
+    confident,
+    image_width,
+    keypoints,
+    wrong,
+)
+from proto_gcn.data.files.in_files import InFiles
 from proto_gcn.data.packed import PackedArrays
 from proto_gcn.data.pipeline import Pipeline, make_pipeline
 from proto_gcn.errors import DataError
@@ -30,16 +38,27 @@ class Samples:
         return len(self.names)
 
 
-def make_samples(file: DataFile, split: str | None, config: TrainConfig, training: bool, labelled: bool) -> Samples:
+def make_samples(
+    file: DataFile, split: str | None, config: TrainConfig, training: bool, labelled: bool
+) -> Samples:
     """The samples of a split (None: of the whole file), without labels where none are wanted; raises DataError."""
     pipeline, data = make_pipeline(config, None), config.data
     raws = file.split(split)
     try:
         if training and data.valid_ratio:
-            raws = [kept for raw in raws if (kept := confident(raw, data.box_thr, data.valid_ratio)) is not None]
+            raws = [
+                kept
+                for raw in raws
+                if (kept := confident(raw, data.box_thr, data.valid_ratio)) is not None
+            ]
             if not raws:
-                raise DataError(f"no sample of the split {split} passes data.valid_ratio {data.valid_ratio:g}")
-        labels = [checked_label(raw, config.model.cls_head.num_classes) if labelled else -1 for raw in raws]
+                raise DataError(
+                    f"no sample of the split {split} passes data.valid_ratio {data.valid_ratio:g}"
+                )
+        labels = [
+            checked_label(raw, config.model.cls_head.num_classes) if labelled else -1
+            for raw in raws
+        ]
         widths = [image_width(raw) if pipeline.skeleton.dimensions == 2 else 0 for raw in raws]
         arrays = _arrays(raws, file.path.parent, pipeline)
     except DataError as error:
@@ -52,7 +71,9 @@ def _arrays(raws: list[Raw], folder: Path, pipeline: Pipeline) -> Sequence[Array
     if not any("raw_file" in raw for raw in raws):
         return PackedArrays(map(stored, raws))
     if pipeline.data.kpfiles is None:
-        raise DataError("its keypoints lie in files of their own; set data.kpfiles to their folder's name")
+        raise DataError(
+            "its keypoints lie in files of their own; set data.kpfiles to their folder's name"
+        )
     return InFiles(raws, folder / pipeline.data.kpfiles, pipeline.skeleton.stored, stored)
 
 
@@ -60,5 +81,7 @@ def _stored(pipeline: Pipeline, raw: Raw) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):  # refused with a sentence of their own
         found = pipeline.stored(keypoints(raw, pipeline.skeleton))
     if not np.isfinite(found).all():
-        raise wrong(raw, f": keypoint holds a number that is not finite, or too large for {found.dtype}")
+        raise wrong(
+            raw, f": keypoint holds a number that is not finite, or too large for {found.dtype}"
+        )
     return found

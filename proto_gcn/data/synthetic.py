@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proto_gcn.atomic_file import write_atomically
-from proto_gcn.config_file import load_config
+from proto_gcn.config.file import load_config
 from proto_gcn.data.synthetic_body import Body, Limb, body_of
 from proto_gcn.errors import ConfigError
 from proto_gcn.skeleton import NTU, Skeleton
@@ -43,7 +43,9 @@ def movements(skeleton: Skeleton) -> list[Movement]:
     return [Movement(*m) for m in itertools.product(limbs, (2, 7), axes, (1, -1))]
 
 
-def make_dataset(seed: int, classes: int, train: int, val: int, skeleton: Skeleton = NTU) -> dict[str, Any]:
+def make_dataset(
+    seed: int, classes: int, train: int, val: int, skeleton: Skeleton = NTU
+) -> dict[str, Any]:
     """The content of a data file: `split` (xsub and xview, train and val) and `annotations`."""
     generator, known, body = np.random.default_rng(seed), movements(skeleton), body_of(skeleton)
     annotations: list[dict[str, Any]] = []
@@ -68,7 +70,9 @@ def _named(number: int, label: int, half: int) -> dict[str, Any]:
     }
 
 
-def _in_file(persons: NDArray[np.float64], skeleton: Skeleton, generator: np.random.Generator) -> dict[str, Any]:
+def _in_file(
+    persons: NDArray[np.float64], skeleton: Skeleton, generator: np.random.Generator
+) -> dict[str, Any]:
     """[M, T, V, 3] in metres as a file of that layout has it: 3-D as it is, 2-D in pixels, seen from the front."""
     frames = {"total_frames": persons.shape[1]}
     if skeleton.dimensions == 3:
@@ -76,7 +80,11 @@ def _in_file(persons: NDArray[np.float64], skeleton: Skeleton, generator: np.ran
     height, width = IMAGE
     pixels = persons[:, :, : skeleton.stored, :2] * (PIXELS, -PIXELS) + (width / 2, height / 2)
     score = generator.uniform(0.6, 1, pixels.shape[:3]).astype(np.float16)
-    return {"keypoint": pixels.astype(np.float16), "keypoint_score": score, "img_shape": IMAGE} | frames
+    return {
+        "keypoint": pixels.astype(np.float16),
+        "keypoint_score": score,
+        "img_shape": IMAGE,
+    } | frames
 
 
 def _persons(movement: Movement, body: Body, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -88,7 +96,9 @@ def _persons(movement: Movement, body: Body, generator: np.random.Generator) -> 
     return np.stack(persons)
 
 
-def _moving(movement: Movement, body: Body, frames: int, generator: np.random.Generator) -> NDArray[np.float64]:
+def _moving(
+    movement: Movement, body: Body, frames: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
     moving = _standing(body, frames, generator)
     amplitude, phase = generator.uniform(0.15, 0.25), generator.uniform(0, 2 * np.pi)
     swing = 1 - np.cos(2 * np.pi * movement.cycles * np.arange(frames) / frames + phase)
@@ -109,15 +119,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m proto_gcn.data.synthetic", description=str(__doc__).splitlines()[0]
     )
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, e.g. /data/datasets/demo.pkl")
-    parser.add_argument("--config", type=Path, help="a training config, whose joint layout is taken instead of NTU's")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the file to write, e.g. /data/datasets/demo.pkl"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="a training config, whose joint layout is taken instead of NTU's",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classes", type=int, default=6, help="48 of NTU's layout at most")
     parser.add_argument("--train", type=int, default=240, help="number of training samples")
     parser.add_argument("--val", type=int, default=90, help="number of validation samples")
     options = parser.parse_args(arguments)
     try:
-        skeleton = load_config(options.config).model.backbone.graph_cfg.skeleton if options.config else NTU
+        skeleton = (
+            load_config(options.config).model.backbone.graph_cfg.skeleton if options.config else NTU
+        )
     except ConfigError as error:
         parser.error(str(error))
     if not 1 <= options.classes <= len(movements(skeleton)):
@@ -129,7 +147,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"cannot write {options.out}: {error.strerror}", file=sys.stderr)
         return 1
-    print(f"wrote {options.out}: {options.train} + {options.val} samples of {options.classes} classes")
+    print(
+        f"wrote {options.out}: {options.train} + {options.val} samples of {options.classes} classes"
+    )
     return 0
 
 

@@ -30,7 +30,10 @@ class Body(NamedTuple):
 def body_of(skeleton: Skeleton) -> Body:
     """NTU's is a person; another layout's is its drawing, and a limb is what hangs on a neighbour of the centre."""
     if skeleton is NTU:
-        return Body(_person(), [ARM | _mirrored(ARM), LEG | _mirrored(LEG), ARM, _mirrored(ARM), LEG, _mirrored(LEG)])
+        return Body(
+            _person(),
+            [ARM | _mirrored(ARM), LEG | _mirrored(LEG), ARM, _mirrored(ARM), LEG, _mirrored(LEG)],
+        )
     pose = np.zeros((skeleton.joints, 3))
     pose[:, :2] = REACH * np.array(skeleton.places())
     return Body(pose, _branches(skeleton))
@@ -59,4 +62,8 @@ def _branches(skeleton: Skeleton) -> list[Limb]:
         if root != skeleton.centre:
             branches.setdefault(root, {})[joint] = skeleton.depths[joint] / max(skeleton.depths)
     each = sorted(branches.values(), key=len, reverse=True)
-    return each if len(each) == 1 else [{joint: share for limb in each for joint, share in limb.items()}, *each]
+    return (
+        each
+        if len(each) == 1
+        else [{joint: share for limb in each for joint, share in limb.items()}, *each]
+    )

@@ -92,7 +92,13 @@ def rotate(keypoint: Array, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.ascontiguousarray(turned.T).reshape(keypoint.shape)
 
 
-def flip(keypoint: Array, probability: float, draws: Draws, mirror: bool = False, skeleton: Skeleton = NTU) -> Array:
+def flip(
+    keypoint: Array,
+    probability: float,
+    draws: Draws,
+    mirror: bool = False,
+    skeleton: Skeleton = NTU,
+) -> Array:
     """Exchanges left and right joints; coordinates are not mirrored (published quirk) unless `mirror` negates x."""
     if draws.python.random() >= probability:
         return keypoint
@@ -111,7 +117,9 @@ def drop_part(keypoint: Array, probability: float, draws: Draws) -> Array:
     return kept
 
 
-def flip_image(keypoint: Array, width: int, probability: float, draws: Draws, skeleton: Skeleton = COCO) -> Array:
+def flip_image(
+    keypoint: Array, width: int, probability: float, draws: Draws, skeleton: Skeleton = COCO
+) -> Array:
     """Mirrors x in an image of `width` pixels and exchanges left and right; x = 0 means "not seen" and stays."""
     if draws.numpy.rand() >= probability:
         return keypoint

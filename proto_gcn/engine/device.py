@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from proto_gcn.engine.group import Group
-from proto_gcn.engine.telemetry import Sample
+from proto_gcn.engine.processes.group import Group
+from proto_gcn.engine.reporting.telemetry import Sample
 from proto_gcn.errors import BusyError, ConfigError, TrainerError, first_line
 
 CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
@@ -20,16 +20,26 @@ _EXHAUSTED = (
 _WORKER_ENDED = "DataLoader worker (pid"
 
 
-def pick_device(sample: Sample, busy_percent: float | None, group: Group | None = None) -> torch.device:
+def pick_device(
+    sample: Sample, busy_percent: float | None, group: Group | None = None
+) -> torch.device:
     """This process's GPU where there is one, else the CPU; raises BusyError where somebody else computes on it."""
     place, processes = (group.local_rank, group.local_size) if group else (0, 1)
     if not torch.cuda.is_available():
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or max(1, cpu_threads() // processes)))
+        torch.set_num_threads(
+            int(os.environ.get("OMP_NUM_THREADS") or max(1, cpu_threads() // processes))
+        )
         return torch.device("cpu")
     for gpu in sample.gpus[place : place + 1]:
-        if busy_percent is not None and gpu.utilization_percent is not None and gpu.utilization_percent >= busy_percent:
+        if (
+            busy_percent is not None
+            and gpu.utilization_percent is not None
+            and gpu.utilization_percent >= busy_percent
+        ):
             use = f"{gpu.utilization_percent:.0f} %"
-            raise BusyError(f"GPU {gpu.index} is in use by somebody else ({use}, the limit is {busy_percent:g} %)")
+            raise BusyError(
+                f"GPU {gpu.index} is in use by somebody else ({use}, the limit is {busy_percent:g} %)"
+            )
     if processes == 1:
         return torch.device("cuda")
     if place >= torch.cuda.device_count():
@@ -83,8 +93,12 @@ def first_allocation(device: torch.device) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if device.type == "cuda" and (is_out_of_memory(error) or "busy or unavailable" in str(error)):
-            raise BusyError("the GPU has no memory left for the model: somebody else is using it") from error
+        if device.type == "cuda" and (
+            is_out_of_memory(error) or "busy or unavailable" in str(error)
+        ):
+            raise BusyError(
+                "the GPU has no memory left for the model: somebody else is using it"
+            ) from error
         raise
 
 

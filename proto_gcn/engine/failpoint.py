@@ -31,9 +31,13 @@ def check(environment: Mapping[str, str]) -> None:
         return
     name, action, *_ = [*wanted.split(":"), ""]
     if environment.get("GPUQ_TESTING") != "1":
-        raise ConfigError("FAILPOINT is set, and works only in tests; unset it (or set GPUQ_TESTING=1 in a test)")
+        raise ConfigError(
+            "FAILPOINT is set, and works only in tests; unset it (or set GPUQ_TESTING=1 in a test)"
+        )
     if name not in NAMES or action not in ACTIONS:
-        raise ConfigError(f"FAILPOINT={wanted} is none of {', '.join(NAMES)} with :kill, :raise or :sleep[:seconds]")
+        raise ConfigError(
+            f"FAILPOINT={wanted} is none of {', '.join(NAMES)} with :kill, :raise or :sleep[:seconds]"
+        )
 
 
 def reach(name: str) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from proto_gcn.config import EngineConfig, OptimizerConfig, TrainConfig
-from proto_gcn.engine.group import Group
+from proto_gcn.config.train import EngineConfig, OptimizerConfig, TrainConfig
+from proto_gcn.engine.processes.group import Group
 from proto_gcn.errors import ConfigError
 from proto_gcn.model.head import ProtoGCN
 
@@ -22,7 +22,9 @@ LEAST_SCALE = 2.0**-10  # gradients that overflow float16 even so are infinite
 class Learner:
     """Fresh from the config's seed; checkpoint.restore puts an earlier state in, before `share` is called."""
 
-    def __init__(self, config: TrainConfig, device: torch.device, group: Group | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, device: torch.device, group: Group | None = None
+    ) -> None:
         self.device, self.engine, self.group = device, config.engine, group or Group()
         seed_everything(config.seed)
         self.model = ProtoGCN(config.model).to(device)
@@ -43,7 +45,9 @@ class Learner:
         """From now on gradients are the mean over all processes."""
         if self.group.size > 1:
             devices = [self.device] if self.device.type == "cuda" else None
-            self._called = DistributedDataParallel(self.model, device_ids=devices, forward_sync_buffers=False)
+            self._called = DistributedDataParallel(
+                self.model, device_ids=devices, forward_sync_buffers=False
+            )
 
     def step(self, clips: Tensor, labels: Tensor, lr: float) -> float:
         """One SGD step on clips [N, 1, M, T, V, C]; returns the loss and changes no weight where it is not finite."""
@@ -95,9 +99,13 @@ class Learner:
 def prepare(model: ProtoGCN, engine: EngineConfig, processes: int) -> None:
     """Sets what the section `engine` asks for; raises ConfigError for what processes cannot do together."""
     if engine.compile and processes > 1:
-        raise ConfigError(f"engine.compile must be false where several processes train together (here {processes})")
+        raise ConfigError(
+            f"engine.compile must be false where several processes train together (here {processes})"
+        )
     allowed = engine.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed  # cuDNN's own default is true
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
+        allowed  # cuDNN's own default is true
+    )
     model.backbone.recompute = engine.recompute
     if engine.channels_last:
         model.to(memory_format=torch.channels_last)

@@ -10,19 +10,19 @@ import yaml
 
 from proto_gcn import errors
 from proto_gcn.atomic_file import write_atomically
-from proto_gcn.config import TrainConfig
+from proto_gcn.config.train import TrainConfig
 from proto_gcn.data.dataset import Splits, load_splits
 from proto_gcn.engine import device, failpoint
-from proto_gcn.engine.checkpoint import Progress
-from proto_gcn.engine.group import Group, is_lost
+from proto_gcn.engine.checkpoints.checkpoint import Progress
+from proto_gcn.engine.checkpoints.resume import resume
 from proto_gcn.engine.learner import Learner
-from proto_gcn.engine.reporter import Reporter
-from proto_gcn.engine.resume import resume
+from proto_gcn.engine.processes.group import Group, is_lost
+from proto_gcn.engine.reporting.reporter import Reporter
+from proto_gcn.engine.reporting.run_log import MetricsLog, RunLog
+from proto_gcn.engine.reporting.telemetry import Telemetry
 from proto_gcn.engine.run_folder import RunFolder
-from proto_gcn.engine.run_log import MetricsLog, RunLog
 from proto_gcn.engine.settings import RunSettings
 from proto_gcn.engine.stopping import Stop, Stopped
-from proto_gcn.engine.telemetry import Telemetry
 from proto_gcn.engine.trainer import Trainer
 from proto_gcn.errors import TrainerError
 
@@ -46,7 +46,10 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         log.trace()
         place = error.filename or "a file of the run"
         return _said(
-            log, group, f"cannot use {place}: {error.strerror}; free space or access, then retry", errors.FAILED
+            log,
+            group,
+            f"cannot use {place}: {error.strerror}; free space or access, then retry",
+            errors.FAILED,
         )
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a trace-back
         log.trace()
@@ -70,7 +73,9 @@ def run(environment: Mapping[str, str], log: RunLog, stop: Stop, group: Group = 
             train(config, settings, folder, log, stop, group)
 
 
-def begin(settings: RunSettings, folder: RunFolder, log: RunLog, held: ExitStack) -> TrainConfig | None:
+def begin(
+    settings: RunSettings, folder: RunFolder, log: RunLog, held: ExitStack
+) -> TrainConfig | None:
     """Lock and config; None where the run has finished already; raises TrainerError."""
     folder.create()
     held.enter_context(folder.locked(settings.lock_wait_s, log.line))
@@ -85,15 +90,26 @@ def begin(settings: RunSettings, folder: RunFolder, log: RunLog, held: ExitStack
     return config
 
 
-def train(config: TrainConfig, settings: RunSettings, folder: RunFolder, log: RunLog, stop: Stop, group: Group) -> None:
+def train(
+    config: TrainConfig,
+    settings: RunSettings,
+    folder: RunFolder,
+    log: RunLog,
+    stop: Stop,
+    group: Group,
+) -> None:
     """Everything below the lock, once the config is known to be good."""
     if settings.require_gpu:
-        group.first(device.require_gpu)  # one sentence for all, then each: torchrun may have put it elsewhere
+        group.first(
+            device.require_gpu
+        )  # one sentence for all, then each: torchrun may have put it elsewhere
         device.require_gpu()
     splits = load_splits(config, settings.path(config.data.ann_file))
     metrics = MetricsLog(folder.metrics if group.is_first else Path(os.devnull))
     telemetry = Telemetry(metrics)
-    reporter = Reporter(config, log, metrics, telemetry, settings.progress_file if group.is_first else None)
+    reporter = Reporter(
+        config, log, metrics, telemetry, settings.progress_file if group.is_first else None
+    )
     try:
         chosen = device.pick_device(telemetry.start(), settings.gpu_utilization_percent, group)
         with device.first_allocation(chosen):
@@ -101,7 +117,9 @@ def train(config: TrainConfig, settings: RunSettings, folder: RunFolder, log: Ru
         progress = resume(learner, config, folder, settings, log)
         learner.share()
         trainer = Trainer(config, splits, learner, progress, folder, reporter, stop)
-        reporter.start(settings.config_file.name, facts(settings, splits, learner, progress, trainer.steps))
+        reporter.start(
+            settings.config_file.name, facts(settings, splits, learner, progress, trainer.steps)
+        )
         stop.defer()
         result = trainer.run()
         if group.is_first:
@@ -124,7 +142,9 @@ def report(result: dict[str, Any], trainer: Trainer, log: RunLog) -> None:
         log.line(f"no report: {' '.join(str(error).split())}; make it with {remedy}")
 
 
-def finish(result: dict[str, Any], folder: RunFolder, reporter: Reporter, telemetry: Telemetry) -> None:
+def finish(
+    result: dict[str, Any], folder: RunFolder, reporter: Reporter, telemetry: Telemetry
+) -> None:
     """result.json is the last write of all."""
     reporter.end(result)
     telemetry.stop()
@@ -133,7 +153,9 @@ def finish(result: dict[str, Any], folder: RunFolder, reporter: Reporter, teleme
     failpoint.reach("trainer.result.after")
 
 
-def facts(settings: RunSettings, splits: Splits, learner: Learner, progress: Progress, steps: int) -> dict[str, object]:
+def facts(
+    settings: RunSettings, splits: Splits, learner: Learner, progress: Progress, steps: int
+) -> dict[str, object]:
     """What the first line of a process says beside its config."""
     return {
         "job_id": settings.job_id,
@@ -149,8 +171,12 @@ def facts(settings: RunSettings, splits: Splits, learner: Learner, progress: Pro
 
 def _unexpected(error: Exception) -> str:
     if device.is_out_of_memory(error):
-        return "out of memory outside of training's steps: give the training more memory, then retry"
-    return f"unexpected {type(error).__name__}: {errors.first_line(error)} (trace-back in train.log)"
+        return (
+            "out of memory outside of training's steps: give the training more memory, then retry"
+        )
+    return (
+        f"unexpected {type(error).__name__}: {errors.first_line(error)} (trace-back in train.log)"
+    )
 
 
 def _said(log: RunLog, group: Group, sentence: str, code: int, shared: bool = False) -> int:

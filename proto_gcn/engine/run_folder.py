@@ -35,14 +35,20 @@ class RunFolder:
         try:
             self.latest.parent.mkdir(parents=True, exist_ok=True)
         except PermissionError as error:
-            raise ConfigError(f"cannot create {self.path}: {error.strerror}; {_remedy(self.path)}") from error
+            raise ConfigError(
+                f"cannot create {self.path}: {error.strerror}; {_remedy(self.path)}"
+            ) from error
         except OSError as error:
-            raise ConfigError(f"cannot create {self.path}: {error.strerror}; check WORK_DIR") from error
+            raise ConfigError(
+                f"cannot create {self.path}: {error.strerror}; check WORK_DIR"
+            ) from error
 
     @contextmanager
     def locked(self, wait_s: float, say: Callable[[str], None]) -> Iterator[None]:
         """Holds the lock; waits for a predecessor that may be writing its checkpoint, then raises BusyError."""
-        with (self.path / "lock").open("a") as file:  # the kernel drops the lock with the process, however it ends
+        with (self.path / "lock").open(
+            "a"
+        ) as file:  # the kernel drops the lock with the process, however it ends
             if not _taken(file.fileno()):
                 say(f"waiting for another process that is training in {self.path}")
                 self._wait(file.fileno(), wait_s)
@@ -52,7 +58,9 @@ class RunFolder:
         deadline = time.monotonic() + wait_s
         while not _taken(descriptor):
             if time.monotonic() >= deadline:
-                raise BusyError(f"another process is training in {self.path}; waited {wait_s:g} s for it")
+                raise BusyError(
+                    f"another process is training in {self.path}; waited {wait_s:g} s for it"
+                )
             time.sleep(RETRY_S)
 
     def write_result(self, result: dict[str, Any]) -> None:

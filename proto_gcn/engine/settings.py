@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from proto_gcn.config import TrainConfig
-from proto_gcn.config_file import load_config
+from proto_gcn.config.file import load_config
+from proto_gcn.config.train import TrainConfig
 from proto_gcn.errors import ConfigError
 
 
@@ -30,15 +30,22 @@ class RunSettings:
         if not config_file:
             raise ConfigError("CONFIG_FILE is not set; set it to the path of a training config")
         if not job_id or job_id in (".", "..") or "/" in job_id:
-            raise ConfigError(f"JOB_ID must name one folder and is {job_id!r}; set it to a name such as my-run")
-        progress, busy = environment.get("ARGO_PROGRESS_FILE"), environment.get("GPU_UTILIZATION_PERCENT", "80")
+            raise ConfigError(
+                f"JOB_ID must name one folder and is {job_id!r}; set it to a name such as my-run"
+            )
+        progress, busy = (
+            environment.get("ARGO_PROGRESS_FILE"),
+            environment.get("GPU_UTILIZATION_PERCENT", "80"),
+        )
         return cls(
             config_file=Path(config_file),
             job_id=job_id,
             work_dir=environment.get("WORK_DIR") or None,
             data_root=Path(environment.get("DATA_ROOT") or "/data"),
             lock_wait_s=_number(environment, "RUN_LOCK_WAIT_S", "60"),
-            gpu_utilization_percent=None if busy == "off" else _number(environment, "GPU_UTILIZATION_PERCENT", "80"),
+            gpu_utilization_percent=None
+            if busy == "off"
+            else _number(environment, "GPU_UTILIZATION_PERCENT", "80"),
             require_gpu=_flag(environment, "REQUIRE_GPU"),
             progress_file=Path(progress) if progress else None,
         )
@@ -55,7 +62,9 @@ class RunSettings:
         """WORK_DIR/runs/JOB_ID; without WORK_DIR the config's work_dir; raises ConfigError where neither is set."""
         work_dir = self.work_dir or self.load_config().work_dir
         if not work_dir:
-            raise ConfigError("WORK_DIR is not set; set it to the folder that runs/<JOB_ID> is to be written in")
+            raise ConfigError(
+                "WORK_DIR is not set; set it to the folder that runs/<JOB_ID> is to be written in"
+            )
         return self.path(work_dir).absolute() / "runs" / self.job_id
 
 

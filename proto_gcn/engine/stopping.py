@@ -29,4 +29,6 @@ class Stop:
         self.requested = True
         if not self._deferring:
             self._deferring = True  # a second signal must not interrupt the way out
-            raise Stopped("stopped by SIGTERM before its first step; a retry goes on from the last checkpoint")
+            raise Stopped(
+                "stopped by SIGTERM before its first step; a retry goes on from the last checkpoint"
+            )

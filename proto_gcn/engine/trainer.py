@@ -7,15 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
-from proto_gcn.config import TrainConfig
+from proto_gcn.config.train import TrainConfig
 from proto_gcn.data.dataset import EpochBatches, Loader, SkeletonDataset, Splits, make_loader
-from proto_gcn.engine import checkpoint, device, failpoint, randoms
-from proto_gcn.engine.checkpoint import Progress
-from proto_gcn.engine.clock import Clock
+from proto_gcn.engine import device, failpoint
+from proto_gcn.engine.checkpoints import checkpoint, randoms
+from proto_gcn.engine.checkpoints.checkpoint import Progress
 from proto_gcn.engine.learner import Learner, cosine
-from proto_gcn.engine.reporter import Reporter
+from proto_gcn.engine.reporting.clock import Clock
+from proto_gcn.engine.reporting.reporter import Reporter
+from proto_gcn.engine.reporting.run_log import now
 from proto_gcn.engine.run_folder import RunFolder
-from proto_gcn.engine.run_log import now
 from proto_gcn.engine.stopping import Stop
 from proto_gcn.errors import TerminatedError, TrainerError
 from proto_gcn.evaluation.metrics import measure
@@ -57,17 +58,26 @@ class Trainer:
             with device.memory_advice(device.smaller_step(batch, self.config.engine.accumulate)):
                 self.train_epoch()
             trained_s = self.clock.epoch_seconds()
-            with device.memory_advice(device.smaller_evaluation("val_clips", data.val_clips, batch)):
+            with device.memory_advice(
+                device.smaller_evaluation("val_clips", data.val_clips, batch)
+            ):
                 measured = self.evaluate()
             self.finish_epoch(measured, trained_s)
-        with device.memory_advice(device.smaller_evaluation("test_clips", data.test_clips or 1, batch)):
+        with device.memory_advice(
+            device.smaller_evaluation("test_clips", data.test_clips or 1, batch)
+        ):
             return self.result(self.test())
 
     def train_epoch(self) -> None:
         """The batches of this epoch that are not done yet."""
         self.learner.model.train()
         for clips, labels in batches(self.train_loader, self.progress):
-            lr = cosine(self.config.optimizer.lr, self.config.lr_config.min_lr, self.steps_done(), self.total_steps)
+            lr = cosine(
+                self.config.optimizer.lr,
+                self.config.lr_config.min_lr,
+                self.steps_done(),
+                self.total_steps,
+            )
             loss = self.learner.step(clips, labels, lr)
             if not math.isfinite(loss):
                 raise self.diverged(f"the loss became {loss}")
@@ -138,8 +148,13 @@ class Trainer:
         loader = self.loader(samples, seed=None)
         # The weights are the best ones here, not the latest: stopping saves nothing, and latest.pth is there already.
         scores, labels = self.scored(loader, between=self.leave_together)
-        self.test_scores = of_validation(self.config, self.folder.best, clips, scores, labels, samples.samples.names)
-        return {f"test_{name}": value for name, value in measure(scores, labels, self.config.evaluation).items()}
+        self.test_scores = of_validation(
+            self.config, self.folder.best, clips, scores, labels, samples.samples.names
+        )
+        return {
+            f"test_{name}": value
+            for name, value in measure(scores, labels, self.config.evaluation).items()
+        }
 
     def result(self, tested: dict[str, float]) -> dict[str, Any]:
         return {
@@ -160,11 +175,16 @@ class Trainer:
         """The first process writes latest or best; weights that are not finite are refused: the last good stay."""
         if not self.learner.is_finite():
             raise self.diverged("the weights became infinite")
-        self.progress.epoch_s, self.progress.elapsed_s = self.clock.epoch_seconds(), self.clock.elapsed()
+        self.progress.epoch_s, self.progress.elapsed_s = (
+            self.clock.epoch_seconds(),
+            self.clock.elapsed(),
+        )
         path = self.folder.best if name == "best" else self.folder.latest
         states = self.group.each(randoms.state())
         self.group.first(
-            lambda: checkpoint.write(path, checkpoint.encode(self.learner, self.progress, self.config, states))
+            lambda: checkpoint.write(
+                path, checkpoint.encode(self.learner, self.progress, self.config, states)
+            )
         )
         if name == "latest":  # which is what a run goes on from
             self.saved_at = time.monotonic()
@@ -184,7 +204,9 @@ class Trainer:
 
     def leave(self) -> None:
         done = f"{self.progress.epoch} epochs and {self.progress.step} of {self.steps} steps"
-        raise TerminatedError(f"stopped by SIGTERM after {done}; the same job goes on from {self.folder.latest}")
+        raise TerminatedError(
+            f"stopped by SIGTERM after {done}; the same job goes on from {self.folder.latest}"
+        )
 
     def diverged(self, what: str) -> TrainerError:
         halved = self.config.engine.precision == "fp16"

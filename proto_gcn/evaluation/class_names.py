@@ -10,10 +10,14 @@ def read_class_names(path: Path | None, classes: int) -> list[str]:
     if path is None:
         return [f"class {number}" for number in range(classes)]
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = [
+            line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise DataError(f"cannot read the class names {path}: {reason}") from error
     if len(names) != classes:
-        raise DataError(f"{path} names {len(names)} classes, and there are {classes}; give one line to each class")
+        raise DataError(
+            f"{path} names {len(names)} classes, and there are {classes}; give one line to each class"
+        )
     return names

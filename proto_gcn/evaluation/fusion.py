@@ -26,7 +26,9 @@ def published_weights(streams: Sequence[str]) -> list[float]:
             by_stream = dict(zip(known, weights, strict=True))
             return [float(by_stream[stream]) for stream in streams]
     sets = "; ".join(" ".join(known) for known in PUBLISHED)
-    raise DataError(f"there are no published weights for {' '.join(streams)}, only for {sets}; give --weights")
+    raise DataError(
+        f"there are no published weights for {' '.join(streams)}, only for {sets}; give --weights"
+    )
 
 
 def aligned(files: Sequence[ScoreFile]) -> list[ScoreFile]:
@@ -49,7 +51,9 @@ def _like(first: ScoreFile, other: ScoreFile) -> ScoreFile:
         )
     ordered = other.chosen([place[name] for name in first.names])
     if ordered.scores.shape != first.scores.shape or not torch.equal(ordered.labels, first.labels):
-        raise DataError(f"{_origin(other.about)} has other classes or labels than {_origin(first.about)}")
+        raise DataError(
+            f"{_origin(other.about)} has other classes or labels than {_origin(first.about)}"
+        )
     return ordered
 
 
@@ -68,7 +72,9 @@ def fitted_weights(files: Sequence[ScoreFile]) -> list[float]:
 
     That likelihood is concave in the weights of a mixture; expectation maximisation climbs it without a step size.
     """
-    own = torch.stack([file.scores.double().gather(1, file.labels[:, None]).squeeze(1) for file in files])  # [S, N]
+    own = torch.stack(
+        [file.scores.double().gather(1, file.labels[:, None]).squeeze(1) for file in files]
+    )  # [S, N]
     own = own.clamp(min=1e-12)
     weights = own.new_full((len(own),), 1 / len(own))
     for _ in range(EM_STEPS):
@@ -92,5 +98,7 @@ def halves(file: ScoreFile, share: float) -> tuple[ScoreFile, ScoreFile]:
     fit = [zlib.crc32(name.encode()) / 2**32 < share for name in file.names]
     sides = [[i for i, on_fit in enumerate(fit) if on_fit is wanted] for wanted in (True, False)]
     if not all(sides):
-        raise DataError(f"a share of {share:g} of {len(file.names)} samples leaves nothing on one side")
+        raise DataError(
+            f"a share of {share:g} of {len(file.names)} samples leaves nothing on one side"
+        )
     return file.chosen(sides[0]), file.chosen(sides[1])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from proto_gcn.config import EvaluationConfig
+from proto_gcn.config.train import EvaluationConfig
 
 
 def measure(scores: Tensor, labels: Tensor, config: EvaluationConfig) -> dict[str, float]:
@@ -18,7 +18,10 @@ def measure(scores: Tensor, labels: Tensor, config: EvaluationConfig) -> dict[st
 
 def measure_all(scores: Tensor, labels: Tensor, ks: Sequence[int] = (1, 5)) -> dict[str, float]:
     """top1, top5, ... and mean_class, in percent."""
-    return {**{f"top{k}": top_k(scores, labels, k) for k in ks}, "mean_class": mean_class(scores, labels)}
+    return {
+        **{f"top{k}": top_k(scores, labels, k) for k in ks},
+        "mean_class": mean_class(scores, labels),
+    }
 
 
 def top_k(scores: Tensor, labels: Tensor, k: int) -> float:
@@ -39,7 +42,9 @@ def mean_class(scores: Tensor, labels: Tensor) -> float:
 def confusion(scores: Tensor, labels: Tensor) -> Tensor:
     """[L, L] int64 counts, [label, prediction]."""
     classes = scores.shape[1]
-    return torch.bincount(labels * classes + scores.argmax(dim=1), minlength=classes**2).view(classes, classes)
+    return torch.bincount(labels * classes + scores.argmax(dim=1), minlength=classes**2).view(
+        classes, classes
+    )
 
 
 def recalls(matrix: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from proto_gcn.atomic_file import write_atomically
-from proto_gcn.config import TrainConfig
+from proto_gcn.config.train import TrainConfig
 from proto_gcn.errors import DataError
 
 
@@ -40,14 +40,23 @@ class ScoreFile:
 
     def chosen(self, indices: list[int]) -> "ScoreFile":
         """These samples in this order."""
-        return ScoreFile(self.scores[indices], self.labels[indices], [self.names[i] for i in indices], self.about)
+        return ScoreFile(
+            self.scores[indices], self.labels[indices], [self.names[i] for i in indices], self.about
+        )
 
 
 def of_validation(
-    config: TrainConfig, checkpoint: Path, clips: int, scores: Tensor, labels: Tensor, names: list[str]
+    config: TrainConfig,
+    checkpoint: Path,
+    clips: int,
+    scores: Tensor,
+    labels: Tensor,
+    names: list[str],
 ) -> ScoreFile:
     """Of a run's own validation split."""
-    about = About(config.modality, config.data.val_split, clips, str(checkpoint), config.data.ann_file)
+    about = About(
+        config.modality, config.data.val_split, clips, str(checkpoint), config.data.ann_file
+    )
     return ScoreFile(scores, labels, names, about)
 
 
@@ -70,17 +79,26 @@ def read(path: Path) -> ScoreFile:
     try:
         with np.load(path, allow_pickle=False) as stored:
             scores, labels = torch.from_numpy(stored["scores"]), torch.from_numpy(stored["labels"])
-            names, about = [str(name) for name in stored["names"]], About(**json.loads(str(stored["about"])))
+            names, about = (
+                [str(name) for name in stored["names"]],
+                About(**json.loads(str(stored["about"]))),
+            )
     except OSError as error:
         reason = error.strerror or "it is no score file"
         raise DataError(
             f"cannot read {path}: {reason}; name a file of `python -m proto_gcn evaluate --scores`"
         ) from error
-    except Exception as error:  # zip, JSON, a missing or unknown entry: all mean the same to the reader
-        raise DataError(f"{path} is no score file; make one with `python -m proto_gcn evaluate --scores`") from error
+    except (
+        Exception
+    ) as error:  # zip, JSON, a missing or unknown entry: all mean the same to the reader
+        raise DataError(
+            f"{path} is no score file; make one with `python -m proto_gcn evaluate --scores`"
+        ) from error
     file = ScoreFile(scores, labels, names, about)
     if wrong := _wrong(file):
-        raise DataError(f"{path} is damaged: {wrong}; make it anew with `python -m proto_gcn evaluate --scores`")
+        raise DataError(
+            f"{path} is damaged: {wrong}; make it anew with `python -m proto_gcn evaluate --scores`"
+        )
     return replace(file, labels=labels.long())
 
 
@@ -91,7 +109,11 @@ def _wrong(file: ScoreFile) -> str | None:
         return f"it has scores {[*scores.shape]}, labels {[*labels.shape]} and {len(names)} names"
     if not scores.is_floating_point() or not scores.isfinite().all():
         return "its scores are not all numbers"
-    if labels.is_floating_point() or labels.is_complex() or not ((labels >= -1) & (labels < scores.shape[1])).all():
+    if (
+        labels.is_floating_point()
+        or labels.is_complex()
+        or not ((labels >= -1) & (labels < scores.shape[1])).all()
+    ):
         return f"its labels are not all whole numbers from -1 to {scores.shape[1] - 1}"
     if not isinstance(file.about.clips, int) or not isinstance(file.about.modality, str):
         return "it does not say which stream and how many clips it is of"

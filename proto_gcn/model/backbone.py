@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from proto_gcn.config import BackboneConfig
+from proto_gcn.config.train import BackboneConfig
+from proto_gcn.model.absent_persons import Rows, every_slot, merge_absent
 from proto_gcn.model.compiled import compile_each, compiler_advice
+from proto_gcn.model.fused.norm import batch_norm, conv_norm
+from proto_gcn.model.fused.recompute import Recompute, lean
+from proto_gcn.model.fused.statistics import frozen_statistics
 from proto_gcn.model.gcn import GraphOutput, GraphUnit
 from proto_gcn.model.graph import initial_adjacency
-from proto_gcn.model.norm import batch_norm, conv_norm
 from proto_gcn.model.prototype import PrototypeReconstruction
-from proto_gcn.model.recompute import Recompute, lean
-from proto_gcn.model.rows import Rows, every_slot, merge_absent
-from proto_gcn.model.statistics import frozen_statistics
 from proto_gcn.model.tcn import Branch, TemporalUnit
 
 
@@ -94,7 +94,10 @@ class Block(nn.Module):
         """The last row of x [R, Cin, T, V] counts `copies` times in the batch statistics."""
         features, pooled = self.gcn(x, copies)
         residual = self.residual(x, copies) if isinstance(self.residual, Residual) else x
-        return GraphOutput(self.tcn(features, copies, None if self.residual is None else residual, relu=True), pooled)
+        return GraphOutput(
+            self.tcn(features, copies, None if self.residual is None else residual, relu=True),
+            pooled,
+        )
 
 
 class Backbone(nn.Module):
@@ -109,12 +112,16 @@ class Backbone(nn.Module):
         super().__init__()
         plan, joints = stages(config), config.graph_cfg.skeleton.joints
         persons = {"VC": 1, "MVC": config.num_person, "none": 0}[config.data_bn_type]
-        self.data_bn: nn.Module = nn.BatchNorm1d(persons * joints * config.in_channels) if persons else nn.Identity()
+        self.data_bn: nn.Module = (
+            nn.BatchNorm1d(persons * joints * config.in_channels) if persons else nn.Identity()
+        )
         self._mixes_persons = config.data_bn_type == "MVC"  # then absent persons differ
         self.merge_absent = True
         self.recompute: Recompute = "activations"
         self.prn_input = config.prn_input
-        adjacency = initial_adjacency(config.graph_cfg)  # drawn once: every block starts from the same copy
+        adjacency = initial_adjacency(
+            config.graph_cfg
+        )  # drawn once: every block starts from the same copy
         self.gcn = nn.ModuleList(Block(stage, adjacency, config) for stage in plan)
         self.out_channels = plan[-1].channels
         # Published code writes 384 here; this is the width that the last topology really has (384 by default).
@@ -126,7 +133,11 @@ class Backbone(nn.Module):
     def forward(self, clips: Tensor) -> Trunk:
         if self._mixes_persons:
             clips = self._normalise_jointly(clips)
-        x, rows = merge_absent(clips) if self.merge_absent and not self._mixes_persons else every_slot(clips)
+        x, rows = (
+            merge_absent(clips)
+            if self.merge_absent and not self._mixes_persons
+            else every_slot(clips)
+        )
         x = self._normalise(x, rows.copies)
         pooled = x
         with lean(self.recompute == "activations"), compiler_advice():
@@ -159,7 +170,9 @@ class Backbone(nn.Module):
         if self.recompute != "blocks" or not torch.is_grad_enabled():
             plain: GraphOutput = block(x, copies)
             return plain
-        result: GraphOutput = checkpoint(block, x, copies, use_reentrant=False, context_fn=_first_and_second_pass)
+        result: GraphOutput = checkpoint(
+            block, x, copies, use_reentrant=False, context_fn=_first_and_second_pass
+        )
         return result
 
     def _normalise(self, rows: Tensor, copies: int) -> Tensor:

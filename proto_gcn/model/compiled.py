@@ -13,7 +13,9 @@ from proto_gcn.errors import ConfigError, first_line
 def compile_each(blocks: Iterable[nn.Module], **options: Any) -> None:
     """One code object serves all blocks: torch's limit on its variants is raised to hold them."""
     every = list(blocks)
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 16 * len(every))
+    torch._dynamo.config.recompile_limit = max(
+        torch._dynamo.config.recompile_limit, 16 * len(every)
+    )
     for block in every:
         block.compile(**options)
 
@@ -25,4 +27,6 @@ def compiler_advice() -> Iterator[None]:
         yield
     except torch._dynamo.exc.BackendCompilerFailed as error:
         remedy = "set engine.compile to false, or install a C and C++ compiler (gcc, g++)"
-        raise ConfigError(f"engine.compile does not work on this machine: {remedy} ({first_line(error)})") from error
+        raise ConfigError(
+            f"engine.compile does not work on this machine: {remedy} ({first_line(error)})"
+        ) from error

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from proto_gcn.model.norm import batch_norm, conv_norm, conv_norm_relu_then, folds
-from proto_gcn.model.pointwise import ConvNorm, convolved, pointwise
+from proto_gcn.model.fused.norm import batch_norm, conv_norm, conv_norm_relu_then, folds
+from proto_gcn.model.fused.pointwise import ConvNorm, convolved, pointwise
 from proto_gcn.model.refinement import Factors, factors, mix, topology
 
 Scales = Literal["first", "each"]
@@ -59,7 +59,9 @@ class GraphUnit(nn.Module):
             mixed = conv_norm_relu_then([mixing], self.pre, x)
             return GraphOutput(conv_norm(self.post, self.bn, mixed, 1, residual, relu=True), pooled)
         post = conv_norm_relu_then([mixing, partial(convolved, self.post)], self.pre, x, copies)
-        return GraphOutput(batch_norm(self.bn, post, copies, self.post.bias, residual, relu=True), pooled)
+        return GraphOutput(
+            batch_norm(self.bn, post, copies, self.post.bias, residual, relu=True), pooled
+        )
 
     def topology(self, pooled: Tensor, whole: bool = False) -> Tensor:
         """pooled [R, Cin, 1, V] -> [R, K*mid, V, V], indexed [from v, to w]: the sample's own part, or with A."""

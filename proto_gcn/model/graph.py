@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proto_gcn.config import GraphConfig
+from proto_gcn.config.train import GraphConfig
 
 
 def initial_adjacency(config: GraphConfig) -> Tensor:

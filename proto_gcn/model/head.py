@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from proto_gcn.config import HeadConfig, ModelConfig
+from proto_gcn.config.train import HeadConfig, ModelConfig
 from proto_gcn.model.backbone import Backbone
 from proto_gcn.model.loss import ContrastiveLoss
 
@@ -49,7 +49,9 @@ class ProtoGCN(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.backbone = Backbone(config.backbone)
-        self.cls_head = Head(config.cls_head, self.backbone.out_channels, config.backbone.graph_cfg.skeleton.joints)
+        self.cls_head = Head(
+            config.cls_head, self.backbone.out_channels, config.backbone.graph_cfg.skeleton.joints
+        )
         self.weight = config.cls_head.weight
 
     def forward(self, clips: Tensor, labels: Tensor | None = None) -> Output:

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from proto_gcn.config import ContrastConfig
-from proto_gcn.model.processes import summed
+from proto_gcn.config.train import ContrastConfig
+from proto_gcn.model.fused.all_reduce import summed
 
 EPSILON = 1e-12
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from proto_gcn.model.pointwise import pointwise
+from proto_gcn.model.fused.pointwise import pointwise
 
 
 class PrototypeReconstruction(nn.Module):

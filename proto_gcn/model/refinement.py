@@ -45,7 +45,9 @@ def _refined(parts: Factors) -> tuple[Tensor, Tensor]:
     return torch.addcmul(parts.common.unsqueeze(2), inter, parts.alpha.view(-1, 1, 1, 1)), inter
 
 
-def _to_factors(grad: Tensor, inter: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _to_factors(
+    grad: Tensor, inter: Tensor, alpha: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """From the gradient of a topology to those of its factors."""
     weighted = grad * inter
     to_alpha = weighted.sum((0, 2, 3, 4))

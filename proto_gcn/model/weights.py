@@ -17,22 +17,30 @@ MISSING, UNKNOWN, MISSHAPEN = "missing", "unknown", "of another shape"
 SHOWN = 5  # keys of a kind
 
 
-def fitting(state: Any, network: nn.Module, to_train: bool = False) -> tuple[dict[str, Tensor], list[str]]:
+def fitting(
+    state: Any, network: nn.Module, to_train: bool = False
+) -> tuple[dict[str, Tensor], list[str]]:
     """What of a state_dict can be loaded, and a sentence for each kind of misfit that is no harm.
 
     That is one in what only training needs; to train, a classifier of other classes too; to score, where a person reads
     the sentences, keys unknown to a network of the same size too (released checkpoints may have some). Raises
     ConfigError for any other misfit, with a remedy that fits it.
     """
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ConfigError("its state_dict holds no weights by name; use a checkpoint of ours or of the published code")
+    if not isinstance(state, Mapping) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
+        raise ConfigError(
+            "its state_dict holds no weights by name; use a checkpoint of ours or of the published code"
+        )
     found = Comparison(state, network)
     excused = found.is_of_other_classes if to_train else found.is_surplus
     harmless = {key for key in found.misfits if key.startswith(TRAINING_ONLY) or excused(key)}
     if harmful := found.misfits.keys() - harmless:
         lists = "; ".join(found.sentences(harmful))
         raise ConfigError(f"the weights do not fit the network: {lists}; {found.remedy(harmful)}")
-    return {key: value for key, value in found.theirs.items() if key not in harmless}, found.sentences(harmless)
+    return {
+        key: value for key, value in found.theirs.items() if key not in harmless
+    }, found.sentences(harmless)
 
 
 class Comparison:
@@ -62,7 +70,10 @@ class Comparison:
 
     def sentences(self, keys: set[str]) -> list[str]:
         """One for each kind of misfit among these: their number, and the first by name."""
-        sorts = ((kind, [key for key in self.misfits if key in keys and self.misfits[key] == kind]) for kind in KINDS)
+        sorts = (
+            (kind, [key for key in self.misfits if key in keys and self.misfits[key] == kind])
+            for kind in KINDS
+        )
         return [self._sentence(kind, chosen) for kind, chosen in sorts if chosen]
 
     def _sentence(self, kind: str, keys: list[str]) -> str:
@@ -74,7 +85,11 @@ class Comparison:
         if kind == MISSHAPEN:
             return f"{key} ({_shape(self.theirs[key])} instead of {_shape(self.ours[key])})"
         if kind == MISSING:
-            alike = [k for k, v in self.theirs.items() if k not in self.ours and v.shape == self.ours[key].shape]
+            alike = [
+                k
+                for k, v in self.theirs.items()
+                if k not in self.ours and v.shape == self.ours[key].shape
+            ]
             nearest = difflib.get_close_matches(key, alike, n=1, cutoff=0.8)
             return f"{key} (is it {nearest[0]}?)" if nearest else key
         return key
@@ -88,11 +103,15 @@ class Comparison:
             return f"it says {start} where ours is backbone.{START}, and so on: rename the keys of its state_dict"
         theirs, ours = self.their_sizes, self.our_sizes
         if theirs["joints"] not in (0, ours["joints"]):
-            joints = f"a layout with {theirs['joints']} joints, and the config's has {ours['joints']}"
+            joints = (
+                f"a layout with {theirs['joints']} joints, and the config's has {ours['joints']}"
+            )
             return f"they are of {joints}: set model.backbone.graph_cfg and cls_head.joint_cfg to theirs"
         other = [key for key in theirs if theirs[key] != ours[key] and theirs[key]]
         if other:
-            return " and ".join(f"set model.{key} to {theirs[key]} (it is {ours[key]})" for key in other)
+            return " and ".join(
+                f"set model.{key} to {theirs[key]} (it is {ours[key]})" for key in other
+            )
         if {self.misfits[key] for key in keys} == {MISSHAPEN}:
             return "set the widths in model.backbone to those that it was trained with (see the config in its meta)"
         return (

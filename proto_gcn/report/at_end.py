@@ -11,11 +11,11 @@ from torch import Tensor
 from proto_gcn.atomic_file import write_atomically
 from proto_gcn.data.dataset import SkeletonDataset, make_loader
 from proto_gcn.engine.run_folder import RunFolder
+from proto_gcn.engine.trained import Trained, of_run
 from proto_gcn.engine.trainer import Trainer
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.class_names import read_class_names
 from proto_gcn.evaluation.scoring import ClassMeans, go_on, score
-from proto_gcn.evaluation.trained import Trained, of_run
 from proto_gcn.report.page import render
 from proto_gcn.report.run_data import RunData, read_run, scores_path, topology_path
 
@@ -25,17 +25,24 @@ def at_end(result: dict[str, Any], trainer: Trainer) -> None:
     folder, device = trainer.folder, trainer.learner.device
     if trainer.test_scores is not None:
         score_file.write(scores_path(folder, "test"), trainer.test_scores)
-    score_run(folder, of_run(folder.path, device), trainer.splits.val, between=trainer.leave_if_asked)
+    score_run(
+        folder, of_run(folder.path, device), trainer.splits.val, between=trainer.leave_if_asked
+    )
     write_report(folder.path, folder.report, result=result)
 
 
 def score_run(
-    folder: RunFolder, trained: Trained, samples: SkeletonDataset, between: Callable[[], None] = go_on
+    folder: RunFolder,
+    trained: Trained,
+    samples: SkeletonDataset,
+    between: Callable[[], None] = go_on,
 ) -> None:
     """Writes the scores of a run's network on its validation samples, and the topology of the classes."""
     config = trained.config
     topology = ClassMeans(config.model.cls_head.num_classes)
-    scores, labels = score(trained.model, make_loader(samples, config.data, seed=None), between, topology)
+    scores, labels = score(
+        trained.model, make_loader(samples, config.data, seed=None), between, topology
+    )
     about = config, trained.checkpoint, config.data.val_clips
     file = score_file.of_validation(*about, scores, labels, samples.samples.names)
     score_file.write(scores_path(folder, "val"), file)

@@ -28,7 +28,9 @@ def confusion_figure(matrix: Tensor, names: list[str]) -> Figure:
         _label(axes, names)
         if classes <= FEW:
             _write_counts(axes, matrix, shares)
-        bar = drawn.colorbar(image, ax=axes, fraction=0.04, pad=0.02, label="share of the true class")
+        bar = drawn.colorbar(
+            image, ax=axes, fraction=0.04, pad=0.02, label="share of the true class"
+        )
         bar.outline.set_visible(False)
     return drawn
 
@@ -40,7 +42,12 @@ def _label(axes: Axes, names: list[str]) -> None:
     if len(names) <= FEW:
         short = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
         turned = max(map(len, short)) > 3
-        axes.set_xticks(range(len(names)), short, rotation=45 if turned else 0, ha="right" if turned else "center")
+        axes.set_xticks(
+            range(len(names)),
+            short,
+            rotation=45 if turned else 0,
+            ha="right" if turned else "center",
+        )
         axes.set_yticks(range(len(names)), short)
         return
     step = 10 if len(names) <= 150 else 50
@@ -54,4 +61,12 @@ def _write_counts(axes: Axes, matrix: Tensor, shares: np.ndarray) -> None:
         for predicted, count in enumerate(row):
             if count:
                 colour = "white" if shares[true, predicted] > 0.4 else INK
-                axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=7.5)
+                axes.text(
+                    predicted,
+                    true,
+                    str(count),
+                    ha="center",
+                    va="center",
+                    color=colour,
+                    fontsize=7.5,
+                )

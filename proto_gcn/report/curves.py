@@ -42,7 +42,9 @@ def _accuracy(run: RunData) -> Markup | None:
         if not _draw(axes, run.epochs, _accuracies(run.epochs)):
             return None
         axes.set_ylim(0, 103)
-        best = max((entry for entry in run.epochs if "top1" in entry), key=lambda entry: entry["top1"])
+        best = max(
+            (entry for entry in run.epochs if "top1" in entry), key=lambda entry: entry["top1"]
+        )
         axes.set_title(f"Validation accuracy (%), best top-1 {best['top1']:.1f} @ {best['epoch']}")
         axes.plot(best["epoch"], best["top1"], "o", color=COLOURS[0], markersize=5)
         if axes.get_legend():
@@ -83,7 +85,9 @@ def machine_curves(machine: Machine) -> list[Markup]:
 
 
 def _over_time(machine: Machine, title: str, unit: str) -> Markup | None:
-    curves = {n.removesuffix(unit): c for n, c in sorted(machine.curves.items()) if n.endswith(unit)}
+    curves = {
+        n.removesuffix(unit): c for n, c in sorted(machine.curves.items()) if n.endswith(unit)
+    }
     curves = {name: curve for name, curve in curves.items() if np.isfinite(curve).any()}
     if not curves:
         return None

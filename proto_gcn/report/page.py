@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from torch import Tensor
 
-from proto_gcn.config import GraphConfig
-from proto_gcn.engine.run_log import duration
+from proto_gcn.config.train import GraphConfig
+from proto_gcn.engine.reporting.run_log import duration
 from proto_gcn.evaluation.metrics import confusion, measure_all, recalls
 from proto_gcn.evaluation.score_file import ScoreFile
 from proto_gcn.report.confusion import confusion_figure
@@ -36,7 +36,9 @@ class ClassRow:
 
 def render(run: RunData, names: list[str], notes: list[str]) -> str:
     """The HTML of the page; notes say what could not be shown and why."""
-    environment = Environment(loader=PackageLoader("proto_gcn.report", "."), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("proto_gcn.report", "."), autoescape=True, undefined=StrictUndefined
+    )
     environment.trim_blocks = environment.lstrip_blocks = True
     rows = class_rows(run.scores, names) if run.scores else []
     ranked = sorted(rows, key=lambda row: (-row.recall, row.number))
@@ -63,7 +65,11 @@ def title(run: RunData) -> str:
     """In a line: what was trained on what."""
     data = Path(str(run.setting("data", "ann_file") or "")).stem
     stream = run.setting("modality")
-    words = [data, str(run.setting("data", "val_split") or ""), f"stream {stream}" if stream else ""]
+    words = [
+        data,
+        str(run.setting("data", "val_split") or ""),
+        f"stream {stream}" if stream else "",
+    ]
     return " · ".join(word for word in words if word)
 
 
@@ -71,10 +77,16 @@ def figures(run: RunData) -> list[tuple[str, str]]:
     """The few numbers that stand large at the top."""
     shown = []
     if run.scores:
-        shown = [(_METRICS[k], f"{v:.2f} %") for k, v in measure_all(run.scores.scores, run.scores.labels).items()]
+        shown = [
+            (_METRICS[k], f"{v:.2f} %")
+            for k, v in measure_all(run.scores.scores, run.scores.labels).items()
+        ]
     elif run.epochs and run.epochs[-1].get("best_top1") is not None:
         shown = [("best top-1", f"{run.epochs[-1]['best_top1']:.2f} %")]
-    done, planned = (run.epochs[-1]["epoch"] if run.epochs else 0), run.config.get("total_epochs", "?")
+    done, planned = (
+        (run.epochs[-1]["epoch"] if run.epochs else 0),
+        run.config.get("total_epochs", "?"),
+    )
     took = run.result["duration_s"] if run.result and "duration_s" in run.result else None
     shown.append(("epochs", f"{done} of {planned}"))
     return [*shown, ("duration", duration(took))] if took is not None else shown
@@ -87,9 +99,17 @@ def facts(run: RunData) -> list[tuple[str, str]]:
     """The numbers of the run that are in no figure."""
     start = run.starts[-1] if run.starts else {}
     keys = {"device": "device", "parameters": "parameters", "train_samples": "training samples"}
-    keys |= {"val_samples": "validation samples", "steps": "steps in an epoch", "seed": "seed", "config": "config"}
+    keys |= {
+        "val_samples": "validation samples",
+        "steps": "steps in an epoch",
+        "seed": "seed",
+        "config": "config",
+    }
     found = [
-        (word, f"{start[key]:,}" if key != "seed" and isinstance(start[key], int) else str(start[key]))
+        (
+            word,
+            f"{start[key]:,}" if key != "seed" and isinstance(start[key], int) else str(start[key]),
+        )
         for key, word in keys.items()
         if key in start
     ]
@@ -128,7 +148,13 @@ def class_rows(scores: ScoreFile, names: list[str]) -> list[ClassRow]:
     matrix = confusion(scores.scores, scores.labels)
     share = recalls(matrix).tolist()
     return [
-        ClassRow(number, names[number], int(matrix[number].sum()), share[number], _taken_for(matrix, number, names))
+        ClassRow(
+            number,
+            names[number],
+            int(matrix[number].sum()),
+            share[number],
+            _taken_for(matrix, number, names),
+        )
         for number in range(len(names))
         if matrix[number].sum()
     ]

@@ -61,7 +61,9 @@ def read_run(path: Path) -> RunData:
     """Raises DataError where the folder has nothing of a run."""
     folder = RunFolder(path)
     check_is_run(folder)
-    data = RunData(path.resolve().name, config=_mapping(folder.config), result=_mapping(folder.result) or None)
+    data = RunData(
+        path.resolve().name, config=_mapping(folder.config), result=_mapping(folder.result) or None
+    )
     _read_metrics(folder.metrics, data)
     data.scores, data.topology = _scores(folder), _topology(folder)
     data.last_lines = _text(folder.log).splitlines()[-12:]
@@ -91,7 +93,9 @@ def _read_metrics(path: Path, data: RunData) -> None:
         if entry["kind"] == "start":
             data.starts.append(entry)
         elif entry["kind"] == "epoch":
-            epochs[entry["epoch"]] = entry  # an epoch that was trained again counts as the last time
+            epochs[entry["epoch"]] = (
+                entry  # an epoch that was trained again counts as the last time
+            )
         elif entry["kind"] == "telemetry":
             at = datetime.fromisoformat(entry["at"])
             began = began or at

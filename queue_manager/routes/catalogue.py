@@ -2,10 +2,10 @@
 
 from flask import Blueprint, Response, jsonify
 
-from queue_manager.config_check import SCHEMA_SUFFIX
-from queue_manager.disk import config_names
-from queue_manager.query import take
-from queue_manager.services import services
+from queue_manager.files.disk import config_names
+from queue_manager.http.query import take
+from queue_manager.requests.services import services
+from queue_manager.submission.config_check import SCHEMA_SUFFIX
 from workflows.render import template_names
 
 blueprint = Blueprint("catalogue", __name__)
@@ -14,7 +14,9 @@ blueprint = Blueprint("catalogue", __name__)
 @blueprint.get("/configs")
 def configs() -> Response:
     take()
-    return jsonify({"configs": [{"name": name} for name in config_names(services().settings.config_root)]})
+    return jsonify(
+        {"configs": [{"name": name} for name in config_names(services().settings.config_root)]}
+    )
 
 
 @blueprint.get("/workflows")

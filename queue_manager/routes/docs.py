@@ -6,10 +6,10 @@ from importlib import resources
 
 from flask import Blueprint, Response, jsonify, request
 
-from queue_manager.openapi import description
-from queue_manager.problems import Problem, short
-from queue_manager.query import take
-from queue_manager.version import version
+from queue_manager.http.problems import Problem, short
+from queue_manager.http.query import take
+from queue_manager.openapi.calls import description
+from queue_manager.openapi.version import version
 
 blueprint = Blueprint("docs", __name__)
 
@@ -51,7 +51,9 @@ def openapi() -> Response:
 @blueprint.get("/docs")
 def page() -> Response:
     take()
-    return Response(_PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY})
+    return Response(
+        _PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY}
+    )
 
 
 @blueprint.get("/docs/<name>")

@@ -5,12 +5,12 @@ from http import HTTPStatus
 from flask import Blueprint, Response, jsonify
 
 from jobqueue.errors import StoreUnavailable
-from jobqueue.store import Store
-from queue_manager.heartbeat import read_heartbeat, scheduler_trouble
-from queue_manager.problems import RETRY_SOON_S, Problem
-from queue_manager.query import take
-from queue_manager.services import services
-from queue_manager.version import version
+from jobqueue.store.client import Store
+from queue_manager.forecast.scheduler_health import read_heartbeat, scheduler_trouble
+from queue_manager.http.problems import RETRY_SOON_S, Problem
+from queue_manager.http.query import take
+from queue_manager.openapi.version import version
+from queue_manager.requests.services import services
 
 blueprint = Blueprint("health", __name__)
 
@@ -29,7 +29,9 @@ def readyz() -> Response:
     app = services()
     trouble = _trouble(app.store, app.clock())
     if trouble is not None:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, trouble, headers={"Retry-After": str(RETRY_SOON_S)})
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, trouble, headers={"Retry-After": str(RETRY_SOON_S)}
+        )
     return jsonify({"status": "ready", "warnings": app.store.warnings()})
 
 

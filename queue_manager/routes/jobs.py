@@ -7,17 +7,19 @@ from flask import Blueprint, Response, jsonify, request, url_for
 
 from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
-from jobqueue.log import get_logger
 from jobqueue.phase import Phase
+from jobqueue.service.log import get_logger
 from jobqueue.user import USER_PATTERN, USER_RULE
-from queue_manager import access, history, query
-from queue_manager.board import read_board
-from queue_manager.etag import conditional
-from queue_manager.links import job_path, links
-from queue_manager.problems import bad_field
-from queue_manager.run_files import result_paths
-from queue_manager.services import Services, services
-from queue_manager.waiting import answer_when_changed
+from queue_manager.files.run_folder import result_paths
+from queue_manager.http import query
+from queue_manager.http.etag import conditional
+from queue_manager.http.links import job_path, links
+from queue_manager.http.problems import bad_field
+from queue_manager.requests import access
+from queue_manager.requests.long_poll import answer_when_changed
+from queue_manager.requests.services import Services, services
+from queue_manager.views import job_pages as history
+from queue_manager.views.job_view import read_board
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 log = get_logger(__name__)
@@ -31,7 +33,9 @@ def index() -> Response:
     user, status, since = access.whose_jobs(_user()), _status(), query.time("since")
 
     def wanted(job: Job) -> bool:
-        return (status is None or job.phase is status) and (since is None or job.submitted_at >= since)
+        return (status is None or job.phase is status) and (
+            since is None or job.submitted_at >= since
+        )
 
     start = query.cursor(history.Place.read) or history.Place()
     lists = history.sections(app.store, user, status)
@@ -72,7 +76,9 @@ def cancel(job_id: str) -> Response:
     phase = app.store.cancel(job_id, app.clock())
     failpoint("queue_manager.cancel.after")
     log.info("A cancel was asked for.", job_id=job_id, status=phase)
-    return jsonify({"status": phase, "job_id": job_id, "cancelling": phase.holds_slot, "links": links(job_id)})
+    return jsonify(
+        {"status": phase, "job_id": job_id, "cancelling": phase.holds_slot, "links": links(job_id)}
+    )
 
 
 @blueprint.post("/<job_id>/retry")
@@ -84,7 +90,12 @@ def retry(job_id: str) -> tuple[Response, int, dict[str, str]]:
     position = app.store.retry(job_id, app.clock(), app.settings.caps)
     failpoint("queue_manager.retry.after")
     log.info("A job is queued again.", job_id=job_id)
-    answer = {"status": Phase.QUEUED, "job_id": job_id, "position": position, "links": links(job_id)}
+    answer = {
+        "status": Phase.QUEUED,
+        "job_id": job_id,
+        "position": position,
+        "links": links(job_id),
+    }
     return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": job_path(job_id)}
 
 

@@ -3,8 +3,8 @@
 from flask import Blueprint, Response, jsonify
 
 from jobqueue.clock import seconds
-from queue_manager.query import take
-from queue_manager.services import services
+from queue_manager.http.query import take
+from queue_manager.requests.services import services
 
 blueprint = Blueprint("nodes", __name__)
 
@@ -15,7 +15,9 @@ def nodes() -> Response:
     app = services()
     now = app.clock()
     said = app.store.nodes()
-    shown = [{"node": node, **what, "age_s": _age_s(what["at"], now)} for node, what in said.items()]
+    shown = [
+        {"node": node, **what, "age_s": _age_s(what["at"], now)} for node, what in said.items()
+    ]
     return jsonify({"nodes": shown})
 
 

@@ -3,9 +3,9 @@
 from flask import Blueprint, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from queue_manager.collector import exposition
-from queue_manager.query import take
-from queue_manager.services import services
+from queue_manager.http.query import take
+from queue_manager.requests.services import services
+from queue_manager.views.prometheus import exposition
 
 blueprint = Blueprint("prometheus", __name__)
 

@@ -6,11 +6,11 @@ from typing import Any
 from flask import Blueprint, Response, url_for
 
 from jobqueue.phase import Phase
-from jobqueue.store import Store
-from queue_manager import query
-from queue_manager.board import read_board
-from queue_manager.etag import conditional
-from queue_manager.services import services
+from jobqueue.store.client import Store
+from queue_manager.http import query
+from queue_manager.http.etag import conditional
+from queue_manager.requests.services import services
+from queue_manager.views.job_view import read_board
 
 blueprint = Blueprint("queue", __name__)
 
@@ -53,4 +53,6 @@ def _read_cursor(text: str) -> tuple[int, str]:
 def _next(ids: Sequence[str], start: int, limit: int) -> Any:
     if len(ids) < limit:
         return None
-    return url_for("queue.queue", limit=limit, cursor=query.write_cursor(f"{start + len(ids)}:{ids[-1]}"))
+    return url_for(
+        "queue.queue", limit=limit, cursor=query.write_cursor(f"{start + len(ids)}:{ids[-1]}")
+    )

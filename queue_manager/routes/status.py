@@ -6,13 +6,13 @@ from typing import Any
 from flask import Blueprint, Response
 
 from jobqueue.job import Job
-from jobqueue.store import Store
+from jobqueue.store.client import Store
 from jobqueue.user import USER_PATTERN, USER_RULE
-from queue_manager.board import read_board
-from queue_manager.problems import bad_field
-from queue_manager.query import take
-from queue_manager.services import Services, services
-from queue_manager.waiting import answer_when_changed
+from queue_manager.http.problems import bad_field
+from queue_manager.http.query import take
+from queue_manager.requests.long_poll import answer_when_changed
+from queue_manager.requests.services import Services, services
+from queue_manager.views.job_view import read_board
 
 blueprint = Blueprint("status", __name__)
 
@@ -21,7 +21,15 @@ _MOST_FINISHED = 5
 
 _IDLE = dict.fromkeys(
     (
-        *("job_id", "config", "reason", "position", "estimated_wait", "estimated_wait_s", "estimated_start_at"),
+        *(
+            "job_id",
+            "config",
+            "reason",
+            "position",
+            "estimated_wait",
+            "estimated_wait_s",
+            "estimated_start_at",
+        ),
         *("submitted_at", "started_at", "estimated_end_at", "finished_at"),
     )
 )
@@ -39,7 +47,11 @@ def status(user: str) -> Response:
 
 def _answer(user: str, app: Services) -> dict[str, Any]:
     jobs = _jobs_of(user, app.store)
-    positions = app.store.positions([job.job_id for job in jobs if not job.phase.is_finished]) if jobs else {}
+    positions = (
+        app.store.positions([job.job_id for job in jobs if not job.phase.is_finished])
+        if jobs
+        else {}
+    )
     board = read_board(app, positions)
     shown: list[dict[str, Any]] = [board.brief(job) for job in jobs]
     top = shown[0] if shown else {"user": user, "status": "idle", **_IDLE}
@@ -58,5 +70,7 @@ def _jobs_of(user: str, store: Store) -> list[Job]:
 def _most_relevant_first(jobs: Sequence[Job]) -> list[Job]:
     running = [job for job in jobs if job.phase.holds_slot]
     queued = [job for job in jobs if not job.phase.holds_slot and not job.phase.is_finished]
-    finished = sorted((job for job in jobs if job.phase.is_finished), key=lambda job: -(job.finished_at or 0))
+    finished = sorted(
+        (job for job in jobs if job.phase.is_finished), key=lambda job: -(job.finished_at or 0)
+    )
     return running + queued + finished[:_MOST_FINISHED]

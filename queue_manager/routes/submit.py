@@ -11,18 +11,19 @@ from jobqueue.clock import id_stamp, seed_timestamp
 from jobqueue.errors import JobNotFound, StoreUnavailable
 from jobqueue.failpoints import failpoint
 from jobqueue.job import Job, JobSpec, QueueEntry
-from jobqueue.log import get_logger
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from queue_manager import access, config_text
-from queue_manager.board import wait_fields
-from queue_manager.json_body import canonical, read_object
-from queue_manager.links import links
-from queue_manager.problems import Problem, bad_field
-from queue_manager.query import take
-from queue_manager.run_files import workdir_leads_out
-from queue_manager.services import Services, services
-from queue_manager.submission import Rules, Submission, parse
+from jobqueue.service.log import get_logger
+from queue_manager.files.run_folder import workdir_leads_out
+from queue_manager.http.json_body import canonical, read_object
+from queue_manager.http.links import links
+from queue_manager.http.problems import Problem, bad_field
+from queue_manager.http.query import take
+from queue_manager.requests import access
+from queue_manager.requests.services import Services, services
+from queue_manager.submission import config_text
+from queue_manager.submission.parse import Rules, Submission, parse
+from queue_manager.views.job_view import wait_fields
 from workflows.render import TemplateError, load_template, render
 
 blueprint = Blueprint("submit", __name__)
@@ -55,7 +56,9 @@ def _enqueue(spec: JobSpec, key: str, digest: str, app: Services) -> Answer:
     failpoint("queue_manager.enqueue.after")
     job_id = enqueued.job_id
     log.info("A job is queued.", job_id=job_id, user=spec.user, existing=enqueued.existing)
-    status, position = _stands(job_id, app) if enqueued.existing else (Phase.QUEUED, enqueued.position)
+    status, position = (
+        _stands(job_id, app) if enqueued.existing else (Phase.QUEUED, enqueued.position)
+    )
     paths = links(job_id)
     answer = {"status": status, "job_id": job_id, **_wait(position, now, app), "links": paths}
     return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": paths["job"]}
@@ -66,7 +69,9 @@ def _idempotency_key() -> str:
     if key is None:
         return ""
     if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise bad_field("Idempotency-Key", "must be 1 to 255 visible ASCII characters without spaces")
+        raise bad_field(
+            "Idempotency-Key", "must be 1 to 255 visible ASCII characters without spaces"
+        )
     return key
 
 
@@ -88,7 +93,9 @@ def _with_config_text(submission: Submission, app: Services) -> JobSpec:
     """The spec with the config's text as it is now, checked; so is the workdir against what lies on the disk."""
     spec, settings = submission.spec, app.settings
     if workdir_leads_out(spec.workdir, spec.user, settings.data_root):
-        raise bad_field("workdir", "is, or is below, a symbolic link that leads out of the user's folder")
+        raise bad_field(
+            "workdir", "is, or is below, a symbolic link that leads out of the user's folder"
+        )
     if submission.inline is None:
         text = config_text.read_named(spec.config, settings.config_root)
     else:

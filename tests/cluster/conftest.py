@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.api import Api
-from tests.cluster.cluster import Cluster, RealCluster
-from tests.cluster.controller import Controller
-from tests.cluster.plane import Plane, running_plane
-from tests.cluster.system import ClusterSystem, running
-from tests.cluster.trainings import Trainings
+from devtools.cluster.api import Api
+from devtools.cluster.cluster import Cluster, RealCluster
+from devtools.cluster.controller import Controller
+from devtools.cluster.plane import Plane, running_plane
+from devtools.cluster.system import ClusterSystem, running
+from devtools.cluster.trainings import Trainings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running control plane: `kubeconfig`, `ca`, `url`, `admin` (see tests/cluster/api.py)."""
+    """A running control plane: `kubeconfig`, `ca`, `url`, `admin` (see devtools/cluster/api.py)."""
     folder = tmp_path_factory.mktemp("cluster") / "plane"
     if os.environ.get("GPUQ_E2E") == "1":
         yield RealCluster(folder, Path(os.environ["KUBECONFIG"]))

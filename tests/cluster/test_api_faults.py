@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.plane import Plane
-from tests.cluster.proxy import Fault
-from tests.cluster.system import ClusterSystem
-from tests.cluster.trainings import Trainings
-from tests.system import wait_for
+from devtools.cluster.plane import Plane
+from devtools.cluster.proxy import Fault
+from devtools.cluster.system import ClusterSystem
+from devtools.cluster.trainings import Trainings
+from devtools.testbed.system import wait_for
 
 NODES = (4,)
 
@@ -92,7 +92,9 @@ def test_a_cancel_while_nobody_knows_whether_it_was_made(system: ClusterSystem) 
     assert system.workflows_of(job_id) == []
 
 
-@pytest.mark.parametrize("call", [CONFIG, OWNER, LIST, LOOK, POD], ids=["config", "owner", "list", "look", "pod"])
+@pytest.mark.parametrize(
+    "call", [CONFIG, OWNER, LIST, LOOK, POD], ids=["config", "owner", "list", "look", "pod"]
+)
 def test_the_other_calls(
     request: pytest.FixtureRequest, system: ClusterSystem, trainings: Trainings, call: str
 ) -> None:
@@ -100,7 +102,9 @@ def test_the_other_calls(
     faults = (Fault.RESET_AFTER, Fault.ANSWER, Fault.TRUNCATE)
     rules = [system.api_proxy.fails(fault, call, status=503) for fault in faults]
     user = request.node.callspec.id
-    jobs = [system.submitted(f"d-{user}-{number}", {"seconds": 0.2}) for number in range(len(faults))]
+    jobs = [
+        system.submitted(f"d-{user}-{number}", {"seconds": 0.2}) for number in range(len(faults))
+    ]
     for job_id in jobs:
         ended_once(system, job_id, trainings)
     assert [rule.hits for rule in rules] == [1, 1, 1]
@@ -111,7 +115,11 @@ def test_nobody_listens(system: ClusterSystem, trainings: Trainings) -> None:
     system.wait_status(running, "running")
     system.api_proxy.refuse()
     waiting = system.submitted("f2", {"seconds": 0})
-    wait_for("it says so", lambda: "cannot be reached" in str(system.store.heartbeat()) or _said(system), 30)
+    wait_for(
+        "it says so",
+        lambda: "cannot be reached" in str(system.store.heartbeat()) or _said(system),
+        30,
+    )
     assert system.job(running)["status"] == "running"
     system.api_proxy.accept()
     for job_id in (running, waiting):

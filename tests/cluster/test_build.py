@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import build
+from devtools.cluster import build
 
 
 @pytest.fixture
@@ -31,7 +31,9 @@ def test_without_go_on_the_path_the_wheels_is_used(monkeypatch: pytest.MonkeyPat
 
 def test_a_build_that_fails_says_so_and_leaves_nothing(cache: Path) -> None:
     tool = build.Tool("nothing", "kwok", "sigs.k8s.io/kwok/cmd/nothing")
-    with pytest.raises(build.BuildFailed, match=r"^nothing cannot be built from the Go modules pinned in .*: \S"):
+    with pytest.raises(
+        build.BuildFailed, match=r"^nothing cannot be built from the Go modules pinned in .*: \S"
+    ):
         build._built(tool)
     assert list(cache.rglob("nothing")) == []
 
@@ -53,10 +55,14 @@ def test_two_at_once_build_once(tmp_path: Path) -> None:
         thread.join()
     assert len(made) == 1
     assert path.read_text() == "built"
-    assert [file.name for file in path.parent.iterdir() if not file.name.endswith(".lock")] == ["tool"]
+    assert [file.name for file in path.parent.iterdir() if not file.name.endswith(".lock")] == [
+        "tool"
+    ]
 
 
-def test_another_pin_is_another_folder(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_pin_is_another_folder(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = build._folder("kwok")
     (tmp_path / "gomod" / "kwok").mkdir(parents=True)
     for file in (build.GOMOD / "kwok").iterdir():

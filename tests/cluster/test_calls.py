@@ -2,8 +2,8 @@
 
 import json
 
-from tests.cluster.plane import Plane
-from tests.cluster.system import ClusterSystem
+from devtools.cluster.plane import Plane
+from devtools.cluster.system import ClusterSystem
 
 NODES = (2,)
 SETTINGS = {"MAX_RUNNING_JOBS": "1"}
@@ -38,6 +38,10 @@ def test_a_started_job(system: ClusterSystem, cluster: Plane) -> None:
     assert len(calls) <= 6, calls
     account = f"system:serviceaccount:{system.namespace}:scheduler"
     entries = [json.loads(line) for line in cluster.audit_log.read_text().splitlines()]
-    own = [entry for entry in entries if entry["user"]["username"] == account and job_id[4:] in entry["requestURI"]]
+    own = [
+        entry
+        for entry in entries
+        if entry["user"]["username"] == account and job_id[4:] in entry["requestURI"]
+    ]
     assert own
     assert all(entry["responseStatus"]["code"] < 300 for entry in own)

@@ -13,14 +13,18 @@ from typing import Any
 
 import pytest
 
+from devtools.cluster.plane import Plane
+from devtools.cluster.system import ClusterSystem
+from devtools.cluster.trainings import Trainings
+from devtools.testbed.system import wait_for
 from jobqueue.failpoints import FAILPOINTS
-from tests.cluster.plane import Plane
-from tests.cluster.system import ClusterSystem
-from tests.cluster.trainings import Trainings
-from tests.system import wait_for
 
 NODES = (2, 2)
-POINTS = [name for name in FAILPOINTS if name.split(".")[0] in ("scheduler", "argo", "withdraw", "rebuild")]
+POINTS = [
+    name
+    for name in FAILPOINTS
+    if name.split(".")[0] in ("scheduler", "argo", "withdraw", "rebuild")
+]
 LONG = {"seconds": 600}
 
 
@@ -35,11 +39,16 @@ class Doomed:
 
     def arm(self, **env: str) -> None:
         self.system.kill("scheduler", signal.SIGTERM)
-        self.system.start_one("scheduler", FAILPOINT=f"{self.point}:kill", FAILPOINT_ONCE=str(self.fired), **env)
+        self.system.start_one(
+            "scheduler", FAILPOINT=f"{self.point}:kill", FAILPOINT_ONCE=str(self.fired), **env
+        )
 
     def dies(self, **env: str) -> None:
         """It has died there, and is started again."""
-        wait_for(f"{self.point} is passed", lambda: self.fired.exists() and self.system.exited("scheduler"))
+        wait_for(
+            f"{self.point} is passed",
+            lambda: self.fired.exists() and self.system.exited("scheduler"),
+        )
         self.system.start_one("scheduler", **env)
 
     def submitted(self, config: dict[str, Any]) -> str:
@@ -48,11 +57,17 @@ class Doomed:
     def ran(self, job_id: str) -> list[tuple[str, str]]:
         """(attempt's suffix, node) of every container of the job that has ended."""
         name = self.system.workflow_name(job_id)
-        return [(pod.removeprefix(name), node) for pod, node, *_ in self.trainings.ran if pod.startswith(name)]
+        return [
+            (pod.removeprefix(name), node)
+            for pod, node, *_ in self.trainings.ran
+            if pod.startswith(name)
+        ]
 
 
 @pytest.fixture
-def doomed(system: ClusterSystem, trainings: Trainings, tmp_path: Path, point: str) -> Iterator[Doomed]:
+def doomed(
+    system: ClusterSystem, trainings: Trainings, tmp_path: Path, point: str
+) -> Iterator[Doomed]:
     yield Doomed(system, trainings, point, tmp_path / "fired")
     system.wait_sound()
 
@@ -161,9 +176,15 @@ def test_killed(doomed: Doomed, cluster: Plane, point: str) -> None:
 
 def made(cluster: Plane, namespace: str, name: str) -> Counter[str]:
     """How often a Workflow of each name that begins so was made."""
-    entries = [json.loads(line) for line in cluster.audit_log.read_text(encoding="utf-8").splitlines()]
+    entries = [
+        json.loads(line) for line in cluster.audit_log.read_text(encoding="utf-8").splitlines()
+    ]
     about = [entry["objectRef"] for entry in entries if _is_made(entry)]
-    names = [ref["name"] for ref in about if (ref["resource"], ref.get("namespace")) == ("workflows", namespace)]
+    names = [
+        ref["name"]
+        for ref in about
+        if (ref["resource"], ref.get("namespace")) == ("workflows", namespace)
+    ]
     return Counter(found for found in names if found.startswith(name))
 
 

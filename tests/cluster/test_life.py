@@ -7,13 +7,13 @@ from datetime import datetime
 import pytest
 import requests
 
-from tests.cluster.cluster import GPU
-from tests.cluster.controller import Controller
-from tests.cluster.plane import LOG_LINES
-from tests.cluster.pod import path_of
-from tests.cluster.system import ClusterSystem
-from tests.cluster.trainings import Trainings
-from tests.system import wait_for
+from devtools.cluster.cluster import GPU
+from devtools.cluster.controller import Controller
+from devtools.cluster.plane import LOG_LINES
+from devtools.cluster.pod import path_of
+from devtools.cluster.system import ClusterSystem
+from devtools.cluster.trainings import Trainings
+from devtools.testbed.system import wait_for
 
 NODES = (8,)
 LONG = {"seconds": 600}
@@ -32,7 +32,12 @@ class TestItEnds:
     def test_succeeded(self, system: ClusterSystem) -> None:
         job_id = system.submitted("ann", {"seconds": 1})
         job = system.wait_status(job_id, "succeeded")
-        assert [step["to"] for step in job["timeline"]] == ["queued", "admitted", "running", "succeeded"]
+        assert [step["to"] for step in job["timeline"]] == [
+            "queued",
+            "admitted",
+            "running",
+            "succeeded",
+        ]
         assert (job["attempt"], job["exit_code"]) == (1, 0)
         assert job["node"] in system.nodes
         assert job["log_tail"] == list(LOG_LINES)
@@ -49,7 +54,9 @@ class TestItEnds:
         assert (job["reason"]["code"], job["exit_code"]) == ("bad_config", 2)
 
     def test_out_of_memory(self, system: ClusterSystem) -> None:
-        job = system.wait_status(system.submitted("f3", {"seconds": 0, "exit": 137, "reason": "OOMKilled"}), "failed")
+        job = system.wait_status(
+            system.submitted("f3", {"seconds": 0, "exit": 137, "reason": "OOMKilled"}), "failed"
+        )
         assert (job["reason"]["code"], job["exit_code"]) == ("killed", 137)
         assert "16Gi" in job["reason"]["message"]
         assert job["log_tail"] == list(LOG_LINES)
@@ -58,7 +65,9 @@ class TestItEnds:
     def test_at_its_time_limit(self, system: ClusterSystem) -> None:
         # It counts from the pod's start: on a real node Argo's init container has its share of it.
         limit_s = 20 if system.is_real else 2
-        job = system.wait_status(system.submitted("f4", LONG, time_limit_s=limit_s), "failed", timeout_s=90)
+        job = system.wait_status(
+            system.submitted("f4", LONG, time_limit_s=limit_s), "failed", timeout_s=90
+        )
         assert job["reason"]["code"] == "time_limit"
         assert job["log_tail"] == list(LOG_LINES)
 
@@ -75,7 +84,9 @@ class TestItGoesOn:
         assert system.cancel(job_id).status_code == 200
         system.wait_status(job_id, "cancelled")
 
-    def test_a_busy_gpu_that_is_free_again(self, system: ClusterSystem, trainings: Trainings) -> None:
+    def test_a_busy_gpu_that_is_free_again(
+        self, system: ClusterSystem, trainings: Trainings
+    ) -> None:
         job_id = system.submitted("g0", LONG)
         pod = system.wait_pod(job_id)
         system.wait_status(job_id, "running")
@@ -110,7 +121,11 @@ class TestItGoesOn:
         job_id = system.submitted("g3", LONG)
         pod = system.wait_pod(job_id)
         name, namespace = pod["metadata"]["name"], system.namespace
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
         system.admin.post(f"{path_of(pod)}/eviction", eviction)
         self._resumed(system, job_id)
 
@@ -119,9 +134,14 @@ class TestItGoesOn:
         job_id = system.submitted("g4", LONG)
         pod = system.wait_pod(job_id)
         system.wait_status(job_id, "running")
-        if system.is_real:  # one that is younger Argo makes anew by itself, within the same Workflow
+        if (
+            system.is_real
+        ):  # one that is younger Argo makes anew by itself, within the same Workflow
             made_at = datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp()
-            wait_for("it is older than ten seconds", lambda: time.time() > made_at + ARGO_MAKES_ANEW_S + 1)
+            wait_for(
+                "it is older than ten seconds",
+                lambda: time.time() > made_at + ARGO_MAKES_ANEW_S + 1,
+            )
         system.admin.delete(path_of(pod))
         self._resumed(system, job_id)
 
@@ -170,7 +190,9 @@ class TestCancel:
         again = system.cancel(job_id)
         assert (again.status_code, again.json()["status"]) == (200, "cancelled")
 
-    def test_the_slot_is_held_until_the_container_has_ended(self, system: ClusterSystem, trainings: Trainings) -> None:
+    def test_the_slot_is_held_until_the_container_has_ended(
+        self, system: ClusterSystem, trainings: Trainings
+    ) -> None:
         """Argo calls a stopped Workflow Failed at once, while the training still writes its checkpoint."""
         job_id = system.submitted("c4", {**LONG, "deaf": True})
         pod = system.wait_pod(job_id)
@@ -183,7 +205,9 @@ class TestCancel:
         trainings.end(pod, 143)
         assert system.wait_status(job_id, "cancelled")["exit_code"] == 143
 
-    def test_a_training_that_succeeded_first_has_succeeded(self, system: ClusterSystem, trainings: Trainings) -> None:
+    def test_a_training_that_succeeded_first_has_succeeded(
+        self, system: ClusterSystem, trainings: Trainings
+    ) -> None:
         job_id = system.submitted("c5", {**LONG, "deaf": True})
         pod = system.wait_pod(job_id)
         system.wait_status(job_id, "running")
@@ -213,7 +237,9 @@ class TestByHand:
         job = system.wait_status(job_id, "cancelled", timeout_s=90)
         assert job["reason"]["code"] == "workflow_deleted"
 
-    def test_suspended_is_running_and_says_so(self, system: ClusterSystem, trainings: Trainings) -> None:
+    def test_suspended_is_running_and_says_so(
+        self, system: ClusterSystem, trainings: Trainings
+    ) -> None:
         job_id = system.submitted("h3", LONG)
         pod = system.wait_pod(job_id)
         system.wait_status(job_id, "running")
@@ -232,7 +258,11 @@ class TestByHand:
         system.wait_status(job_id, "running")
         [name] = system.workflows_of(job_id)
         labels = system.admin.get(system.workflow_path(name))["metadata"]["labels"]
-        gone = {label: None for label in labels if label.startswith("gpuq/") or label.endswith("part-of")}
+        gone = {
+            label: None
+            for label in labels
+            if label.startswith("gpuq/") or label.endswith("part-of")
+        }
         system.admin.patch(system.workflow_path(name), {"metadata": {"labels": gone}})
         seen = system.store.heartbeat()
         wait_for("a cycle more", lambda: system.store.heartbeat() != seen)
@@ -240,7 +270,9 @@ class TestByHand:
         trainings.end(pod, 0)
         system.wait_status(job_id, "succeeded")
 
-    def test_a_foreign_workflow_of_the_same_name(self, system: ClusterSystem, argo: Controller) -> None:
+    def test_a_foreign_workflow_of_the_same_name(
+        self, system: ClusterSystem, argo: Controller
+    ) -> None:
         """It is neither adopted nor deleted: the job fails and says what is in the way."""
         job_id = self._held_up(system, "h5")
         name = system.workflow_name(job_id)
@@ -248,7 +280,11 @@ class TestByHand:
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Workflow",
             "metadata": {"name": name, "namespace": system.namespace},
-            "spec": {"suspend": True, "entrypoint": "a", "templates": [{"name": "a", "suspend": {}}]},
+            "spec": {
+                "suspend": True,
+                "entrypoint": "a",
+                "templates": [{"name": "a", "suspend": {}}],
+            },
         }
         uid = system.admin.apply(foreign)["metadata"]["uid"]
         self._let_go(system)
@@ -262,7 +298,12 @@ class TestByHand:
         job_id = self._held_up(system, "h6")
         name = system.workflow_name(job_id)
         metadata = {"name": name, "namespace": system.namespace}
-        foreign = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"config": "mine"}}
+        foreign = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {"config": "mine"},
+        }
         system.admin.apply(foreign)
         self._let_go(system)
         job = system.wait_status(job_id, "failed")
@@ -299,7 +340,9 @@ def test_what_the_pod_gets(system: ClusterSystem) -> None:
     assert env["JOB_ID"] == job_id
     assert env["CONFIG_FILE"] == "/config/mine.yaml"
     assert main["resources"]["limits"][GPU] == "1"
-    assert {mount["mountPath"]: mount.get("subPath") for mount in main["volumeMounts"]}["/data/w1"] == "w1"
+    assert {mount["mountPath"]: mount.get("subPath") for mount in main["volumeMounts"]}[
+        "/data/w1"
+    ] == "w1"
     system.admin.delete(system.workflow_path(name), propagationPolicy="Background")
     path = f"/api/v1/namespaces/{system.namespace}/configmaps/{name}"
     wait_for("the ConfigMap goes with it", lambda: system.admin.find(path) is None)
@@ -311,7 +354,8 @@ def test_a_retry_is_the_next_attempt(system: ClusterSystem) -> None:
     system.wait_status(job_id, "failed")
     assert requests.post(f"{system.api}/jobs/{job_id}/retry", timeout=10).status_code == 202
     wait_for(
-        "it has failed again", lambda: [step["to"] for step in system.job(job_id)["timeline"]].count("failed") == 2
+        "it has failed again",
+        lambda: [step["to"] for step in system.job(job_id)["timeline"]].count("failed") == 2,
     )
     first, second = system.workflows_of(job_id)
     assert (second, system.job(job_id)["attempt"]) == (f"{first}-r2", 2)
@@ -319,7 +363,9 @@ def test_a_retry_is_the_next_attempt(system: ClusterSystem) -> None:
 
 def _status(system: ClusterSystem, job_id: str) -> dict:
     """What Argo says of the job's newest Workflow."""
-    return dict(system.admin.get(system.workflow_path(system.workflows_of(job_id)[-1])).get("status", {}))
+    return dict(
+        system.admin.get(system.workflow_path(system.workflows_of(job_id)[-1])).get("status", {})
+    )
 
 
 def _node(system: ClusterSystem, job_id: str) -> dict:

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.api import Api, ApiError, Object
-from tests.cluster.build import binaries
-from tests.cluster.plane import Plane
-from tests.cluster.pod import make_pod
-from tests.fakes import make_job
-from tests.system import ROOT, wait_for
+from devtools import ROOT
+from devtools.cluster.api import Api, ApiError, Object
+from devtools.cluster.build import binaries
+from devtools.cluster.plane import Plane
+from devtools.cluster.pod import make_pod
+from devtools.testbed.fakes import make_job
+from devtools.testbed.system import wait_for
 from workflows.render import load_template, render
 
 DEPLOY = ROOT / "deploy"
@@ -27,7 +28,10 @@ TEMPLATES = (ROOT / "workflows", DEPLOY / "overlays" / "cpu")
 #: Rights beyond the requests that are served: to be somebody else, to grant what one has not, to sign.
 SPECIAL = {
     "": {"users": ["impersonate"], "groups": ["impersonate"], "serviceaccounts": ["impersonate"]},
-    "rbac.authorization.k8s.io": {"roles": ["bind", "escalate"], "clusterroles": ["bind", "escalate"]},
+    "rbac.authorization.k8s.io": {
+        "roles": ["bind", "escalate"],
+        "clusterroles": ["bind", "escalate"],
+    },
     "certificates.k8s.io": {"signers": ["approve", "sign"]},
 }
 WORKFLOWS, ARGO = "argoproj.io/workflows", "argoproj.io/workflowtaskresults"
@@ -51,14 +55,18 @@ RIGHTS: dict[str, dict[tuple[str, str], set[str]]] = {
 @cache
 def kustomized(folder: Path) -> tuple[Object, ...]:
     """What `kubectl apply -k` would apply: kubectl has this very kustomize in it."""
-    made = subprocess.run([binaries()["kustomize"], "build", folder], capture_output=True, text=True)
+    made = subprocess.run(
+        [binaries()["kustomize"], "build", folder], capture_output=True, text=True
+    )
     assert made.returncode == 0, made.stderr
     return tuple(item for item in yaml.safe_load_all(made.stdout) if item)
 
 
 def with_component(component: Path, folder: Path) -> Path:
     """The base with one component added, as an overlay of one's own is written."""
-    base, added = (os.path.relpath(path, folder.resolve()) for path in (DEPLOY, component))  # kustomize's rule
+    base, added = (
+        os.path.relpath(path, folder.resolve()) for path in (DEPLOY, component)
+    )  # kustomize's rule
     content = {"resources": [base], "components": [added]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return folder
@@ -68,7 +76,10 @@ def pods_of(objects: tuple[Object, ...]) -> Iterator[Object]:
     for item in objects:
         template = item.get("spec", {}).get("template")
         if template:
-            metadata = {"name": item["metadata"]["name"], "namespace": item["metadata"]["namespace"]}
+            metadata = {
+                "name": item["metadata"]["name"],
+                "namespace": item["metadata"]["namespace"],
+            }
             labels = template["metadata"]["labels"]
             yield {
                 "apiVersion": "v1",
@@ -88,7 +99,14 @@ def admit(api: Api, pod: Object) -> None:
 def admin(cluster: Plane) -> Iterator[Api]:
     """The namespaces with their accounts and rights are there."""
     api = cluster.admin
-    ready = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    ready = (
+        "Namespace",
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+        "ClusterRole",
+        "ClusterRoleBinding",
+    )
     for folder in RENDERED:
         for kind in ready:
             api.apply_all([item for item in kustomized(folder) if item["kind"] == kind])
@@ -113,13 +131,20 @@ def test_every_component_goes_with_the_base(admin: Api, component: Path, tmp_pat
         admin.apply(item, dry_run=True)
 
 
-def test_a_line_more_in_the_unix_accounts_makes_another_pod_of_the_scheduler(tmp_path: Path) -> None:
+def test_a_line_more_in_the_unix_accounts_makes_another_pod_of_the_scheduler(
+    tmp_path: Path,
+) -> None:
     """kustomize names the ConfigMap by its content, and the pod by that name."""
     objects = kustomized(with_component(DEPLOY / "components" / "unix-accounts", tmp_path))
-    (made,) = [item["metadata"]["name"] for item in objects if "unix-ids.yaml" in item.get("data", {})]
+    (made,) = [
+        item["metadata"]["name"] for item in objects if "unix-ids.yaml" in item.get("data", {})
+    ]
     assert made.startswith("gpuq-unix-ids-")
     (scheduler,) = [pod for pod in pods_of(objects) if pod["metadata"]["name"] == "scheduler"]
-    mounted = {volume["name"]: volume.get("configMap", {}).get("name") for volume in scheduler["spec"]["volumes"]}
+    mounted = {
+        volume["name"]: volume.get("configMap", {}).get("name")
+        for volume in scheduler["spec"]["volumes"]
+    }
     assert mounted["unix-ids"] == made
 
 
@@ -133,7 +158,12 @@ def test_a_misspelt_field_is_seen(admin: Api) -> None:
 @pytest.mark.parametrize("folder", RENDERED, ids=lambda folder: folder.name)
 def test_every_pod_is_admitted_where_it_belongs(admin: Api, folder: Path) -> None:
     pods = list(pods_of(kustomized(folder)))
-    assert {pod["metadata"]["name"] for pod in pods} == {"queue-manager", "scheduler", "redis", "resource-monitor"}
+    assert {pod["metadata"]["name"] for pod in pods} == {
+        "queue-manager",
+        "scheduler",
+        "redis",
+        "resource-monitor",
+    }
     for pod in pods:
         admit(admin, pod)
 
@@ -153,7 +183,9 @@ def test_a_trainings_pod_is_admitted(admin: Api, folder: Path) -> None:
     template = load_template(folder, "proto-gcn")
     by_hand = deepcopy(template)
     values = {"user": "ann", "config": "config.yaml", "workdir": "/data/ann"}
-    by_hand["spec"]["arguments"]["parameters"] = [{"name": name, "value": text} for name, text in values.items()]
+    by_hand["spec"]["arguments"]["parameters"] = [
+        {"name": name, "value": text} for name, text in values.items()
+    ]
     gpu = "cpu" not in folder.parts
     whole = make_job(spec_gpus=4 if gpu else 1, spec_time_limit_s=60, attempt=2)
     pinned = render(template, whole, node="gpu-1", require_gpu=gpu, unix_ids=(1001, 1001))
@@ -204,15 +236,26 @@ def everybodys(admin: Api, cluster: Plane) -> set[tuple[str, str, str]]:
 def test_an_account_may_what_it_needs_and_nothing_else(
     admin: Api, cluster: Plane, everybodys: set[tuple[str, str, str]], account: str
 ) -> None:
-    needed = {(namespace, what, verb) for (namespace, what), verbs in RIGHTS[account].items() for verb in verbs}
-    assert allowed(cluster.api_of_account("gpuq", account), list(questions(admin))) - everybodys == needed
+    needed = {
+        (namespace, what, verb)
+        for (namespace, what), verbs in RIGHTS[account].items()
+        for verb in verbs
+    }
+    assert (
+        allowed(cluster.api_of_account("gpuq", account), list(questions(admin))) - everybodys
+        == needed
+    )
 
 
 def test_a_second_apply_changes_nothing(admin: Api) -> None:
     objects = kustomized(DEPLOY / "overlays" / "lab")
     admin.apply_all(list(objects))
     for item in objects:
-        wait_for(f"applying {item['kind']} {item['metadata']['name']} again is a no-op", unchanged(admin, item), 30)
+        wait_for(
+            f"applying {item['kind']} {item['metadata']['name']} again is a no-op",
+            unchanged(admin, item),
+            30,
+        )
 
 
 def unchanged(api: Api, item: Object) -> Any:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import GPU
-from tests.cluster.plane import Plane
-from tests.cluster.system import ClusterSystem, running
-from tests.cluster.trainings import Trainings
-from tests.system import wait_for
+from devtools.cluster.cluster import GPU
+from devtools.cluster.plane import Plane
+from devtools.cluster.system import ClusterSystem, running
+from devtools.cluster.trainings import Trainings
+from devtools.testbed.system import wait_for
 
 
 @pytest.fixture
@@ -17,7 +17,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "system"
 
 
-def test_30_jobs_by_5_users_on_3_nodes_with_2_gpus(cluster: Plane, trainings: Trainings, folder: Path) -> None:
+def test_30_jobs_by_5_users_on_3_nodes_with_2_gpus(
+    cluster: Plane, trainings: Trainings, folder: Path
+) -> None:
     with running(folder, cluster, 2, 2, 2) as system:
         users = [f"user{number}" for number in range(1, 6)]
         jobs = [
@@ -26,7 +28,9 @@ def test_30_jobs_by_5_users_on_3_nodes_with_2_gpus(cluster: Plane, trainings: Tr
             for user in users
         ]
         seen = Watched(system)
-        wait_for("all have finished", lambda: seen.look() or not seen.unfinished(jobs), 90, every_s=0.1)
+        wait_for(
+            "all have finished", lambda: seen.look() or not seen.unfinished(jobs), 90, every_s=0.1
+        )
         records = [system.job(job_id) for job_id in jobs]
         assert [(job["status"], job["attempt"]) for job in records] == [("succeeded", 1)] * 30
         assert len(seen.busiest) == 3
@@ -56,7 +60,9 @@ class Watched:
 
     def __init__(self, system: ClusterSystem) -> None:
         self._system = system
-        self.busiest: Counter[str] = Counter()  #: node -> the most GPUs that were wanted there at once
+        self.busiest: Counter[str] = (
+            Counter()
+        )  #: node -> the most GPUs that were wanted there at once
         self.most_of_a_user = 0
 
     def look(self) -> None:
@@ -75,7 +81,9 @@ class Watched:
 
 
 def _pinned(pod: dict) -> str:
-    required = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    required = pod["spec"]["affinity"]["nodeAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
     return str(required["nodeSelectorTerms"][0]["matchFields"][0]["values"][0])
 
 

@@ -6,9 +6,9 @@ import sys
 
 import requests
 
-from tests.cluster.system import ClusterSystem
-from tests.cluster.trainings import Trainings
-from tests.system import wait_for
+from devtools.cluster.system import ClusterSystem
+from devtools.cluster.trainings import Trainings
+from devtools.testbed.system import wait_for
 
 NODES = (1, 1)
 
@@ -79,7 +79,10 @@ def test_it_is_declared_dead(system: ClusterSystem, trainings: Trainings) -> Non
     _admin(system, "node", "dead", node)
     resumed = system.wait_resumed(job_id)
     assert resumed["node"] != node
-    assert system.workflows_of(job_id) == [system.workflow_name(job_id), f"{system.workflow_name(job_id)}-r2"]
+    assert system.workflows_of(job_id) == [
+        system.workflow_name(job_id),
+        f"{system.workflow_name(job_id)}-r2",
+    ]
 
 
 def _known(system: ClusterSystem, job_id: str) -> bool:

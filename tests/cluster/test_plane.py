@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.cluster.api import ApiError
-from tests.cluster.plane import LOG_LINES, Plane
-from tests.system import wait_for
+from devtools.cluster.api import ApiError
+from devtools.cluster.plane import LOG_LINES, Plane
+from devtools.testbed.system import wait_for
 
 
 def pod(name: str, **spec: object) -> dict:
@@ -25,14 +25,22 @@ def test_a_pod_is_scheduled_run_logged_and_deleted(cluster: Plane) -> None:
     pods = "/api/v1/namespaces/plane/pods"
     try:
         cluster.admin.post(pods, pod("one"))
-        wait_for("it runs", lambda: cluster.admin.get(f"{pods}/one")["status"]["phase"] == "Running")
+        wait_for(
+            "it runs", lambda: cluster.admin.get(f"{pods}/one")["status"]["phase"] == "Running"
+        )
         assert cluster.admin.get(f"{pods}/one")["spec"]["nodeName"] == "plane-1"
         log = cluster.admin.get(f"{pods}/one/log", container="main", tailLines="2")
         assert log.splitlines() == list(LOG_LINES[-2:])
         cluster.admin.post(pods, pod("two"))
-        wait_for("no GPU is left", lambda: "Insufficient nvidia.com/gpu" in str(cluster.admin.get(f"{pods}/two")))
+        wait_for(
+            "no GPU is left",
+            lambda: "Insufficient nvidia.com/gpu" in str(cluster.admin.get(f"{pods}/two")),
+        )
         cluster.admin.delete(f"{pods}/one")
-        wait_for("the other one runs", lambda: cluster.admin.get(f"{pods}/two")["status"]["phase"] == "Running")
+        wait_for(
+            "the other one runs",
+            lambda: cluster.admin.get(f"{pods}/two")["status"]["phase"] == "Running",
+        )
         wait_for("the first one is gone", lambda: cluster.admin.find(f"{pods}/one") is None)
     finally:
         cluster.remove_node("plane-1")

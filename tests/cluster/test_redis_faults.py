@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.proxy import Fault
-from tests.cluster.system import ClusterSystem
-from tests.cluster.trainings import Trainings
-from tests.system import wait_for
+from devtools.cluster.proxy import Fault
+from devtools.cluster.system import ClusterSystem
+from devtools.cluster.trainings import Trainings
+from devtools.testbed.system import wait_for
 
 NODES = (4,)
 SETTINGS = {"REDIS_RETRY_DELAY_S": "0.5"}

@@ -5,18 +5,22 @@ from typing import Any
 
 import pytest
 from argo_workflows import model_utils
-from argo_workflows.model.io_argoproj_workflow_v1alpha1_workflow import IoArgoprojWorkflowV1alpha1Workflow
+from argo_workflows.model.io_argoproj_workflow_v1alpha1_workflow import (
+    IoArgoprojWorkflowV1alpha1Workflow,
+)
 from hera.workflows.models import Workflow
 from jsonschema import Draft202012Validator
 
-from tests.cluster.build import workflow_schema
-from tests.cluster.pod import make_pod
-from tests.fakes import make_job
-from tests.system import ROOT
+from devtools import ROOT
+from devtools.cluster.build import workflow_schema
+from devtools.cluster.pod import make_pod
+from devtools.testbed.fakes import make_job
 from workflows.render import load_template, render
 
 TEMPLATES = [
-    path.parent for path in (ROOT / "workflows", ROOT / "deploy") for path in path.rglob("proto-gcn-workflow.yaml")
+    path.parent
+    for path in (ROOT / "workflows", ROOT / "deploy")
+    for path in path.rglob("proto-gcn-workflow.yaml")
 ]
 #: Everything that `render` may set, alone and together: (fields of the job, options of `render`).
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -77,8 +81,12 @@ def test_the_checks_see_what_is_wrong(crd: Draft202012Validator) -> None:
     """A field that is misspelt, deep inside, is found by each of them."""
     workflow = rendered()["workflows: plain"]
     workflow["spec"]["templates"][0]["container"]["imagePullPolice"] = "Never"
-    assert [error.json_path for error in crd.iter_errors(workflow)] == ["$.spec.templates[0].container"]
-    assert unknown_to(IoArgoprojWorkflowV1alpha1Workflow, workflow) == [".spec.templates.container.imagePullPolice"]
+    assert [error.json_path for error in crd.iter_errors(workflow)] == [
+        "$.spec.templates[0].container"
+    ]
+    assert unknown_to(IoArgoprojWorkflowV1alpha1Workflow, workflow) == [
+        ".spec.templates.container.imagePullPolice"
+    ]
     with pytest.raises(ValueError, match="imagePullPolice"):
         Workflow.model_validate(workflow, extra="forbid")
 
@@ -87,7 +95,10 @@ def test_the_checks_see_what_is_wrong(crd: Draft202012Validator) -> None:
 def test_a_pod_can_be_made_of_it(shape: str) -> None:
     workflow = deepcopy(SHAPES[shape])
     workflow["metadata"] |= {"namespace": "gpuq", "uid": "u"}
-    assert {container["name"] for container in make_pod(workflow)["spec"]["containers"]} == {"wait", "main"}
+    assert {container["name"] for container in make_pod(workflow)["spec"]["containers"]} == {
+        "wait",
+        "main",
+    }
 
 
 def _strict(schema: Any) -> Any:
@@ -96,12 +107,18 @@ def _strict(schema: Any) -> Any:
         return [_strict(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    strict = {key: _strict(value) for key, value in schema.items() if not key.startswith("x-") and key != "description"}
+    strict = {
+        key: _strict(value)
+        for key, value in schema.items()
+        if not key.startswith("x-") and key != "description"
+    }
     if schema.get("x-kubernetes-int-or-string"):
         strict["type"] = ["integer", "string"]
         strict.pop("anyOf", None)
     if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        strict["properties"] = {name: _strict(value) for name, value in schema["properties"].items()}
+        strict["properties"] = {
+            name: _strict(value) for name, value in schema["properties"].items()
+        }
         strict.setdefault("additionalProperties", False)
     if schema.get("format") in ("int32", "int64", "date-time", "byte"):
         strict.pop("format")

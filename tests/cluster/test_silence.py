@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.plane import Plane
-from tests.cluster.proxy import Fault
-from tests.cluster.system import ClusterSystem, running
+from devtools.cluster.plane import Plane
+from devtools.cluster.proxy import Fault
+from devtools.cluster.system import ClusterSystem, running
+from devtools.cluster.trainings import Trainings
 from tests.cluster.test_api_faults import CREATE, LIST
-from tests.cluster.trainings import Trainings
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.pod import path_of
-from tests.cluster.system import ClusterSystem
-from tests.cluster.trainings import Trainings
+from devtools.cluster.pod import path_of
+from devtools.cluster.system import ClusterSystem
+from devtools.cluster.trainings import Trainings
 
 NODES = (2,)
 SETTINGS = {"START_DEADLINE_S": "2", "MAX_RUNNING_JOBS": "1"}

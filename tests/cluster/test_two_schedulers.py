@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.plane import freeze, thaw
-from tests.cluster.system import ClusterSystem
-from tests.cluster.trainings import Trainings
-from tests.system import wait_for
+from devtools.cluster.plane import freeze, thaw
+from devtools.cluster.system import ClusterSystem
+from devtools.cluster.trainings import Trainings
+from devtools.testbed.system import wait_for
 
 NODES = (2,)
 CREATES = "/workflows"
@@ -30,7 +30,10 @@ def sound(system: ClusterSystem) -> Iterator[None]:
     ("point", "creates"),
     [
         ("scheduler.admit.after", 1),  # it looks at its lease once more, and makes nothing
-        ("argo.create.configmap", 2),  # too late for that: its create meets the Workflow that is there
+        (
+            "argo.create.configmap",
+            2,
+        ),  # too late for that: its create meets the Workflow that is there
     ],
 )
 def test_a_leader_that_stops_before_its_create_and_wakes_after_the_end(
@@ -51,7 +54,11 @@ def test_a_leader_that_stops_before_its_create_and_wakes_after_the_end(
     thaw(system.processes["scheduler"])
     woken = len(system.store.timeline(job_id))
     wait_for("the late one has gone on", lambda: _stands_by(system), 30)
-    posted = [call for call in system.api_proxy.calls[before:] if call.startswith("POST") and CREATES in call]
+    posted = [
+        call
+        for call in system.api_proxy.calls[before:]
+        if call.startswith("POST") and CREATES in call
+    ]
     assert len(posted) == creates
     assert system.workflows_of(job_id) == [system.workflow_name(job_id)]
     assert [pod for pod, *_ in trainings.ran].count(system.workflow_name(job_id)) == 1

@@ -52,7 +52,11 @@ def missing_lines(shown: tuple[str, ...], printed: list[str]) -> list[str]:
     """The shown lines that were not printed in this order."""
     rest, missing = iter([" ".join(line.split()) for line in printed]), []
     for line in shown:
-        if line.strip() and line.strip() != "…" and not any(shape(line).fullmatch(other) for other in rest):
+        if (
+            line.strip()
+            and line.strip() != "…"
+            and not any(shape(line).fullmatch(other) for other in rest)
+        ):
             missing.append(line)
             break
     return missing

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from devtools import ROOT
+from devtools.testbed.system import free_port, wait_for
 from tests.docs.commands import Command, commands, missing_lines
-from tests.system import ROOT, free_port, wait_for
 
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
@@ -44,7 +45,11 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         api = f"http://127.0.0.1:{ports['port']}"
         wait_for("it is up", lambda: ready(api), 90)
         data = folder / "gpuq" / "data" / "datasets" / "demo.pkl"
-        subprocess.run([sys.executable, "-m", "proto_gcn.data.synthetic", "--out", str(data)], check=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "-m", "proto_gcn.data.synthetic", "--out", str(data)],
+            check=True,
+            timeout=120,
+        )
         yield {
             "127.0.0.1:8081": f"127.0.0.1:{ports['port']}",
             "127.0.0.1:8080": f"127.0.0.1:{ports['monitor-port']}",
@@ -70,7 +75,9 @@ def test_commands_do_what_is_shown(document: Path, up: dict[str, str], tmp_path:
         outputs = run_all(found, up, tmp_path)
         for command, (code, printed) in zip(found, outputs, strict=True):
             shown = tuple(replaced(line, up) for line in command.shown)
-            assert code == 0 or f"exit code {code}" in command.text, f"{command.text}\n{code}\n" + "\n".join(printed)
+            assert code == 0 or f"exit code {code}" in command.text, (
+                f"{command.text}\n{code}\n" + "\n".join(printed)
+            )
             assert missing_lines(shown, printed) == [], f"{command.text}\n" + "\n".join(printed)
 
 
@@ -98,7 +105,9 @@ def run_all(found: list[Command], up: dict[str, str], folder: Path) -> list[tupl
         check=False,
     )
     parts = re.split(rf"^{MARK} (\d+)\n", done.stdout, flags=re.MULTILINE)
-    return [(int(code), text.splitlines()) for text, code in zip(parts[::2], parts[1::2], strict=False)]
+    return [
+        (int(code), text.splitlines()) for text, code in zip(parts[::2], parts[1::2], strict=False)
+    ]
 
 
 def replaced(text: str, up: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.system import ROOT
+from devtools import ROOT
 
 
 def test_make_demo(tmp_path: Path) -> None:
@@ -26,7 +26,13 @@ def test_make_demo(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "succeeded" in done.stdout
     run = next((folder / "data" / "demo" / "runs").iterdir())
-    for name in ("checkpoints/best.pth", "train.log", "metrics.jsonl", "report.html", "result.json"):
+    for name in (
+        "checkpoints/best.pth",
+        "train.log",
+        "metrics.jsonl",
+        "report.html",
+        "result.json",
+    ):
         assert (run / name).stat().st_size > 0
         assert name == "result.json" or str(run / name) in done.stdout
     best = float(done.stdout.rpartition("best top-1 ")[2].split()[0])

@@ -4,14 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.docs.generate import MADE
-from tests.docs.settings_reference import SERVICES, settings_reference
-from tests.system import ROOT
+from devtools import ROOT
+from devtools.docs.generate import MADE
+from devtools.docs.settings_reference import SERVICES, settings_reference
 
 
 @pytest.mark.parametrize(("name", "make"), MADE.items(), ids=list(MADE))
 def test_it_is_what_the_generator_makes(name: str, make: Callable[[], str]) -> None:
-    assert (ROOT / name).read_text(encoding="utf-8") == make(), f"{name} is behind the code: make docs"
+    assert (ROOT / name).read_text(encoding="utf-8") == make(), (
+        f"{name} is behind the code: make docs"
+    )
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from devtools.testbed.system import System, wait_for
 from jobqueue.failpoints import FAILPOINTS
-from tests.system import System, wait_for
 
-BY_SCHEDULER = [name for name in FAILPOINTS if name.split(".")[0] in ("scheduler", "local", "runner")]
+BY_SCHEDULER = [
+    name for name in FAILPOINTS if name.split(".")[0] in ("scheduler", "local", "runner")
+]
 BY_API = [name for name in FAILPOINTS if name.startswith("queue_manager.")]
 
 
@@ -28,7 +30,9 @@ class Life:
     def run(self) -> None:
         self._until(self.ends, "succeeded")
         self._evict_once()
-        assert requests.delete(f"{self.system.api}/jobs/{self.evicted}", timeout=10).status_code == 200
+        assert (
+            requests.delete(f"{self.system.api}/jobs/{self.evicted}", timeout=10).status_code == 200
+        )
         self._until(self.evicted, "cancelled")
         self._until(self.last, "succeeded")
         wait_for("old workflows are deleted", self._tidy, 20)
@@ -42,7 +46,9 @@ class Life:
 
     def _evict_once(self) -> None:
         """Kill the runner of the long training, and wait until its next attempt has begun."""
-        first = wait_for("the long training begins", lambda: self._revive() or self._running_pid(), 40)
+        first = wait_for(
+            "the long training begins", lambda: self._revive() or self._running_pid(), 40
+        )
         os.kill(first, signal.SIGKILL)
         wait_for("it begins again", lambda: self._revive() or self._running_pid(not_=first), 40)
 
@@ -90,7 +96,9 @@ def test_scheduler_and_its_engine(system: System, tmp_path: Path, name: str) -> 
     life.check()
 
 
-@pytest.mark.parametrize("name", ["scheduler.admit.after", "scheduler.create.after", "scheduler.finish.before"])
+@pytest.mark.parametrize(
+    "name", ["scheduler.admit.after", "scheduler.create.after", "scheduler.finish.before"]
+)
 def test_an_error_in_the_middle_of_a_cycle(system: System, tmp_path: Path, name: str) -> None:
     fired = tmp_path / "fired"
     system.kill("scheduler", signal.SIGTERM)
@@ -135,8 +143,15 @@ def _prepared(system: System, user: str, call: str) -> str:
 
 def _call(system: System, call: str, user: str, job_id: str) -> requests.Response:
     if call == "enqueue":
-        body = {"user": user, "config": {"seconds": 0.1}, "workdir": f"/data/{user}", "workflow": "toy"}
-        return requests.post(f"{system.api}/submit", json=body, headers={"Idempotency-Key": "once"}, timeout=10)
+        body = {
+            "user": user,
+            "config": {"seconds": 0.1},
+            "workdir": f"/data/{user}",
+            "workflow": "toy",
+        }
+        return requests.post(
+            f"{system.api}/submit", json=body, headers={"Idempotency-Key": "once"}, timeout=10
+        )
     if call == "cancel":
         return requests.delete(f"{system.api}/jobs/{job_id}", timeout=10)
     return requests.post(f"{system.api}/jobs/{job_id}/retry", timeout=10)
@@ -166,9 +181,13 @@ def test_a_killed_scheduler_leaves_the_training_alone_and_finds_it_again(system:
 def test_a_killed_monitor_makes_jobs_wait_with_that_reason(system: System) -> None:
     system.kill("monitor")
     wait_for(
-        "its worker is gone too", lambda: not system.answers(f"http://127.0.0.1:{system.monitor_port}/healthz"), 10
+        "its worker is gone too",
+        lambda: not system.answers(f"http://127.0.0.1:{system.monitor_port}/healthz"),
+        10,
     )
     job_id = system.submitted("waits", {"seconds": 0.1})
-    wait_for("the reason", lambda: system.job(job_id)["reason"]["code"] == "monitor_unavailable", 10)
+    wait_for(
+        "the reason", lambda: system.job(job_id)["reason"]["code"] == "monitor_unavailable", 10
+    )
     system.start_one("monitor")
     system.wait_status(job_id, "succeeded")

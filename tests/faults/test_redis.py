@@ -7,7 +7,7 @@ from pathlib import Path
 
 import requests
 
-from tests.system import System, wait_for
+from devtools.testbed.system import System, wait_for
 
 
 def test_killed_and_started_again_while_one_trains_and_others_wait(system: System) -> None:
@@ -70,15 +70,39 @@ def test_emptied_while_a_training_runs_it_is_restored_and_goes_on(system: System
     waiting = system.submitted("next", {"seconds": 0.1})
     wait_for("it is restored", lambda: system.store.running_raw(), 10)
     restored = system.job(job_id)
-    same = ("status", "config", "workdir", "attempt", "node", "workflow_name", "submitted_at", "started_at")
-    assert {field: restored[field] for field in same} == {field: before[field] for field in same} | {
-        "submitted_at": f"{before['submitted_at'][:19]}.000Z"  # the queue entry tells it to the second
-    }
-    wait_for("the next waits for it", lambda: job_id in system.job(waiting)["reason"]["message"], 10)
+    same = (
+        "status",
+        "config",
+        "workdir",
+        "attempt",
+        "node",
+        "workflow_name",
+        "submitted_at",
+        "started_at",
+    )
+    assert (
+        {field: restored[field] for field in same}
+        == {field: before[field] for field in same}
+        | {
+            "submitted_at": f"{before['submitted_at'][:19]}.000Z"  # the queue entry tells it to the second
+        }
+    )
+    wait_for(
+        "the next waits for it", lambda: job_id in system.job(waiting)["reason"]["message"], 10
+    )
     assert system.wait_status(job_id, "succeeded")["attempt"] == 1
     system.wait_status(waiting, "succeeded")
     assert [life["what"] for life in system.lives(job_id)] == ["arrive", "start", "end"]
-    assert len([title for title in system.alerts() if title.startswith("Redis had lost jobs; 1 that run")]) == 1
+    assert (
+        len(
+            [
+                title
+                for title in system.alerts()
+                if title.startswith("Redis had lost jobs; 1 that run")
+            ]
+        )
+        == 1
+    )
     system.acknowledged[:] = [job_id, waiting]
     system.wait_sound()
 

@@ -13,9 +13,21 @@ def ensure_base(folder: Path) -> str:
     """The base image of this machine's Debian release, made in `folder` where buildah does not have it yet."""
     release = platform.freedesktop_os_release()["VERSION_CODENAME"]
     image = f"{NAME}:{release}"
-    if subprocess.run(["buildah", "inspect", "--type", "image", image], capture_output=True).returncode != 0:
+    if (
+        subprocess.run(
+            ["buildah", "inspect", "--type", "image", image], capture_output=True
+        ).returncode
+        != 0
+    ):
         root = folder / "root"
-        _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", release, str(root), _mirror(release))
+        _run(
+            "debootstrap",
+            "--variant=minbase",
+            f"--include={PACKAGES}",
+            release,
+            str(root),
+            _mirror(release),
+        )
         for leftover in ("var/cache/apt/archives", "var/lib/apt/lists"):
             shutil.rmtree(root / leftover)
         _commit(root, image)
@@ -25,14 +37,27 @@ def ensure_base(folder: Path) -> str:
 
 def _mirror(release: str) -> str:
     """Where apt takes this release's packages from on this machine."""
-    targets = _run("apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {release}", "Component: main")
+    targets = _run(
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        f"Codename: {release}",
+        "Component: main",
+    )
     return targets.splitlines()[0]
 
 
 def _commit(root: Path, image: str) -> None:
     container = _run("buildah", "from", "scratch").strip()
     _run("buildah", "copy", "--quiet", container, str(root), "/")
-    _run("buildah", "config", "--env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
+    _run(
+        "buildah",
+        "config",
+        "--env",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        container,
+    )
     _run("buildah", "commit", "--quiet", "--rm", container, image)
 
 

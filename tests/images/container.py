@@ -20,7 +20,9 @@ class Image:
 
     name: str
     root: Path
-    config: dict[str, Any] = field(repr=False)  #: as docker's format has it: Env, Cmd, User, WorkingDir, Healthcheck, …
+    config: dict[str, Any] = field(
+        repr=False
+    )  #: as docker's format has it: Env, Cmd, User, WorkingDir, Healthcheck, …
     size_bytes: int = 0
 
     def env(self) -> dict[str, str]:
@@ -41,7 +43,14 @@ class Container:
     ) -> None:
         self.name, self.image = f"gpuq-test-{folder.name}", image
         folder.mkdir()
-        spec = _spec(folder, image, command or image.config["Cmd"], {**image.env(), **(env or {})}, mounts or {}, user)
+        spec = _spec(
+            folder,
+            image,
+            command or image.config["Cmd"],
+            {**image.env(), **(env or {})},
+            mounts or {},
+            user,
+        )
         (folder / "config.json").write_text(json.dumps(spec), encoding="utf-8")
         self._log = folder / "log"
         with self._log.open("wb") as log:
@@ -54,7 +63,9 @@ class Container:
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command in the running container, as a probe or `kubectl exec` runs it."""
-        return subprocess.run(["runc", "exec", self.name, *command], capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            ["runc", "exec", self.name, *command], capture_output=True, text=True, timeout=60
+        )
 
     def health(self) -> subprocess.CompletedProcess[str]:
         """The image's own health check."""
@@ -73,7 +84,12 @@ class Container:
 
 
 def _spec(
-    folder: Path, image: Image, command: list[str], env: Mapping[str, str], mounts: Mapping[str, Path], user: int
+    folder: Path,
+    image: Image,
+    command: list[str],
+    env: Mapping[str, str],
+    mounts: Mapping[str, Path],
+    user: int,
 ) -> dict[str, Any]:
     """runc's own example of a container, made narrower."""
     subprocess.run(["runc", "spec", "--bundle", str(folder)], check=True)
@@ -89,7 +105,15 @@ def _spec(
     }
     spec["root"] = {"path": str(image.root), "readonly": True}
     spec["mounts"] += [
-        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]},
-        *({"destination": at, "type": "bind", "source": str(of), "options": ["rbind"]} for at, of in mounts.items()),
+        {
+            "destination": "/tmp",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "nodev", "mode=1777"],
+        },
+        *(
+            {"destination": at, "type": "bind", "source": str(of), "options": ["rbind"]}
+            for at, of in mounts.items()
+        ),
     ]
     return spec

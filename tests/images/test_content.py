@@ -6,10 +6,10 @@ import tomllib
 
 import pytest
 
+from devtools import ROOT
 from docker.lock import IMAGES
 from tests.images.conftest import NAMES, Start
 from tests.images.container import Image
-from tests.system import ROOT
 
 #: image -> what of ours is in it
 OURS = {
@@ -29,9 +29,7 @@ WHERE = {
 }
 NOT_IN = ("pip", "pip3", "gcc", "cc", "c++", "make", "ld", "git")
 LIST = "import importlib.metadata as m, json; print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
-IMPORTS = (
-    "import importlib.util as u; print([name for name in ('pip', 'setuptools', 'ensurepip') if u.find_spec(name)])"
-)
+IMPORTS = "import importlib.util as u; print([name for name in ('pip', 'setuptools', 'ensurepip') if u.find_spec(name)])"
 
 
 def test_the_tables_name_every_image() -> None:
@@ -53,12 +51,16 @@ def test_libraries_are_those_of_the_lock(start: Start, name: str) -> None:
     locked = _locked(name)
     assert found <= locked
     assert {_canonical(re.split(r"[^\w-]", line)[0]) for line in _direct(name)} - {"gpuq"} <= found
-    assert {one for one in WHERE if one in found} == {one for one, where in WHERE.items() if name in where}
+    assert {one for one in WHERE if one in found} == {
+        one for one, where in WHERE.items() if name in where
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_that_builds_or_installs(start: Start, name: str) -> None:
-    container = start(name, command=["sh", "-c", f'command -v {" ".join(NOT_IN)}; python -c "{IMPORTS}"; id -u'])
+    container = start(
+        name, command=["sh", "-c", f'command -v {" ".join(NOT_IN)}; python -c "{IMPORTS}"; id -u']
+    )
     container.process.wait(60)
     assert container.log.split("\n") == [SETUPTOOLS.get(name, "[]"), "1000", ""]
 
@@ -70,7 +72,9 @@ SETUPTOOLS = {"proto-gcn": "['setuptools']"}
 @pytest.mark.parametrize("name", NAMES)
 def test_what_an_image_says_of_itself(images: dict[str, Image], name: str) -> None:
     config = images[name].config
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "version"
+    ]
     assert config["User"] == "1000:1000"
     assert config["Labels"]["org.opencontainers.image.title"] == name
     assert config["Labels"]["org.opencontainers.image.version"] == version
@@ -87,7 +91,13 @@ def test_nothing_of_the_build_stays(images: dict[str, Image], name: str) -> None
 
 def _size(image: Image, path: str) -> int:
     place = image.root / path
-    return len(list(place.iterdir())) if place.is_dir() else place.stat().st_size if place.exists() else 0
+    return (
+        len(list(place.iterdir()))
+        if place.is_dir()
+        else place.stat().st_size
+        if place.exists()
+        else 0
+    )
 
 
 def _locked(name: str) -> set[str]:
@@ -98,7 +108,11 @@ def _locked(name: str) -> set[str]:
 def _direct(name: str) -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    return [line for extra in IMAGES[name] for line in (extras[extra] if extra else project["dependencies"])]
+    return [
+        line
+        for extra in IMAGES[name]
+        for line in (extras[extra] if extra else project["dependencies"])
+    ]
 
 
 def _canonical(name: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools import ROOT
+from devtools.testbed.system import wait_for
 from tests.images.conftest import Start
 from tests.images.container import Container
-from tests.system import ROOT, wait_for
 
 ASK = """\
 import sys, urllib.error, urllib.request as u
@@ -26,7 +27,9 @@ print(answer.status, answer.read().decode())
 
 def ask(container: Container, url: str, *data_and_token: str) -> tuple[int, Any]:
     """Status and JSON of an answer, asked for inside the container: it has no other network."""
-    done = wait_for(f"{url} answers: {container.log}", lambda: _asked(container, url, *data_and_token))
+    done = wait_for(
+        f"{url} answers: {container.log}", lambda: _asked(container, url, *data_and_token)
+    )
     status, _, text = done.partition(" ")
     return int(status), json.loads(text)
 
@@ -59,7 +62,11 @@ def test_queue_manager_without_redis(start: Start, workflows: Path) -> None:
 def test_queue_manager_takes_a_job_with_a_token_made_inside(
     start: Start, workflows: Path, redis_folder: Path, user: int
 ) -> None:
-    mounts = {"/workflows": workflows, "/config": ROOT / "workflows" / "configs", "/redis": redis_folder}
+    mounts = {
+        "/workflows": workflows,
+        "/config": ROOT / "workflows" / "configs",
+        "/redis": redis_folder,
+    }
     env = {"REDIS_URL": "unix:///redis/redis.sock"}
     container = start("queue-manager", mounts=mounts, env=env, user=user)
     ask(container, "http://127.0.0.1:8081/healthz")
@@ -75,7 +82,9 @@ def test_queue_manager_takes_a_job_with_a_token_made_inside(
 def test_queue_manager_without_templates_says_so(start: Start) -> None:
     container = start("queue-manager")
     assert container.process.wait(60) == 2
-    assert container.log.startswith("WORKFLOW_TEMPLATE='/workflows/proto-gcn-workflow.yaml' is refused")
+    assert container.log.startswith(
+        "WORKFLOW_TEMPLATE='/workflows/proto-gcn-workflow.yaml' is refused"
+    )
 
 
 def test_gpuq_knows_its_version(start: Start) -> None:
@@ -115,7 +124,9 @@ def kube(tmp_path: Path) -> Path:
     return folder
 
 
-def test_scheduler_is_alive_while_the_api_server_is_away(start: Start, kube: Path, redis_folder: Path) -> None:
+def test_scheduler_is_alive_while_the_api_server_is_away(
+    start: Start, kube: Path, redis_folder: Path
+) -> None:
     env = {"KUBECONFIG": "/kube/config", "REDIS_URL": "unix:///redis/redis.sock"}
     container = start("scheduler", mounts={"/kube": kube, "/redis": redis_folder}, env=env)
     wait_for("it says what is away", lambda: "The engine does not answer" in container.log)
@@ -150,11 +161,17 @@ class Data:
             place.mkdir()
         for place in (self.data / "datasets", self.data / "ann"):
             place.chmod(0o777)
-        demo = yaml.safe_load((ROOT / "workflows" / "configs" / "demo.yaml").read_text(encoding="utf-8"))
+        demo = yaml.safe_load(
+            (ROOT / "workflows" / "configs" / "demo.yaml").read_text(encoding="utf-8")
+        )
         demo["total_epochs"] = epochs
         (self.config / "config.yaml").write_text(yaml.safe_dump(demo), encoding="utf-8")
         self.mounts = {"/data": self.data, "/config": self.config, **torch_mounts}
-        self.env = {"CONFIG_FILE": "/config/config.yaml", "WORK_DIR": "/data/ann", "JOB_ID": "job-1"}
+        self.env = {
+            "CONFIG_FILE": "/config/config.yaml",
+            "WORK_DIR": "/data/ann",
+            "JOB_ID": "job-1",
+        }
         self.run = self.data / "ann" / "runs" / "job-1"
 
     def has_begun(self, training: Container) -> bool:
@@ -166,13 +183,22 @@ class Data:
 
 def generate(start: Start, data: Data, user: int) -> None:
     small = ["--train", "32", "--val", "12"]
-    command = ["python", "-m", "proto_gcn.data.synthetic", "--out", "/data/datasets/demo.pkl", *small]
+    command = [
+        "python",
+        "-m",
+        "proto_gcn.data.synthetic",
+        "--out",
+        "/data/datasets/demo.pkl",
+        *small,
+    ]
     generator = start("proto-gcn", command=command, mounts=data.mounts, user=user)
     assert generator.process.wait(120) == 0, generator.log
 
 
 @pytest.mark.parametrize("user", [1000, 4711])
-def test_training_to_its_end(start: Start, tmp_path: Path, torch_mounts: dict[str, Path], user: int) -> None:
+def test_training_to_its_end(
+    start: Start, tmp_path: Path, torch_mounts: dict[str, Path], user: int
+) -> None:
     data = Data(tmp_path, torch_mounts, epochs=1)
     generate(start, data, user)
     training = start("proto-gcn", mounts=data.mounts, env=data.env, user=user)

@@ -36,7 +36,10 @@ def stand_in_index(folder: Path) -> Iterator[dict[str, str]]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        yield {"TORCH_INDEX_URL": f"http://127.0.0.1:{server.server_port}/", "TORCH_HASH": f"sha256:{digest}"}
+        yield {
+            "TORCH_INDEX_URL": f"http://127.0.0.1:{server.server_port}/",
+            "TORCH_HASH": f"sha256:{digest}",
+        }
     finally:
         server.shutdown()
         server.server_close()
@@ -51,8 +54,14 @@ def mounts_of_torch(image: Image) -> dict[str, Path]:
         f"cannot load: make the environment with /usr/bin/python3, or set TORCH=cuda to build the whole image."
     )
     at = Path("/") / libraries.relative_to(image.root)
-    names = {path.parts[0] for path in distribution("torch").files or () if path.suffix == ".py"} | {"nvidia"}
-    return {str(at / name): SITE_PACKAGES / name for name in sorted(names) if (SITE_PACKAGES / name).is_dir()}
+    names = {
+        path.parts[0] for path in distribution("torch").files or () if path.suffix == ".py"
+    } | {"nvidia"}
+    return {
+        str(at / name): SITE_PACKAGES / name
+        for name in sorted(names)
+        if (SITE_PACKAGES / name).is_dir()
+    }
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -12,7 +12,11 @@ from tests.training.lab import Lab  # noqa: E402 - registered first
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: at the end one of two workers would wait for the other."""
-    items.sort(key=lambda item: "test_training_learns" not in item.nodeid and "test_training_group" not in item.nodeid)
+    items.sort(
+        key=lambda item: (
+            "test_training_learns" not in item.nodeid and "test_training_group" not in item.nodeid
+        )
+    )
 
 
 @pytest.fixture

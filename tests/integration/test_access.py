@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from devtools.testbed.system import System, running_system, wait_for
 from jobqueue.tokens import PREFIX
-from tests.system import System, running_system, wait_for
 
 
 @dataclass
@@ -34,7 +34,12 @@ class Lab:
         env = {**os.environ, "GPUQ_SERVER": self.system.api, "REDIS_URL": self.system.redis_url}
         command = [sys.executable, "-m", "gpuq", *words]
         done = subprocess.run(
-            command, env={**env, "GPUQ_TOKEN": token}, capture_output=True, text=True, check=False, timeout=60
+            command,
+            env={**env, "GPUQ_TOKEN": token},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         self.said.append(done.stderr)
         return Ran(done.returncode, done.stdout.strip(), done.stderr)
@@ -48,11 +53,17 @@ class Lab:
     def submit(self, user: str, token: str) -> Ran:
         config = self.system.folder / "toy.json"
         config.write_text('{"seconds": 0.3}')
-        return self.gpuq("submit", "--user", user, "--config", f"@{config}", "--workflow", "toy", token=token)
+        return self.gpuq(
+            "submit", "--user", user, "--config", f"@{config}", "--workflow", "toy", token=token
+        )
 
-    def ask(self, path: str, token: str = "", method: str = "GET", **options: object) -> requests.Response:
+    def ask(
+        self, path: str, token: str = "", method: str = "GET", **options: object
+    ) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return requests.request(method, f"{self.system.api}{path}", headers=headers, timeout=10, **options)  # type: ignore[arg-type]
+        return requests.request(
+            method, f"{self.system.api}{path}", headers=headers, timeout=10, **options
+        )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +71,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with running_system(tmp_path_factory.mktemp("access"), AUTH="token") as system:
         lab = Lab(system)
         yield lab
-        everything = "\n".join([*lab.said, *(path.read_text() for path in (system.folder / "logs").iterdir())])
+        everything = "\n".join(
+            [*lab.said, *(path.read_text() for path in (system.folder / "logs").iterdir())]
+        )
         assert '"Starts."' in everything
         for token in lab.tokens:
             assert token.removeprefix(PREFIX) not in everything
@@ -91,7 +104,10 @@ def test_without_and_with_anothers_token_it_is_exit_5_and_a_sentence(lab: Lab) -
     for command in ("show", "logs", "cancel", "retry"):
         ran = lab.gpuq(command, job_id, token=eve)
         assert (ran.code, ran.out) == (5, ""), command
-        assert ran.err == f"Job {job_id} is bob's and this token is eve's: only bob and admins may do that.\n"
+        assert (
+            ran.err
+            == f"Job {job_id} is bob's and this token is eve's: only bob and admins may do that.\n"
+        )
     for command in (["queue"], ["status", "bob"]):
         assert lab.gpuq(*command, token=eve).code == 0
 
@@ -108,7 +124,11 @@ def test_a_rotation_leaves_no_gap_and_revoking_is_at_once(lab: Lab) -> None:
     new = lab.make("dora")
     assert lab.gpuq("admin", "token", "create", "--user", "dora").code == 1
     assert [lab.ask("/queue", token).status_code for token in (old, new)] == [200, 200]
-    listed = [line.split() for line in lab.gpuq("admin", "token", "list").out.splitlines() if " dora " in line]
+    listed = [
+        line.split()
+        for line in lab.gpuq("admin", "token", "list").out.splitlines()
+        if " dora " in line
+    ]
     assert lab.gpuq("admin", "token", "revoke", listed[0][0]).code == 0
     assert [lab.ask("/queue", token).status_code for token in (old, new)] == [401, 200]
     assert lab.gpuq("admin", "token", "revoke", "--user", "dora").code == 0
@@ -128,7 +148,9 @@ def test_a_token_file_does_as_well(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_health_is_open_and_the_numbers_are_not(lab: Lab) -> None:
-    assert [lab.ask(path).status_code for path in ("/healthz", "/version", "/openapi.json", "/docs")] == [200] * 4
+    assert [
+        lab.ask(path).status_code for path in ("/healthz", "/version", "/openapi.json", "/docs")
+    ] == [200] * 4
     assert [lab.ask(path).status_code for path in ("/metrics", "/nodes", "/nowhere")] == [401] * 3
     assert lab.ask("/metrics", lab.make("prometheus")).status_code == 200
 
@@ -144,9 +166,14 @@ def test_a_followed_log_ends_with_its_token(lab: Lab) -> None:
             pass
         assert time.monotonic() - began < 10
     chief = lab.make("chief")
-    assert lab.ask(f"/jobs/{job_id}", chief, "DELETE").status_code == 403  # the admin's other token is a user's
+    assert (
+        lab.ask(f"/jobs/{job_id}", chief, "DELETE").status_code == 403
+    )  # the admin's other token is a user's
     lab.gpuq("admin", "token", "revoke", "--user", "chief")
-    assert lab.ask(f"/jobs/{job_id}", lab.make("chief", "--role", "admin"), "DELETE").status_code == 200
+    assert (
+        lab.ask(f"/jobs/{job_id}", lab.make("chief", "--role", "admin"), "DELETE").status_code
+        == 200
+    )
 
 
 def test_while_redis_is_away_nobody_comes_in(tmp_path: Path) -> None:
@@ -170,5 +197,8 @@ def test_without_tokens_a_foreign_page_gets_nothing(tmp_path: Path) -> None:
         assert rebound.status_code == 403
         assert "The Host evil.example is not this machine" in rebound.json()["detail"]
         origin = {"Origin": "http://evil.example"}
-        assert requests.post(f"{system.api}/jobs/a_1/retry", headers=origin, timeout=10).status_code == 403
+        assert (
+            requests.post(f"{system.api}/jobs/a_1/retry", headers=origin, timeout=10).status_code
+            == 403
+        )
         assert requests.post(f"{system.api}/jobs/a_1/retry", timeout=10).status_code == 404

@@ -17,12 +17,13 @@ import pytest
 import redis
 import requests
 
+from devtools import ROOT
+from devtools.testbed.system import System, running_system, wait_for
 from jobqueue.clock import rfc3339
 from jobqueue.job import Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from tests.system import ROOT, System, running_system, wait_for
+from jobqueue.store.leader import Leader
 
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
 COMMAND = [sys.executable, "-m", "queue_manager"]
@@ -63,7 +64,13 @@ def leader(system: System) -> Leader:
 
 def report(system: System) -> None:
     """What a scheduler writes at the end of each cycle."""
-    heartbeat = {"at": rfc3339(time.time()), "summary": "", "poll_interval_s": 10, "halted": None, "holder": "me"}
+    heartbeat = {
+        "at": rfc3339(time.time()),
+        "summary": "",
+        "poll_interval_s": 10,
+        "halted": None,
+        "holder": "me",
+    }
     leader(system).observe(heartbeat, {})
 
 
@@ -244,7 +251,11 @@ def refused_start(**env: str) -> tuple[int, list[str]]:
     """How it ends, and the lines that it says on stderr."""
     template = str(ROOT / "workflows" / "proto-gcn-workflow.yaml")
     done = subprocess.run(
-        COMMAND, env={**os.environ, "WORKFLOW_TEMPLATE": template, **env}, capture_output=True, text=True, timeout=30
+        COMMAND,
+        env={**os.environ, "WORKFLOW_TEMPLATE": template, **env},
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     return done.returncode, done.stderr.splitlines()
 
@@ -274,8 +285,13 @@ def test_failpoints_are_refused_outside_tests() -> None:
 
 
 @pytest.mark.parametrize(("point", "kept"), [("before", 0), ("after", 1)])
-def test_killed_around_the_write_the_same_key_gives_one_job(tmp_path: Path, point: str, kept: int) -> None:
-    once = {"FAILPOINT": f"queue_manager.enqueue.{point}:kill", "FAILPOINT_ONCE": str(tmp_path / "fired")}
+def test_killed_around_the_write_the_same_key_gives_one_job(
+    tmp_path: Path, point: str, kept: int
+) -> None:
+    once = {
+        "FAILPOINT": f"queue_manager.enqueue.{point}:kill",
+        "FAILPOINT_ONCE": str(tmp_path / "fired"),
+    }
     with running_system(tmp_path / "system", "redis") as system:
         (system.folder / "configs" / "config.yaml").write_text("data: {ann_file: a}\n")
         system.start_one("queue_manager", **once)
@@ -283,12 +299,16 @@ def test_killed_around_the_write_the_same_key_gives_one_job(tmp_path: Path, poin
         with pytest.raises(requests.ConnectionError):
             post(system, seed_body(), headers=key)
         assert system.store.queue_length() == kept
-        wait_for("gunicorn has a new worker", lambda: requests.get(f"{system.api}/healthz", timeout=5).ok)
+        wait_for(
+            "gunicorn has a new worker", lambda: requests.get(f"{system.api}/healthz", timeout=5).ok
+        )
         assert post(system, seed_body(), headers=key).status_code == 202
         assert system.store.queue_length() == 1
 
 
 def test_the_start_is_logged_without_the_password(tmp_path: Path) -> None:
-    with running_system(tmp_path, "queue_manager", REDIS_URL="redis://:hunter2@127.0.0.1:1/0") as system:
+    with running_system(
+        tmp_path, "queue_manager", REDIS_URL="redis://:hunter2@127.0.0.1:1/0"
+    ) as system:
         wait_for("it says so", lambda: '"Starts."' in system.log("queue_manager"))
         assert "hunter2" not in system.log("queue_manager")

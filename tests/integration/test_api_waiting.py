@@ -13,7 +13,7 @@ import pytest
 import redis
 import requests
 
-from tests.system import System, running_system, wait_for
+from devtools.testbed.system import System, running_system, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,15 @@ def test_a_client_that_goes_away_gives_its_place_back(api: System) -> None:
     url = f"{api.api}/jobs/{queued}?wait=60"
     waiting = [socket.create_connection(("127.0.0.1", api.api_port)) for _ in range(32)]
     for connection in waiting:
-        connection.sendall(f"GET /jobs/{queued}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        connection.sendall(
+            f"GET /jobs/{queued}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        )
     wait_for("all places are taken", lambda: status_of(url, 0.5) == 503, 10)
     for connection in waiting:
         connection.close()
-    wait_for("a place is free again", lambda: status_of(f"{api.api}/jobs/{queued}?wait=1", 5) == 200, 10)
+    wait_for(
+        "a place is free again", lambda: status_of(f"{api.api}/jobs/{queued}?wait=1", 5) == 200, 10
+    )
 
 
 def status_of(url: str, timeout_s: float) -> int | None:
@@ -63,15 +67,26 @@ def test_32_followers_leave_health_quick_and_the_33rd_is_told(api: System) -> No
     queued = api.submitted("user1")
     url = f"{api.api}/jobs/{queued}/logs?follow=1"
     with contextlib.ExitStack() as stack:
-        wait_for("no place is taken", lambda: status_of(f"{api.api}/jobs/{queued}?wait=1", 5) == 200, 10)
-        followers = [stack.enter_context(requests.get(url, stream=True, timeout=10)) for _ in range(32)]
+        wait_for(
+            "no place is taken", lambda: status_of(f"{api.api}/jobs/{queued}?wait=1", 5) == 200, 10
+        )
+        followers = [
+            stack.enter_context(requests.get(url, stream=True, timeout=10)) for _ in range(32)
+        ]
         assert {follower.status_code for follower in followers} == {200}
-        for refused in (requests.get(url, timeout=5), requests.get(f"{api.api}/jobs/{queued}?wait=9", timeout=5)):
+        for refused in (
+            requests.get(url, timeout=5),
+            requests.get(f"{api.api}/jobs/{queued}?wait=9", timeout=5),
+        ):
             assert refused.status_code == 503
             assert int(refused.headers["Retry-After"]) > 0
             assert "32 requests follow or wait already" in refused.json()["error"]
         assert statistics.median(health_s(api) for _ in range(10)) < 0.5
-    wait_for("the places are free again", lambda: status_of(f"{api.api}/jobs/{queued}?wait=1", 5) == 200, 10)
+    wait_for(
+        "the places are free again",
+        lambda: status_of(f"{api.api}/jobs/{queued}?wait=1", 5) == 200,
+        10,
+    )
 
 
 def health_s(system: System) -> float:
@@ -123,7 +138,9 @@ def test_sigterm_ends_it_soon_while_somebody_waits(tmp_path: Path) -> None:
     with running_system(tmp_path / "system", "redis", "queue_manager") as system:
         job_id = system.submitted("user1")
         with socket.create_connection(("127.0.0.1", system.api_port)) as waiting:
-            waiting.sendall(f"GET /jobs/{job_id}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            waiting.sendall(
+                f"GET /jobs/{job_id}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
             time.sleep(0.5)
             process = system.processes.pop("queue_manager")
             began = time.monotonic()
@@ -141,8 +158,19 @@ def test_the_request_id_is_in_the_answer_and_in_the_log(api: System) -> None:
 
 
 def test_behind_a_proxy_with_a_prefix(tmp_path: Path) -> None:
-    with running_system(tmp_path / "system", "redis", "queue_manager", TRUSTED_PROXIES="1") as system:
-        body = {"user": "user1", "config": {"seconds": 1}, "workdir": "/data/user1", "workflow": "toy"}
+    with running_system(
+        tmp_path / "system", "redis", "queue_manager", TRUSTED_PROXIES="1"
+    ) as system:
+        body = {
+            "user": "user1",
+            "config": {"seconds": 1},
+            "workdir": "/data/user1",
+            "workflow": "toy",
+        }
         headers = {"X-Forwarded-Prefix": "/gpuq", "X-Forwarded-For": "10.0.0.1"}
         answer = requests.post(f"{system.api}/submit", json=body, headers=headers, timeout=5)
-        assert answer.headers["Location"] == f"/gpuq/jobs/{answer.json()['job_id']}" == answer.json()["links"]["job"]
+        assert (
+            answer.headers["Location"]
+            == f"/gpuq/jobs/{answer.json()['job_id']}"
+            == answer.json()["links"]["job"]
+        )

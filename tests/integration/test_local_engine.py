@@ -15,7 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from scheduler.engine import (
+from devtools import ROOT
+from devtools.testbed.fakes import make_job
+from devtools.testbed.system import wait_for
+from scheduler.engines.contract import (
     EndedBy,
     EngineUnavailable,
     Placement,
@@ -24,9 +27,7 @@ from scheduler.engine import (
     WorkflowPhase,
     WorkflowRejected,
 )
-from scheduler.local import LocalEngine
-from tests.fakes import make_job
-from tests.system import ROOT, wait_for
+from scheduler.engines.local.engine import LocalEngine
 from workflows.render import load_template, render
 
 TOY = load_template(ROOT / "tests" / "templates", "toy")
@@ -43,7 +44,10 @@ class Bench:
     def another(self) -> LocalEngine:
         """As a scheduler that was started again has it."""
         return LocalEngine(
-            self.folder / "wf", self.folder / "data", {"toy:latest": ROOT / "tests" / "toy_trainer"}, "here"
+            self.folder / "wf",
+            self.folder / "data",
+            {"toy:latest": ROOT / "tests" / "toy_trainer"},
+            "here",
         )
 
     def make(self, config: dict[str, Any], placement: Placement = HERE, **fields: Any) -> str:
@@ -81,7 +85,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     yield bench
     for status in bench.engine.workflows():
         bench.engine.stop(status)
-    wait_for("all ended", lambda: not any(status.is_live for status in bench.engine.workflows()), 15)
+    wait_for(
+        "all ended", lambda: not any(status.is_live for status in bench.engine.workflows()), 15
+    )
 
 
 def test_succeeds_with_its_log(bench: Bench) -> None:
@@ -103,7 +109,9 @@ def test_a_name_is_taken_once(bench: Bench) -> None:
     assert len(bench.engine.workflows()) == 1
 
 
-def test_the_training_sees_its_environment_and_nothing_of_ours(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_sees_its_environment_and_nothing_of_ours(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:secret@host")
     name = bench.make({"seconds": 30}, Placement("here", ("GPU-a", "GPU-b")))
     env = bench.training().environ()
@@ -157,7 +165,10 @@ def test_a_killed_runner_takes_the_training_with_it(bench: Bench) -> None:
 def test_a_second_runner_of_the_same_workflow_goes_away(bench: Bench) -> None:
     name = bench.make({"seconds": 1})
     bench.training()
-    again = subprocess.run([sys.executable, "-m", "scheduler.runner", str(bench.folder / "wf" / name)], timeout=15)
+    again = subprocess.run(
+        [sys.executable, "-m", "scheduler.engines.local.runner", str(bench.folder / "wf" / name)],
+        timeout=15,
+    )
     assert again.returncode == 0
     bench.until(name, WorkflowPhase.SUCCEEDED)
     assert [life["what"] for life in bench.lives()] == ["start", "end"]
@@ -168,7 +179,11 @@ def test_workers_that_a_training_leaves_behind_are_ended(bench: Bench) -> None:
     worker = wait_for("a worker", bench.training().children, 10)[0]
     bench.training().kill()
     bench.until(name, WorkflowPhase.FAILED)
-    wait_for("the worker is gone", lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 5)
+    wait_for(
+        "the worker is gone",
+        lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE,
+        5,
+    )
 
 
 def test_the_lifeline_ends_it_in_good_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +213,9 @@ def test_made_but_never_started_is_started_by_the_next_look(bench: Bench) -> Non
 def test_watch_tells_of_starts_and_ends(bench: Bench) -> None:
     changes: list[int] = []
     stopping = threading.Event()
-    watcher = threading.Thread(target=bench.engine.watch, args=(lambda: changes.append(1), stopping))
+    watcher = threading.Thread(
+        target=bench.engine.watch, args=(lambda: changes.append(1), stopping)
+    )
     watcher.start()
     try:
         bench.until(bench.make({"seconds": 0.5}), WorkflowPhase.SUCCEEDED)
@@ -291,4 +308,6 @@ def test_arguments_are_filled_in(bench: Bench) -> None:
         ["{{workflow.parameters.user}} in {{workflow.parameters.workdir}}"],
     )
     bench.engine.create(workflow, "{}", HERE)
-    assert bench.until(workflow["metadata"]["name"], WorkflowPhase.SUCCEEDED).log_tail == ("ann in /data/ann",)
+    assert bench.until(workflow["metadata"]["name"], WorkflowPhase.SUCCEEDED).log_tail == (
+        "ann in /data/ann",
+    )

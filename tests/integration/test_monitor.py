@@ -10,7 +10,7 @@ import psutil
 import pytest
 import requests
 
-from tests.monitor import COMMAND, Monitor, eventually, monitors
+from devtools.testbed.monitor import COMMAND, Monitor, eventually, monitors
 
 
 @pytest.fixture
@@ -43,10 +43,14 @@ def test_the_status_is_about_this_machine_and_goes_on(monitor: Monitor) -> None:
     assert status.age_s is not None
     assert status.age_s < 1.5
     ages = [status.age_s]
-    eventually(lambda: ages.append(monitor.status("?window_s=0.1").age_s or 0) or ages[-1] < ages[-2])
+    eventually(
+        lambda: ages.append(monitor.status("?window_s=0.1").age_s or 0) or ages[-1] < ages[-2]
+    )
 
 
-def test_a_threshold_of_nought_makes_a_node_that_is_busy_on_demand(start: Callable[..., Monitor]) -> None:
+def test_a_threshold_of_nought_makes_a_node_that_is_busy_on_demand(
+    start: Callable[..., Monitor],
+) -> None:
     monitor = start(CPU_PERCENT="0")
     eventually(lambda: monitor.code("/readyz") == 200)
     status = monitor.status()
@@ -93,7 +97,9 @@ def test_a_killed_worker_takes_its_sampler_along_and_is_replaced(monitor: Monito
 
 def test_a_port_in_use_is_one_sentence_and_exit_1(monitor: Monitor) -> None:
     port = monitor.url.rpartition(":")[2]
-    done = subprocess.run(COMMAND, env=os.environ | {"MONITOR_PORT": port}, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        COMMAND, env=os.environ | {"MONITOR_PORT": port}, capture_output=True, text=True, timeout=30
+    )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"Cannot listen on 127.0.0.1 port {port}: Address already in use." in done.stderr
@@ -101,7 +107,12 @@ def test_a_port_in_use_is_one_sentence_and_exit_1(monitor: Monitor) -> None:
 
 def test_wrong_settings_are_a_sentence_each_and_exit_2() -> None:
     wrong = {"CPU_PERCENT": "many", "REQUIRE_GPU": "perhaps"}
-    done = subprocess.run(COMMAND, env=os.environ | wrong, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        COMMAND, env=os.environ | wrong, capture_output=True, text=True, timeout=30
+    )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert [line.partition("=")[0] for line in done.stderr.splitlines()] == ["REQUIRE_GPU", "CPU_PERCENT"]
+    assert [line.partition("=")[0] for line in done.stderr.splitlines()] == [
+        "REQUIRE_GPU",
+        "CPU_PERCENT",
+    ]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from scheduler.capacity import Node
-from scheduler.monitor_client import MonitorClient
-from tests.fakes import FakeClock, make_node
+from devtools.testbed.fakes import FakeClock, make_node
+from scheduler.decide.capacity import Node
+from scheduler.monitors import MonitorClient
 
 GOOD = make_node("gpu-1").snapshot
 assert GOOD is not None
@@ -123,7 +123,10 @@ def test_lies(liar: Liar, body: bytes, says: str) -> None:
 def test_an_error_status(liar: Liar) -> None:
     liar.says(b"no", status=500)
     client = MonitorClient(liar.url, FakeClock())
-    assert client.nodes()[0].error == "the monitor answers with status 500, since 2026-11-18T11:06:40.000Z"
+    assert (
+        client.nodes()[0].error
+        == "the monitor answers with status 500, since 2026-11-18T11:06:40.000Z"
+    )
 
 
 def test_since_when_it_is_silent_is_told_and_forgotten_with_an_answer(liar: Liar) -> None:
@@ -216,10 +219,15 @@ def test_every_address_of_a_name_is_asked(liar: Liar, monkeypatch: pytest.Monkey
     """As with a headless Service: here two loopback addresses behind one name, of which one has a monitor."""
     liar.says(json.dumps(GOOD.encode()).encode())
     port = liar.server.server_port
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.1", "127.0.0.2")]
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+        for host in ("127.0.0.1", "127.0.0.2")
+    ]
     real = socket.getaddrinfo
     monkeypatch.setattr(
-        socket, "getaddrinfo", lambda host, *rest, **more: found if host == "monitors" else real(host, *rest, **more)
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: found if host == "monitors" else real(host, *rest, **more),
     )
     nodes = {node.name: node for node in MonitorClient(f"http://monitors:{port}").nodes()}
     assert nodes["gpu-1"].snapshot == GOOD
@@ -247,7 +255,10 @@ class Names:
             return self._real(host, *rest, **more)
         if not self.hosts:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, self.port)) for address in self.hosts]
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, self.port))
+            for address in self.hosts
+        ]
 
     def client(self) -> MonitorClient:
         return MonitorClient(f"http://monitors:{self.port}", FakeClock())
@@ -265,7 +276,9 @@ def test_two_nodes_in_the_order_of_their_names(two: tuple[Liar, Liar, Names]) ->
     assert [node.name for node in names.client().nodes()] == ["gpu-1", "gpu-2"]
 
 
-def test_two_addresses_of_one_machine_are_one_node_with_the_stricter_answer(two: tuple[Liar, Liar, Names]) -> None:
+def test_two_addresses_of_one_machine_are_one_node_with_the_stricter_answer(
+    two: tuple[Liar, Liar, Names],
+) -> None:
     """While a monitor's pod is replaced both answer, one of them with less to go by."""
     first, second, names = two
     first.says(body(make_node("gpu-1", 2)))
@@ -275,7 +288,9 @@ def test_two_addresses_of_one_machine_are_one_node_with_the_stricter_answer(two:
     assert names.client().nodes() == [make_node("gpu-1", 2, busy=(0, 1))]
 
 
-def test_an_answer_outweighs_an_address_where_nobody_answers_any_more(two: tuple[Liar, Liar, Names]) -> None:
+def test_an_answer_outweighs_an_address_where_nobody_answers_any_more(
+    two: tuple[Liar, Liar, Names],
+) -> None:
     first, second, names = two
     client = names.client()
     first.says(body(make_node("gpu-1")))
@@ -293,7 +308,10 @@ def test_two_machines_under_one_name_are_neither_trusted(two: tuple[Liar, Liar, 
     first.says(body(make_node("gpu-1")))
     second.says(body(make_node("gpu-1", 2)))
     [node] = names.client().nodes()
-    assert node.error == "2 monitors of different machines call themselves gpu-1; set NODE_NAME of each"
+    assert (
+        node.error
+        == "2 monitors of different machines call themselves gpu-1; set NODE_NAME of each"
+    )
 
 
 def test_an_address_that_is_gone_from_the_name_is_forgotten(two: tuple[Liar, Liar, Names]) -> None:

@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from jobqueue.resources import Gpu, GpuProcess, NodeSnapshot
-from resource_monitor.owners import Owners
-from tests.monitor import Monitor, eventually, monitors
-from tests.nvml.script import (
+from devtools import ROOT
+from devtools.nvml.script import (
     LOST,
     NOT_SUPPORTED,
     RESET_REQUIRED,
@@ -27,7 +25,9 @@ from tests.nvml.script import (
     gpu,
     uuid,
 )
-from tests.system import ROOT
+from devtools.testbed.monitor import Monitor, eventually, monitors
+from jobqueue.resources import Gpu, GpuProcess, NodeSnapshot
+from resource_monitor.readings.owners import Owners
 
 FAST = {"SAMPLE_PERIOD_S": "0.1", "REQUIRE_GPU": "true", "MEMORY_PERCENT": "off"}
 NOW = "?window_s=0.2"  # only the newest readings: what the script said before does not count
@@ -70,7 +70,9 @@ def soon(monitor: Monitor, *expected: tuple[str, int | None]) -> NodeSnapshot:
     return last[0]
 
 
-def said(shared: tuple[Monitor, FakeNvml], *gpus: str, expected: list[tuple[str, int | None]]) -> NodeSnapshot:
+def said(
+    shared: tuple[Monitor, FakeNvml], *gpus: str, expected: list[tuple[str, int | None]]
+) -> NodeSnapshot:
     """The status once both GPUs are well and then these."""
     monitor, fake = shared
     fake.says(gpu(0), gpu(1))
@@ -89,8 +91,15 @@ def test_two_idle_gpus(shared: tuple[Monitor, FakeNvml]) -> None:
     status = shared[0].status(NOW)
     assert status.available
     assert [card.uuid for card in status.gpus] == [uuid(0), uuid(1)]
-    assert [numbers(card) for card in status.gpus] == [(3, 2048, 22528, 24576), (0, 2048, 22528, 24576)]
-    assert (status.gpus[0].name, status.gpus[0].power_w, status.gpus[0].temperature_c) == ("NVIDIA H100", 280.5, 71)
+    assert [numbers(card) for card in status.gpus] == [
+        (3, 2048, 22528, 24576),
+        (0, 2048, 22528, 24576),
+    ]
+    assert (status.gpus[0].name, status.gpus[0].power_w, status.gpus[0].temperature_c) == (
+        "NVIDIA H100",
+        280.5,
+        71,
+    )
     assert [(card.process_count, card.processes) for card in status.gpus] == [(0, ()), (0, ())]
 
 
@@ -98,7 +107,9 @@ def test_one_is_busy_and_then_both(shared: tuple[Monitor, FakeNvml]) -> None:
     status = said(shared, gpu(0, utilization=93), gpu(1), expected=[("gpu_busy", 0)])
     assert (status.available, [card.available for card in status.gpus]) == (True, [False, True])
     full = gpu(1, used=24576 - 150)
-    status = said(shared, gpu(0, utilization=93), full, expected=[("gpu_busy", 0), ("gpu_memory", 1)])
+    status = said(
+        shared, gpu(0, utilization=93), full, expected=[("gpu_busy", 0), ("gpu_memory", 1)]
+    )
     assert not status.available
     assert status.reasons[1].message == "GPU 1 has 150 MB free (limit: above 200 MB)."
 
@@ -132,7 +143,9 @@ def test_a_lost_gpu_does_not_hide_its_sister_and_is_used_again_when_it_is_back(
     assert all(card.available for card in soon(monitor).gpus)
 
 
-def test_mig_tells_no_utilisation_which_is_null_and_does_not_pass(shared: tuple[Monitor, FakeNvml]) -> None:
+def test_mig_tells_no_utilisation_which_is_null_and_does_not_pass(
+    shared: tuple[Monitor, FakeNvml],
+) -> None:
     mig = gpu(0, more=fails(NOT_SUPPORTED, "DeviceGetUtilizationRates"))
     status = said(shared, mig, expected=[("gpu_unknown", 0)])
     assert not status.available
@@ -140,7 +153,9 @@ def test_mig_tells_no_utilisation_which_is_null_and_does_not_pass(shared: tuple[
     assert status.reasons[0].message == "GPU 0 does not say how busy it is."
 
 
-def test_unified_memory_tells_no_memory_which_is_null_and_does_not_pass(shared: tuple[Monitor, FakeNvml]) -> None:
+def test_unified_memory_tells_no_memory_which_is_null_and_does_not_pass(
+    shared: tuple[Monitor, FakeNvml],
+) -> None:
     unified = gpu(0, more=fails(NOT_SUPPORTED, "DeviceGetMemoryInfo"))
     status = said(shared, unified, expected=[("gpu_unknown", 0)])
     assert not status.available
@@ -151,7 +166,11 @@ def test_unified_memory_tells_no_memory_which_is_null_and_does_not_pass(shared: 
     ("error", "expected", "message"),
     [
         (fails(RESET_REQUIRED), "gpu_lost", "GPU 0 is lost: GPU requires restart."),
-        (fails(UNKNOWN, "DeviceGetMemoryInfo"), "gpu_unknown", "GPU 0 cannot be read: Unknown Error."),
+        (
+            fails(UNKNOWN, "DeviceGetMemoryInfo"),
+            "gpu_unknown",
+            "GPU 0 cannot be read: Unknown Error.",
+        ),
     ],
 )
 def test_an_ecc_error_takes_that_gpu_out_alone(
@@ -162,7 +181,9 @@ def test_an_ecc_error_takes_that_gpu_out_alone(
     assert status.reasons[0].message == message
 
 
-def test_mig_passes_where_utilisation_is_not_judged(start: Callable[..., Monitor], nvml: FakeNvml) -> None:
+def test_mig_passes_where_utilisation_is_not_judged(
+    start: Callable[..., Monitor], nvml: FakeNvml
+) -> None:
     nvml.says(gpu(0, more=fails(NOT_SUPPORTED, "DeviceGetUtilizationRates", "DeviceGetPowerUsage")))
     monitor = start(**FAST, **nvml.env, GPU_UTILIZATION_PERCENT="off")
     eventually(lambda: monitor.code("/readyz") == 200)
@@ -170,7 +191,9 @@ def test_mig_passes_where_utilisation_is_not_judged(start: Callable[..., Monitor
     assert (card.available, card.utilization_percent, card.power_w) == (True, None, None)
 
 
-def test_a_driver_of_another_version_than_the_library(start: Callable[..., Monitor], nvml: FakeNvml) -> None:
+def test_a_driver_of_another_version_than_the_library(
+    start: Callable[..., Monitor], nvml: FakeNvml
+) -> None:
     nvml.says(f"init {VERSION_MISMATCH}", gpu(0))
     monitor = start(**FAST, **nvml.env)
     eventually(lambda: monitor.code("/readyz") == 200)
@@ -179,7 +202,9 @@ def test_a_driver_of_another_version_than_the_library(start: Callable[..., Monit
     assert "restart the node after an update" in status.reasons[0].message
 
 
-def test_a_hang_never_delays_the_status_and_ends_by_itself(start: Callable[..., Monitor], nvml: FakeNvml) -> None:
+def test_a_hang_never_delays_the_status_and_ends_by_itself(
+    start: Callable[..., Monitor], nvml: FakeNvml
+) -> None:
     nvml.says(gpu(0))
     monitor = start(**FAST, **nvml.env)
     eventually(lambda: monitor.code("/readyz") == 200)
@@ -217,7 +242,7 @@ def test_a_monitor_that_starts_while_the_driver_hangs_answers_and_gets_ready_lat
 
 READER = """
 import sys
-from resource_monitor.nvml import Nvml
+from resource_monitor.readings.nvml import Nvml
 nvml = Nvml(reopen_after_s=float(sys.argv[1]))
 for _ in sys.stdin:
     print(*((gpu.index, gpu.uuid, gpu.fault) for gpu in nvml.read().gpus), sep=";", flush=True)
@@ -230,7 +255,12 @@ def test_a_gpu_that_was_reset_answers_only_who_opens_nvml_anew(
 ) -> None:
     command = [sys.executable, "-c", READER, str(reopen_after_s)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | nvml.env, cwd=ROOT
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | nvml.env,
+        cwd=ROOT,
     ) as reader:
         assert reader.stdin
         assert reader.stdout
@@ -252,14 +282,18 @@ def test_a_gpu_that_was_reset_answers_only_who_opens_nvml_anew(
 
 def test_the_trainers_telemetry_sees_the_gpu_that_it_was_given(nvml: FakeNvml) -> None:
     nvml.says(gpu(0), gpu(1, utilization=42))
-    code = "from proto_gcn.engine.telemetry import take_sample; print(take_sample().gpus)"
+    code = "from proto_gcn.engine.reporting.telemetry import take_sample; print(take_sample().gpus)"
     env = os.environ | nvml.env | {"CUDA_VISIBLE_DEVICES": uuid(1)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd=ROOT
+    )
     assert f"index=1, uuid='{uuid(1)}', utilization_percent=42, memory_used_mb=2048" in done.stdout
     assert "index=0" not in done.stdout
 
 
-def test_a_machine_without_a_compiler_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_compiler_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(AssertionError, match="install the package gcc"):
         compile_into(tmp_path)

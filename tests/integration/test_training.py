@@ -14,17 +14,23 @@ from tests.training.lab import BATCH, CHANCE, EPOCHS, STEPS, Lab, read_until
 from tests.training.same import assert_same_training
 
 
-def test_a_training_learns_and_leaves_everything_behind(make_lab: Callable[..., Lab], tmp_path: Path) -> None:
+def test_a_training_learns_and_leaves_everything_behind(
+    make_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
     lab = make_lab("data", train=2 * BATCH * STEPS)
     progress = tmp_path / "progress"
     code, lines = lab.run(ARGO_PROGRESS_FILE=str(progress))
     assert code == 0
     lab.assert_done()
     assert lines == (lab.folder / "train.log").read_text().splitlines()
-    assert lines[0].startswith("config.yaml: stream j, seed 1, 48 training and 16 validation samples of 2 classes, ")
+    assert lines[0].startswith(
+        "config.yaml: stream j, seed 1, 48 training and 16 validation samples of 2 classes, "
+    )
     assert lines[0].endswith("4 epochs of 12 steps on the CPU (1 thread)")
     result = json.loads((lab.folder / "result.json").read_text())
-    assert lines[-1].startswith(f"done: best top1 {result['best_top1']:.1f} @{result['best_epoch']}, checkpoint ")
+    assert lines[-1].startswith(
+        f"done: best top1 {result['best_top1']:.1f} @{result['best_epoch']}, checkpoint "
+    )
     assert progress.read_text() == "4/4"
     assert result["job_id"] == "ann_1"
     assert {Path(result[key]).exists() for key in ("checkpoint", "log", "metrics")} == {True}
@@ -34,7 +40,16 @@ def test_a_training_learns_and_leaves_everything_behind(make_lab: Callable[..., 
     assert max(line["top1"] for line in epochs) == result["best_top1"] == epochs[-1]["best_top1"]
     assert epochs[0]["lr"] > epochs[-1]["lr"] > 0
     assert lab.metrics("start")[0]["steps"] == 2 * STEPS
-    assert lab.metrics("step")[0].keys() == {"kind", "at", "epoch", "epochs", "step", "steps", "loss", "eta_s"}
+    assert lab.metrics("step")[0].keys() == {
+        "kind",
+        "at",
+        "epoch",
+        "epochs",
+        "step",
+        "steps",
+        "loss",
+        "eta_s",
+    }
     assert lab.metrics("telemetry")[0]["memory_total_mb"] > 0
     assert yaml.safe_load((lab.folder / "config.yaml").read_text())["data"]["clip_len"] == 8
 
@@ -53,7 +68,9 @@ def test_sigterm_in_mid_epoch_resumes_to_the_same_training(make_lab: Callable[..
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (143, "")
-    assert re.match(r"stopped by SIGTERM after [123] epochs and \d+ of 6 steps; ", out.splitlines()[-1])
+    assert re.match(
+        r"stopped by SIGTERM after [123] epochs and \d+ of 6 steps; ", out.splitlines()[-1]
+    )
     assert not (broken.folder / "result.json").exists()
     stopped = broken.checkpoint()["progress"]
     assert STEPS + 3 <= stopped["epoch"] * STEPS + stopped["step"] < EPOCHS * STEPS
@@ -89,7 +106,9 @@ def test_workers_and_the_final_test_survive_a_signal_to_the_whole_group(lab: Lab
 def test_a_failure_inside_is_one_sentence_with_its_trace_in_the_log(lab: Lab) -> None:
     code, lines = lab.run(FAILPOINT="trainer.latest.saved:raise")
     assert code == 1
-    assert lines[-1].startswith("unexpected FailpointError: failpoint trainer.latest.saved (trace-back in train.log)")
+    assert lines[-1].startswith(
+        "unexpected FailpointError: failpoint trainer.latest.saved (trace-back in train.log)"
+    )
     assert not any("Traceback" in line for line in lines)
     assert "Traceback" in (lab.folder / "train.log").read_text()
 

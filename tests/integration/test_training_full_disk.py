@@ -55,20 +55,30 @@ def at_once(lab: Lab) -> Hook:
         (at_the_result, "result.json"),
     ],
 )
-def test_no_room_for_a_small_file(when: Callable[[Lab], Hook], file: str, lab: Lab, whole: Lab) -> None:
+def test_no_room_for_a_small_file(
+    when: Callable[[Lab], Hook], file: str, lab: Lab, whole: Lab
+) -> None:
     code, lines = lab.fork(when(lab))
     assert code == FULL
-    assert lines[-1] == f"cannot use {lab.folder / file}: File too large; free space or access, then retry"
+    assert (
+        lines[-1]
+        == f"cannot use {lab.folder / file}: File too large; free space or access, then retry"
+    )
     assert_ends_as(whole, lab)
 
 
 def test_no_room_for_a_checkpoint(lab: Lab, whole: Lab) -> None:
     """In a file that cannot grow, then on a device that is full; the best one may come before the latest."""
-    code, lines = lab.fork(partial(at_point, "trainer.epoch.reported", 1, partial(limit_files, HALF)))
+    code, lines = lab.fork(
+        partial(at_point, "trainer.epoch.reported", 1, partial(limit_files, HALF))
+    )
     assert code == FULL
     assert re.match(REFUSED.format("File too large"), lines[-1])
     assert lab.checkpoint()["progress"]["epoch"] == 1
-    good, temporary = lab.latest.read_bytes(), [path.with_name(f".{path.name}.tmp") for path in (lab.latest, lab.best)]
+    good, temporary = (
+        lab.latest.read_bytes(),
+        [path.with_name(f".{path.name}.tmp") for path in (lab.latest, lab.best)],
+    )
     for path in temporary:
         path.symlink_to("/dev/full")
     code, lines = lab.fork()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from proto_gcn.config import TrainConfig
+from proto_gcn.config.train import TrainConfig
 from proto_gcn.model.head import ProtoGCN
 from tests.training.lab import CONFIG, ROOT, TRAIN_PY, Lab, merged, read_until
 from tests.training.same import assert_same_training
@@ -21,12 +21,14 @@ from tests.training.same import assert_same_training
 FLOAT64 = [sys.executable, str(Path(__file__).with_name("train_float64.py"))]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TWO = {"TRAIN_PROCESSES": "2"}
-OWN = {"PYTHONPATH": str(ROOT)}  # for programs that are not train.py, which finds its package itself
+OWN = {
+    "PYTHONPATH": str(ROOT)
+}  # for programs that are not train.py, which finds its package itself
 NO_DROPOUT = {"backbone": {"prn_dropout": 0.0}}  # what each process draws is its own
 FAILING = """
 import os, sys
 from proto_gcn.engine import run
-from proto_gcn.engine.launch import command, launch, processes
+from proto_gcn.engine.processes.launch import command, launch, processes
 from proto_gcn.errors import DataError
 
 def broken(*_):
@@ -65,7 +67,12 @@ def moved_start(lab: Lab) -> str:
 
 def test_two_processes_train_what_one_does(lab: Lab) -> None:
     """In float64 to 1e-8, as tight as the model's own comparison: two epochs, their losses, evaluations and weights."""
-    same = {"model": NO_DROPOUT, "optimizer": {"lr": 0.01}, "total_epochs": 2, "load_from": moved_start(lab)}
+    same = {
+        "model": NO_DROPOUT,
+        "optimizer": {"lr": 0.01},
+        "total_epochs": 2,
+        "load_from": moved_start(lab),
+    }
     configure(lab, batch=8, **same)
     assert lab.run(FLOAT64, "one", **OWN)[0] == 0
     configure(lab, batch=4, **same)
@@ -74,7 +81,9 @@ def test_two_processes_train_what_one_does(lab: Lab) -> None:
         out, err = process.communicate(timeout=240)  # torchrun has words of its own for stderr
         assert process.returncode == 0, err
         # the first alone speaks
-        assert out.splitlines() == (lab.folder.with_name(job) / "train.log").read_text().splitlines()
+        assert (
+            out.splitlines() == (lab.folder.with_name(job) / "train.log").read_text().splitlines()
+        )
         assert_almost_same_training(lab, "one", job)
 
 
@@ -83,13 +92,21 @@ def assert_almost_same_training(lab: Lab, one: str, two: str) -> None:
     assert theirs["memory"].dtype == torch.float64
     for name, value in theirs["state_dict"].items():
         torch.testing.assert_close(
-            ours["state_dict"][name], value, rtol=1e-8, atol=1e-8, msg=lambda text, name=name: f"{name}: {text}"
+            ours["state_dict"][name],
+            value,
+            rtol=1e-8,
+            atol=1e-8,
+            msg=lambda text, name=name: f"{name}: {text}",
         )
     torch.testing.assert_close(ours["memory"], theirs["memory"], rtol=1e-8, atol=1e-8)
     for key, tolerance in (("loss", 1e-8), ("top1", 0), ("top5", 0)):
-        ours_by_epoch, theirs_by_epoch = ([line[key] for line in lab.metrics("epoch", job)] for job in (two, one))
+        ours_by_epoch, theirs_by_epoch = (
+            [line[key] for line in lab.metrics("epoch", job)] for job in (two, one)
+        )
         assert ours_by_epoch == pytest.approx(theirs_by_epoch, rel=tolerance)
-    results = [json.loads((lab.folder.with_name(job) / "result.json").read_text()) for job in (one, two)]
+    results = [
+        json.loads((lab.folder.with_name(job) / "result.json").read_text()) for job in (one, two)
+    ]
     assert results[0]["test_top1"] == results[1]["test_top1"]
 
 
@@ -115,7 +132,9 @@ def test_a_group_that_was_stopped_and_lost_one_ends_as_the_one_that_was_not(lab:
 def kill_the_second(process: subprocess.Popen[str]) -> None:
     """All end then, and one says why."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    second = next(pid for pid in children if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
+    second = next(
+        pid for pid in children if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes()
+    )
     os.kill(int(second), signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (128 + signal.SIGKILL, "")

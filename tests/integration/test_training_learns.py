@@ -29,8 +29,15 @@ def train(root: Path, dataset: dict[str, Any], seed: int = 0) -> subprocess.Pope
     """`python train.py` with the demo configuration as it is, but for the seed."""
     (root / "datasets").mkdir()
     (root / "datasets" / "demo.pkl").write_bytes(pickle.dumps(dataset, protocol=4))
-    (root / "demo.yaml").write_text(yaml.safe_dump(yaml.safe_load(DEMO.read_text()) | {"seed": seed}))
-    fixed = {"CONFIG_FILE": str(root / "demo.yaml"), "WORK_DIR": "/data/ann", "JOB_ID": "x", "DATA_ROOT": str(root)}
+    (root / "demo.yaml").write_text(
+        yaml.safe_dump(yaml.safe_load(DEMO.read_text()) | {"seed": seed})
+    )
+    fixed = {
+        "CONFIG_FILE": str(root / "demo.yaml"),
+        "WORK_DIR": "/data/ann",
+        "JOB_ID": "x",
+        "DATA_ROOT": str(root),
+    }
     return subprocess.Popen(
         [sys.executable, "train.py"],
         cwd=TRAINER,
@@ -72,6 +79,8 @@ def shuffle_training_labels(dataset: dict[str, Any]) -> None:
     generator, names = np.random.default_rng(0), set(dataset["split"]["xsub_train"])
     samples = [sample for sample in dataset["annotations"] if sample["frame_dir"] in names]
     for label in range(CLASSES):
-        own = [sample for sample in samples if sample["label"] == label and "shuffled" not in sample]
+        own = [
+            sample for sample in samples if sample["label"] == label and "shuffled" not in sample
+        ]
         for sample, other in zip(own, generator.permutation(len(own)) % CLASSES, strict=True):
             sample |= {"label": int(other), "shuffled": True}

@@ -9,14 +9,19 @@ from proto_gcn.errors import DataError
 from tests.training.forked import SCORING, STEP, Hook, at_call
 from tests.training.lab import BATCH, STEPS, Lab
 
-LOADING, READING = "proto_gcn.engine.run.load_splits", "proto_gcn.data.dataset.SkeletonDataset._batch"
+LOADING, READING = (
+    "proto_gcn.engine.run.load_splits",
+    "proto_gcn.data.dataset.SkeletonDataset._batch",
+)
 KEPT = "; the last checkpoint is kept"
 EACH_STEP = f"halve data.videos_per_gpu ({BATCH} -> {BATCH // 2}) and optimizer.lr with it, or keep both and double"
 
 
 def starve() -> None:
     """As PyTorch says it on a CPU."""
-    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    raise RuntimeError(
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    )
 
 
 def unreadable() -> None:
@@ -26,9 +31,18 @@ def unreadable() -> None:
 @pytest.mark.parametrize(
     ("hook", "sentence"),
     [
-        (partial(at_call, STEP, STEPS + 2, starve), f"out of memory: {EACH_STEP} engine.accumulate (1 -> 2){KEPT}"),
-        (partial(at_call, SCORING, 2, starve), f"out of memory: halve data.val_clips (9 -> 4){KEPT}"),
-        (partial(at_call, SCORING, 5, starve), f"out of memory: halve data.test_clips (10 -> 5){KEPT}"),
+        (
+            partial(at_call, STEP, STEPS + 2, starve),
+            f"out of memory: {EACH_STEP} engine.accumulate (1 -> 2){KEPT}",
+        ),
+        (
+            partial(at_call, SCORING, 2, starve),
+            f"out of memory: halve data.val_clips (9 -> 4){KEPT}",
+        ),
+        (
+            partial(at_call, SCORING, 5, starve),
+            f"out of memory: halve data.test_clips (10 -> 5){KEPT}",
+        ),
         (
             partial(at_call, LOADING, 1, starve),
             "out of memory outside of training's steps: give the training more memory, then retry",

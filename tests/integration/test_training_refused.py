@@ -10,7 +10,9 @@ import torch
 from tests.training.lab import CONFIG, ROOT, Lab, read_until
 
 FOREIGN = {"state_dict": {}, "meta": {"epoch": 3}}
-OTHER = CONFIG | {"model": {"backbone": CONFIG["model"]["backbone"] | {"base_channels": 16}, "cls_head": {}}}
+OTHER = CONFIG | {
+    "model": {"backbone": CONFIG["model"]["backbone"] | {"base_channels": 16}, "cls_head": {}}
+}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,9 @@ OTHER = CONFIG | {"model": {"backbone": CONFIG["model"]["backbone"] | {"base_cha
     ],
     ids=["foreign", "other-config"],
 )
-def test_a_checkpoint_that_does_not_fit_is_2_and_stays(content: dict[str, Any], sentence: str, lab: Lab) -> None:
+def test_a_checkpoint_that_does_not_fit_is_2_and_stays(
+    content: dict[str, Any], sentence: str, lab: Lab
+) -> None:
     lab.latest.parent.mkdir(parents=True)
     torch.save(content, lab.latest)
     before = lab.latest.read_bytes()
@@ -53,7 +57,10 @@ def test_a_promised_gpu_that_is_not_there_is_1_before_anything_is_trained(lab: L
 
 def test_a_number_of_processes_that_is_none_is_2_with_a_sentence(lab: Lab) -> None:
     code, lines = lab.run(TRAIN_PROCESSES="two")
-    assert (code, lines) == (2, ["TRAIN_PROCESSES must be a whole number from 1 up, not 'two'; or leave it out"])
+    assert (code, lines) == (
+        2,
+        ["TRAIN_PROCESSES must be a whole number from 1 up, not 'two'; or leave it out"],
+    )
 
 
 @pytest.mark.parametrize("variable", ["CONFIG_FILE", "WORK_DIR", "JOB_ID"])
@@ -73,7 +80,9 @@ def test_missing_data_is_2_and_names_file_and_key(lab: Lab) -> None:
     (lab.root / "datasets" / "tiny.pkl").unlink()
     code, lines = lab.run()
     assert (code, len(lines)) == (2, 1)
-    assert lines[0].startswith(f"cannot read the data file {lab.root}/datasets/tiny.pkl: No such file or directory")
+    assert lines[0].startswith(
+        f"cannot read the data file {lab.root}/datasets/tiny.pkl: No such file or directory"
+    )
     assert "data.ann_file" in lines[0]
 
 

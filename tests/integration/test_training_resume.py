@@ -10,13 +10,22 @@ from typing import Any
 import pytest
 
 from proto_gcn.engine import failpoint, trainer
-from tests.training.forked import SCORING, STEP, at_call, at_point, die, save_after_every_step, stop, take
+from tests.training.forked import (
+    SCORING,
+    STEP,
+    at_call,
+    at_point,
+    die,
+    save_after_every_step,
+    stop,
+    take,
+)
 from tests.training.lab import EPOCHS, STEPS, Lab
 from tests.training.same import assert_same_training, differences
 
 Make = Callable[..., Lab]
 Whole = Callable[..., Lab]
-UNPICKLING = "proto_gcn.data.pickle_file._RestrictedUnpickler.load"
+UNPICKLING = "proto_gcn.data.files.pickle_file._RestrictedUnpickler.load"
 KILLED, STOPPED = -signal.SIGKILL, 128 + signal.SIGTERM
 OPTIONS = {
     "model": {"backbone": {"prn_dropout": 0.3}, "cls_head": {"dropout": 0.5}},
@@ -48,13 +57,17 @@ def assert_ends_as(whole: Lab, lab: Lab) -> list[str]:
     return lines
 
 
-def test_another_seed_is_another_training_in_all_that_is_compared(make_lab: Make, whole: Whole) -> None:
+def test_another_seed_is_another_training_in_all_that_is_compared(
+    make_lab: Make, whole: Whole
+) -> None:
     lab = make_lab("other")
     lab.configure(seed=2)
     assert lab.fork()[0] == 0
     found = {".".join(name.split(".")[:2]) for name in differences(lab.folder, whole().folder)}
     state = {
-        f"{file}.{part}" for file in ("latest", "best") for part in ("state_dict", "optimizer", "memory", "randoms")
+        f"{file}.{part}"
+        for file in ("latest", "best")
+        for part in ("state_dict", "optimizer", "memory", "randoms")
     }
     assert state <= found
     assert "epochs.1" in found
@@ -102,7 +115,9 @@ def test_sigterm_while_it_evaluates(number: int, lab: Lab, whole: Whole) -> None
     assert_ends_as(whole(data={"test_clips": 2}), lab)
 
 
-def test_a_death_in_mid_epoch_costs_what_came_after_the_checkpoint_within_it(lab: Lab, whole: Whole) -> None:
+def test_a_death_in_mid_epoch_costs_what_came_after_the_checkpoint_within_it(
+    lab: Lab, whole: Whole
+) -> None:
     for number, place in ((STEPS + 3, (1, 2)), (3, (1, 4))):  # the step of the death is not done
         assert lab.fork(save_after_every_step, partial(at_call, STEP, number, die))[0] == KILLED
         progress = lab.checkpoint()["progress"]
@@ -155,4 +170,8 @@ def test_a_best_that_is_saved_puts_off_no_latest(lab: Lab) -> None:
     lab.configure(checkpoint_config={"interval": 2})
     a_step_s = trainer.CHECKPOINT_EVERY_S / (STEPS + 0.5)
     assert lab.fork(partial(take, a_step_s), partial(at_call, STEP, STEPS + 3, die))[0] == KILLED
-    assert [lab.checkpoint()["progress"][name] for name in ("epoch", "step", "best_epoch")] == [1, 1, 1]
+    assert [lab.checkpoint()["progress"][name] for name in ("epoch", "step", "best_epoch")] == [
+        1,
+        1,
+        1,
+    ]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.nvml.script import FakeNvml, gpu, uuid
-from tests.system import System, running_system, wait_for
+from devtools.nvml.script import FakeNvml, gpu, uuid
+from devtools.testbed.system import System, running_system, wait_for
 
 BUSY = "process 4194304 22100"
 
@@ -45,7 +45,9 @@ def test_two_of_three_and_the_third_for_the_next(system: System) -> None:
     assert given(system, one) == [uuid(2)]
 
 
-def test_it_waits_while_only_one_passes_and_is_told_who_holds_the_other(system: System, nvml: FakeNvml) -> None:
+def test_it_waits_while_only_one_passes_and_is_told_who_holds_the_other(
+    system: System, nvml: FakeNvml
+) -> None:
     nvml.says(gpu(0, utilization=93, more=BUSY), gpu(1), gpu(2, used=24576))
     wait_for("the gate sees it", lambda: _free(system) == 1)
     job_id = system.submitted("ann", gpus=2)
@@ -59,7 +61,9 @@ def test_it_waits_while_only_one_passes_and_is_told_who_holds_the_other(system: 
     assert given(system, job_id) == [uuid(1), uuid(2)]
 
 
-def test_more_than_the_largest_node_has_never_fits_and_holds_nobody_up(system: System, nvml: FakeNvml) -> None:
+def test_more_than_the_largest_node_has_never_fits_and_holds_nobody_up(
+    system: System, nvml: FakeNvml
+) -> None:
     nvml.says(gpu(0), gpu(1), gpu(2))
     five = system.submitted("ann", gpus=5)
     wait_for("it is told so", lambda: reason_of(system, five)[0] == "never_fits")
@@ -76,4 +80,8 @@ def test_the_dry_run_shows_two_devices(system: System) -> None:
 
 def _free(system: System) -> int:
     """How many GPUs the scheduler has seen free; 0 until it has seen the node."""
-    return sum(gpu["available"] for node in system.get("/nodes")["nodes"] for gpu in node["snapshot"]["gpus"])
+    return sum(
+        gpu["available"]
+        for node in system.get("/nodes")["nodes"]
+        for gpu in node["snapshot"]["gpus"]
+    )

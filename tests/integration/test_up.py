@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.system import ROOT, free_port, wait_for
+from devtools import ROOT
+from devtools.testbed.system import free_port, wait_for
 
 TOY = {"seconds": 60}
 #: One after the other, also where several workers run the tests.
@@ -63,7 +64,9 @@ class Up:
 
     def wait_said(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
         try:
-            found = wait_for(f"it says {pattern}", lambda: re.search(pattern, self.said()), timeout_s)
+            found = wait_for(
+                f"it says {pattern}", lambda: re.search(pattern, self.said()), timeout_s
+            )
         except AssertionError as error:
             raise AssertionError(f"{error}; it said:\n{self.said()}") from error
         assert isinstance(found, re.Match)
@@ -117,7 +120,9 @@ def processes(naming: str = "") -> list[tuple[int, str, int]]:
         try:
             words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             everything = words + (folder / "environ").read_bytes().decode(errors="replace")
-            parent = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            parent = int(
+                (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+            )
         except OSError:
             continue
         if words and naming in everything and int(folder.name) != os.getpid():
@@ -172,7 +177,10 @@ def test_a_killed_service_is_started_again_and_the_training_goes_on(folder: Path
         killed = wait_for(f"{service} runs", lambda service=service: up.pid(service))
         os.kill(killed, signal.SIGKILL)
         up.wait_said(f"{service} was ended by signal 9; starting it again in 1 s")
-        wait_for(f"{service} runs again", lambda service=service, killed=killed: up.pid(service) not in (None, killed))
+        wait_for(
+            f"{service} runs again",
+            lambda service=service, killed=killed: up.pid(service) not in (None, killed),
+        )
         wait_for("all is well again", lambda: up.answers("/readyz"))
     assert up.job(job_id)["status"] == "running"
     assert [life["what"] for life in up.lives(job_id)] == ["arrive", "start"]
@@ -186,8 +194,17 @@ def test_sigkill_leaves_nothing_and_the_next_one_goes_on(folder: Path) -> None:
     os.kill(up.process.pid, signal.SIGKILL)
     up.process.wait()
     again = Up(folder).wait_up()  # at once: it waits for the old Redis to leave the folder
-    wait_for("the training resumes", lambda: [life["what"] for life in again.lives(job_id)][-1:] == ["start"])
-    assert [life["what"] for life in again.lives(job_id)] == ["arrive", "start", "end", "arrive", "start"]
+    wait_for(
+        "the training resumes",
+        lambda: [life["what"] for life in again.lives(job_id)][-1:] == ["start"],
+    )
+    assert [life["what"] for life in again.lives(job_id)] == [
+        "arrive",
+        "start",
+        "end",
+        "arrive",
+        "start",
+    ]
     wait_for("the record says so", lambda: again.job(job_id)["status"] == "running")
     assert again.job(job_id)["attempt"] == 2
     os.kill(again.process.pid, signal.SIGKILL)
@@ -218,8 +235,16 @@ def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -
     up.wait_said("gpuq admin token create --user <user>")
     assert requests.get(f"{up.api}/queue", timeout=5).status_code == 401
     bearer = {"Authorization": f"Bearer {token}"}
-    body = {"user": "ann", "config": TOY, "workdir": "/data/ann", "workflow": "toy", "dry_run": True}
-    assert requests.post(f"{up.api}/submit", json=body, headers=bearer, timeout=5).status_code == 200
+    body = {
+        "user": "ann",
+        "config": TOY,
+        "workdir": "/data/ann",
+        "workflow": "toy",
+        "dry_run": True,
+    }
+    assert (
+        requests.post(f"{up.api}/submit", json=body, headers=bearer, timeout=5).status_code == 200
+    )
     assert up.stop() == 0
     again = Up(folder, "--host", "0.0.0.0").wait_up()
     again.wait_said("gpuq admin token create --user <user>")
@@ -246,7 +271,9 @@ def make_small_demo(folder: Path, **changes: str) -> None:
 def busy_port() -> Iterator[int]:
     """The queue manager's usual port, taken: by us, or by whoever was here before."""
     with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of earlier tests may linger
+        listener.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # connections of earlier tests may linger
         try:
             listener.bind(("127.0.0.1", 8081))
             listener.listen()
@@ -256,7 +283,9 @@ def busy_port() -> Iterator[int]:
 
 
 @ON_THE_USUAL_PORTS
-def test_the_demo_trains_to_its_end_and_says_where_everything_is(folder: Path, busy_port: int) -> None:
+def test_the_demo_trains_to_its_end_and_says_where_everything_is(
+    folder: Path, busy_port: int
+) -> None:
     make_small_demo(folder)
     up = Up(folder, "--demo", WORKFLOW_TEMPLATE=str(ROOT / "workflows" / "proto-gcn-workflow.yaml"))
     assert up.process.wait(timeout=120) == 0, up.said()

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from proto_gcn.engine.launch import command, launch, processes
+from proto_gcn.engine.processes.launch import command, launch, processes
 
 count = processes(os.environ)
 if count > 1:

@@ -42,7 +42,9 @@ def _train(environment: dict[str, str], output: Connection, hooks: Sequence[Hook
     os.dup2(output.fileno(), 2)
     output.close()
     os.environ |= environment
-    run.report = lambda *_: None  # to draw it takes longer than the training, and changes nothing of it
+    run.report = lambda *_: (
+        None
+    )  # to draw it takes longer than the training, and changes nothing of it
     for hook in hooks:
         hook()
     sys.exit(run.main())

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import yaml
 
-from proto_gcn.config_file import merged
+from proto_gcn.config.file import merged
 from proto_gcn.data import synthetic
 from tests.training import forked
 from tests.training.forked import Hook
@@ -47,7 +47,9 @@ class Lab:
 
     def __init__(self, root: Path, train: int = BATCH * STEPS, val: int = 16) -> None:
         self.root, self.folder = root, root / "ann" / "runs" / "ann_1"
-        self.latest, self.best = (self.folder / "checkpoints" / f"{name}.pth" for name in ("latest", "best"))
+        self.latest, self.best = (
+            self.folder / "checkpoints" / f"{name}.pth" for name in ("latest", "best")
+        )
         self.running: list[subprocess.Popen[str]] = []
         self.forked: list[tuple[BaseProcess, Connection]] = []
         (root / "datasets").mkdir(parents=True)
@@ -59,11 +61,17 @@ class Lab:
         (self.root / "config.yaml").write_text(yaml.safe_dump(merged(CONFIG, changes)))
 
     def environment(self, job: str = "ann_1") -> dict[str, str]:
-        fixed = {"CONFIG_FILE": str(self.root / "config.yaml"), "WORK_DIR": "/data/ann", "JOB_ID": job}
+        fixed = {
+            "CONFIG_FILE": str(self.root / "config.yaml"),
+            "WORK_DIR": "/data/ann",
+            "JOB_ID": job,
+        }
         place = {"DATA_ROOT": str(self.root), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         return fixed | place | {"GPUQ_TESTING": "1"}
 
-    def start(self, command: list[str] = TRAIN_PY, job: str = "ann_1", **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, command: list[str] = TRAIN_PY, job: str = "ann_1", **environment: str
+    ) -> subprocess.Popen[str]:
         """`python train.py`, or another command, in a process group of its own."""
         process = subprocess.Popen(
             command,
@@ -77,7 +85,9 @@ class Lab:
         self.running.append(process)
         return process
 
-    def run(self, command: list[str] = TRAIN_PY, job: str = "ann_1", **environment: str) -> tuple[int, list[str]]:
+    def run(
+        self, command: list[str] = TRAIN_PY, job: str = "ann_1", **environment: str
+    ) -> tuple[int, list[str]]:
         """(exit code, lines of stdout); nothing may have gone to stderr."""
         process = self.start(command, job, **environment)
         out, err = process.communicate(timeout=240)
@@ -101,13 +111,18 @@ class Lab:
         return [entry for entry in map(json.loads, lines) if entry["kind"] == kind]
 
     def checkpoint(self, job: str = "ann_1") -> dict[str, Any]:
-        return torch.load(self.folder.with_name(job) / "checkpoints" / "latest.pth", weights_only=True)
+        return torch.load(
+            self.folder.with_name(job) / "checkpoints" / "latest.pth", weights_only=True
+        )
 
     def assert_done(self) -> None:
         result = json.loads((self.folder / "result.json").read_text())
         assert (result["status"], result["epochs"]) == ("succeeded", EPOCHS)
         assert [line["epoch"] for line in self.metrics("epoch")] == [1, 2, 3, 4]
-        assert sorted(p.name for p in (self.folder / "checkpoints").iterdir()) == ["best.pth", "latest.pth"]
+        assert sorted(p.name for p in (self.folder / "checkpoints").iterdir()) == [
+            "best.pth",
+            "latest.pth",
+        ]
 
     def close(self) -> None:
         """Nothing goes on: no process, nor those that it started."""

@@ -20,17 +20,29 @@ def assert_same_training(one: Path, other: Path) -> None:
 def differences(one: Path, other: Path) -> list[str]:
     """Dotted names of all values that one run has otherwise than the other, or alone."""
     ours, theirs = dict(_leaves(_training(one))), dict(_leaves(_training(other)))
-    return [name for name in ours | theirs if name not in ours or name not in theirs or ours[name] != theirs[name]]
+    return [
+        name
+        for name in ours | theirs
+        if name not in ours or name not in theirs or ours[name] != theirs[name]
+    ]
 
 
 def _training(folder: Path) -> dict[str, Any]:
     written = (folder / "metrics.jsonl").read_text().splitlines()
-    lines = [json.loads(line) for line in written if line.endswith("}")]  # a full disk may leave half a line
+    lines = [
+        json.loads(line) for line in written if line.endswith("}")
+    ]  # a full disk may leave half a line
     return {
         "latest": torch.load(folder / "checkpoints" / "latest.pth", weights_only=True),
         "best": torch.load(folder / "checkpoints" / "best.pth", weights_only=True),
-        "epochs": {line["epoch"]: line for line in lines if line["kind"] == "epoch"},  # trained again: the last counts
-        "result": {k: v for k, v in json.loads((folder / "result.json").read_text()).items() if k not in PLACES},
+        "epochs": {
+            line["epoch"]: line for line in lines if line["kind"] == "epoch"
+        },  # trained again: the last counts
+        "result": {
+            k: v
+            for k, v in json.loads((folder / "result.json").read_text()).items()
+            if k not in PLACES
+        },
     }
 
 
@@ -48,5 +60,9 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, object]]:
 def _bits(value: Any) -> object:
     """Comparable by ==, and then the same to the last bit: zeros of two signs are not, nor 1 and 1.0."""
     if isinstance(value, torch.Tensor):
-        return value.dtype, value.shape, value.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        return (
+            value.dtype,
+            value.shape,
+            value.contiguous().flatten().view(torch.uint8).numpy().tobytes(),
+        )
     return repr(value)

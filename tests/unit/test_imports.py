@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-OURS = {"jobqueue", "queue_manager", "scheduler", "resource_monitor", "proto_gcn", "gpuq", "workflows"}
+from devtools import ROOT
+
+OURS = {
+    "jobqueue",
+    "queue_manager",
+    "scheduler",
+    "resource_monitor",
+    "proto_gcn",
+    "gpuq",
+    "workflows",
+}
 
 #: package -> what of ours it may import besides itself
 MAY_IMPORT = {
@@ -14,32 +23,43 @@ MAY_IMPORT = {
     "workflows": {"jobqueue"},
     "queue_manager": {"jobqueue", "workflows"},
     "scheduler": {"jobqueue", "workflows"},
-    "resource_monitor": {"jobqueue.resources", "jobqueue.log", "jobqueue.settings", "jobqueue.listening"},
+    "resource_monitor": {
+        "jobqueue.resources",
+        "jobqueue.service.log",
+        "jobqueue.service.settings",
+        "jobqueue.service.listening",
+    },
     "proto_gcn": set(),
     "gpuq": {"jobqueue"},
 }
 
 #: library -> the files that may import it (a folder ends with /)
 FENCES = {
-    "redis": {"jobqueue/store.py"},
-    "structlog": {"jobqueue/log.py"},
+    "redis": {"jobqueue/store/client.py"},
+    "structlog": {"jobqueue/service/log.py"},
     "pydantic_settings": {
-        "jobqueue/settings.py",
+        "jobqueue/service/settings.py",
         "queue_manager/settings.py",
         "scheduler/settings.py",
         "resource_monitor/settings.py",
     },
     "flask": {"queue_manager/", "resource_monitor/"},
-    "kubernetes": {"scheduler/argo.py"},
-    "requests": {"scheduler/monitor_client.py", "gpuq/client.py"},
-    "apprise": {"scheduler/alerts.py"},
+    "kubernetes": {"scheduler/engines/argo/engine.py"},
+    "requests": {"scheduler/monitors.py", "gpuq/remote/client.py"},
+    "apprise": {"scheduler/health/alerts.py"},
     "prometheus_client": {"queue_manager/", "resource_monitor/metrics.py"},
-    "pynvml": {"resource_monitor/nvml.py", "proto_gcn/engine/telemetry.py"},
-    "psutil": {"resource_monitor/host.py", "proto_gcn/engine/telemetry.py"},
+    "pynvml": {"resource_monitor/readings/nvml.py", "proto_gcn/engine/reporting/telemetry.py"},
+    "psutil": {"resource_monitor/readings/host.py", "proto_gcn/engine/reporting/telemetry.py"},
     "torch": {"proto_gcn/"},
     "matplotlib": {"proto_gcn/report/"},
     "jinja2": {"proto_gcn/report/"},
-    "yaml": {"workflows/", "scheduler/local.py", "queue_manager/", "proto_gcn/", "gpuq/"},
+    "yaml": {
+        "workflows/",
+        "scheduler/engines/local/engine.py",
+        "queue_manager/",
+        "proto_gcn/",
+        "gpuq/",
+    },
 }
 
 
@@ -70,7 +90,8 @@ def test_imports_keep_to_the_table(path: Path) -> None:
         top = module.partition(".")[0]
         if top in OURS:
             fits = any(
-                module == ours or module.startswith(f"{ours}.") or ours.startswith(f"{module}.") for ours in allowed
+                module == ours or module.startswith(f"{ours}.") or ours.startswith(f"{module}.")
+                for ours in allowed
             )
             assert fits, f"{name} must not import {module}"
         fence = FENCES.get(top)

@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parent.parent.parent.parent
+from devtools import ROOT
+
 BASE = ROOT / "deploy" / "base"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 KUSTOMIZATIONS = sorted((ROOT / "deploy").rglob("kustomization.yaml"))
@@ -14,7 +15,9 @@ Manifest = dict[str, Any]
 
 
 def read(path: Path) -> list[Manifest]:
-    return [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
+    return [
+        document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document
+    ]
 
 
 def base() -> list[Manifest]:
@@ -24,12 +27,16 @@ def base() -> list[Manifest]:
 
 
 def find(kind: str, name: str) -> Manifest:
-    return next(item for item in base() if item["kind"] == kind and item["metadata"]["name"] == name)
+    return next(
+        item for item in base() if item["kind"] == kind and item["metadata"]["name"] == name
+    )
 
 
 def pod(name: str) -> Manifest:
     """The pod's spec of the workload `name`."""
-    workload = next(item for item in base() if item["kind"] in WORKLOADS and item["metadata"]["name"] == name)
+    workload = next(
+        item for item in base() if item["kind"] in WORKLOADS and item["metadata"]["name"] == name
+    )
     spec: Manifest = workload["spec"]["template"]["spec"]
     return spec
 

@@ -7,13 +7,13 @@ from pathlib import Path, PurePath
 import pytest
 from pydantic_settings import BaseSettings
 
+from devtools.testbed.fakes import FakeClock
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
 from resource_monitor.app import build
 from resource_monitor.sampler import Sampler
 from resource_monitor.settings import Settings as MonitorSettings
 from scheduler.settings import SchedulerSettings
-from tests.fakes import FakeClock
 from tests.unit.deploy.manifests import (
     BASE,
     KUSTOMIZATIONS,
@@ -43,7 +43,9 @@ def environment(service: str) -> dict[str, str]:
     values = dict(literals(BASE / "kustomization.yaml", "gpuq-settings"))
     for item in container(service)["env"]:
         source = item.get("valueFrom", {})
-        key = source.get("fieldRef", {}).get("fieldPath") or source.get("secretKeyRef", {}).get("key")
+        key = source.get("fieldRef", {}).get("fieldPath") or source.get("secretKeyRef", {}).get(
+            "key"
+        )
         value = item["value"] if key is None else GIVEN[key]
         values[item["name"]] = re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], value)
     return values
@@ -52,13 +54,17 @@ def environment(service: str) -> dict[str, str]:
 def load(service: str, monkeypatch: pytest.MonkeyPatch) -> BaseSettings:
     for name, value in environment(service).items():
         monkeypatch.setenv(name, value)
-    if service == "queue-manager":  # it looks whether the template is there; where it is mounted, another test sees
+    if (
+        service == "queue-manager"
+    ):  # it looks whether the template is there; where it is mounted, another test sees
         monkeypatch.setenv("WORKFLOW_TEMPLATE", str(TEMPLATE))
     return SETTINGS[service]()
 
 
 def variables(kind: type[BaseSettings]) -> set[str]:
-    return {str(field.validation_alias or name).upper() for name, field in kind.model_fields.items()}
+    return {
+        str(field.validation_alias or name).upper() for name, field in kind.model_fields.items()
+    }
 
 
 def probes(name: str) -> list[dict]:
@@ -105,7 +111,9 @@ def test_every_variable_is_a_setting(service: str) -> None:
 
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
-def test_every_shared_literal_is_a_setting_and_a_good_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_shared_literal_is_a_setting_and_a_good_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shared = {**literals(path, "gpuq-settings"), **literals(path, "gpuq-monitor-settings")}
     assert set(shared) <= set().union(*map(variables, SETTINGS.values()))
     for name, value in shared.items():
@@ -139,7 +147,9 @@ def test_the_schedulers_probe_is_a_module_of_its_own(monkeypatch: pytest.MonkeyP
     assert load("scheduler", monkeypatch).model_dump()["heartbeat_file"].is_relative_to("/tmp")
 
 
-def test_the_scheduler_asks_the_headless_service_of_the_monitors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scheduler_asks_the_headless_service_of_the_monitors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     service = find("Service", "resource-monitor")
     assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["publishNotReadyAddresses"] is True
@@ -163,7 +173,9 @@ def test_a_pod_is_locked_up(name: str) -> None:
     spec, main = pod(name), container(name)
     assert spec["serviceAccountName"] == name
     assert spec["automountServiceAccountToken"] is (name == "scheduler")
-    assert spec["enableServiceLinks"] is False  # QUEUE_MANAGER_PORT=tcp://… would be taken for the setting
+    assert (
+        spec["enableServiceLinks"] is False
+    )  # QUEUE_MANAGER_PORT=tcp://… would be taken for the setting
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] > 0
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -183,8 +195,14 @@ def test_a_pod_is_locked_up(name: str) -> None:
 @pytest.mark.parametrize("name", PODS)
 def test_services_policies_and_workloads_mean_the_same_pods(name: str) -> None:
     label = {"app.kubernetes.io/name": name}
-    workload = next(item for item in base() if item["kind"] in WORKLOADS and item["metadata"]["name"] == name)
-    assert workload["spec"]["selector"]["matchLabels"] == label == workload["spec"]["template"]["metadata"]["labels"]
+    workload = next(
+        item for item in base() if item["kind"] in WORKLOADS and item["metadata"]["name"] == name
+    )
+    assert (
+        workload["spec"]["selector"]["matchLabels"]
+        == label
+        == workload["spec"]["template"]["metadata"]["labels"]
+    )
     assert find("NetworkPolicy", name)["spec"]["podSelector"]["matchLabels"] == label
     if name != "scheduler":
         assert find("Service", name)["spec"]["selector"] == label
@@ -199,17 +217,24 @@ def test_redis_loses_nothing_and_shows_no_password() -> None:
     main = container("redis")
     assert {mount["mountPath"] for mount in main["volumeMounts"]} == {settings["dir"], "/etc/redis"}
     assert "requirepass $REDISCLI_AUTH\n" in main["command"][-1]
-    assert [item["valueFrom"]["secretKeyRef"] for item in main["env"]] == [{"name": "gpuq-redis", "key": "password"}]
+    assert [item["valueFrom"]["secretKeyRef"] for item in main["env"]] == [
+        {"name": "gpuq-redis", "key": "password"}
+    ]
     assert all(probe["exec"]["command"] == ["redis-cli", "-e", "ping"] for probe in probes("redis"))
 
 
 def test_no_secret_stands_in_the_repository() -> None:
     secrets = [
-        item for path in (ROOT / "deploy").rglob("*.yaml") for item in read(path) if item.get("kind") == "Secret"
+        item
+        for path in (ROOT / "deploy").rglob("*.yaml")
+        for item in read(path)
+        if item.get("kind") == "Secret"
     ]
     assert [item["metadata"]["name"] for item in secrets] == ["proto-gcn.service-account-token"]
     assert not any("data" in item or "stringData" in item for item in secrets)
-    assert not any("secretGenerator" in content for path in KUSTOMIZATIONS for content in read(path))
+    assert not any(
+        "secretGenerator" in content for path in KUSTOMIZATIONS for content in read(path)
+    )
 
 
 #: (API group, resource) -> verbs: the calls of scheduler/argo*.py; tests/cluster runs with these alone.

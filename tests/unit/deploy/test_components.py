@@ -23,7 +23,11 @@ def test_redis_comes_up_on_the_one_node_that_has_its_folder() -> None:
     assert volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"] == [
         {"matchExpressions": [{"key": "gpuq/redis", "operator": "Exists"}]}
     ]
-    targets = [patch.get("target", {}) for path in KUSTOMIZATIONS for patch in read(path)[0].get("patches", [])]
+    targets = [
+        patch.get("target", {})
+        for path in KUSTOMIZATIONS
+        for patch in read(path)[0].get("patches", [])
+    ]
     assert not any("gpuq-redis-data" in target.get("name", "") for target in targets)
     step = GUIDE.partition("## 4. The disk")[2].partition("## 5.")[0]
     assert "kubectl label node NODE gpuq/redis=" in step
@@ -36,10 +40,15 @@ def test_the_api_servers_address_closes_every_rule_that_is_open_to_all() -> None
     assert (operation["op"], operation["path"]) == ("add", "/spec/egress/0/to")
     assert all(set(peer) == {"ipBlock"} for peer in operation["value"])
     policies = {
-        item["metadata"]["name"]: item["spec"].get("egress", []) for item in base() if item["kind"] == "NetworkPolicy"
+        item["metadata"]["name"]: item["spec"].get("egress", [])
+        for item in base()
+        if item["kind"] == "NetworkPolicy"
     }
     open_ones = {
-        (name, place) for name, rules in policies.items() for place, rule in enumerate(rules) if "to" not in rule
+        (name, place)
+        for name, rules in policies.items()
+        for place, rule in enumerate(rules)
+        if "to" not in rule
     }
     closed = {(name, 0) for name in policies if re.fullmatch(patch["target"]["name"], name)}
     assert closed == open_ones == {("scheduler", 0), ("training", 0)}
@@ -71,9 +80,15 @@ def test_a_line_more_in_the_unix_accounts_restarts_the_scheduler() -> None:
 def test_the_guide_names_every_image_that_a_node_without_a_registry_needs() -> None:
     step = GUIDE.partition("## 3. The images")[2].partition("## 4.")[0]
     named = {word.partition("=")[0] for word in re.findall(r"`([^`\s]+)`", step)}
-    manifests = [item["spec"]["template"]["spec"] for item in base() if "template" in item.get("spec", {})]
-    needed = {main["image"] for spec in manifests for main in spec["containers"]} | {"proto-gcn:latest"}
+    manifests = [
+        item["spec"]["template"]["spec"] for item in base() if "template" in item.get("spec", {})
+    ]
+    needed = {main["image"] for spec in manifests for main in spec["containers"]} | {
+        "proto-gcn:latest"
+    }
     release = re.search(r"argo-workflows/releases/download/(v[\d.]+)/", GUIDE)
     assert release
-    needed |= {f"quay.io/argoproj/{name}:{release[1]}" for name in ("workflow-controller", "argoexec")}
+    needed |= {
+        f"quay.io/argoproj/{name}:{release[1]}" for name in ("workflow-controller", "argoexec")
+    }
     assert needed <= named

@@ -4,8 +4,8 @@ from copy import deepcopy
 
 import yaml
 
+from devtools.testbed.fakes import make_job
 from proto_gcn.engine.settings import RunSettings
-from tests.fakes import make_job
 from tests.unit.deploy.manifests import ROOT, find, pod, read
 from workflows.render import entry_template, load_template, render
 
@@ -22,7 +22,11 @@ def test_the_account_and_its_token() -> None:
     assert token["type"] == "kubernetes.io/service-account-token"
     assert token["metadata"]["annotations"] == {"kubernetes.io/service-account.name": account}
     assert find("Role", account)["rules"] == [
-        {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
+        {
+            "apiGroups": ["argoproj.io"],
+            "resources": ["workflowtaskresults"],
+            "verbs": ["create", "patch"],
+        }
     ]
 
 
@@ -33,7 +37,10 @@ def test_the_claim_is_the_one_that_is_made() -> None:
         if len(volume) == 2 and "persistentVolumeClaim" in volume
     ]
     assert claims == ["gpuq-data"]
-    claim, volume = find("PersistentVolumeClaim", "gpuq-data"), find("PersistentVolume", "gpuq-data")
+    claim, volume = (
+        find("PersistentVolumeClaim", "gpuq-data"),
+        find("PersistentVolume", "gpuq-data"),
+    )
     assert claim["spec"]["volumeName"] == volume["metadata"]["name"]
     assert volume["spec"]["claimRef"] == {"namespace": "gpuq", "name": "gpuq-data"}
     assert volume["spec"]["hostPath"] == {"path": "/data", "type": "Directory"}
@@ -44,7 +51,11 @@ def test_every_template_schema_and_config_is_in_a_config_map() -> None:
     (kustomization,) = read(ROOT / "workflows" / "kustomization.yaml")
     made = {item["name"]: set(item["files"]) for item in kustomization["configMapGenerator"]}
     folder = ROOT / "workflows"
-    templates = {path.name for pattern in ("*-workflow.yaml", "*.schema.json") for path in folder.glob(pattern)}
+    templates = {
+        path.name
+        for pattern in ("*-workflow.yaml", "*.schema.json")
+        for path in folder.glob(pattern)
+    }
     configs = {str(path.relative_to(folder)) for path in (folder / "configs").iterdir()}
     assert made == {"gpuq-workflows": templates, "gpuq-configs": configs}
     assert any(volume.get("configMap") == {"name": "gpuq-configs"} for volume in SPEC["volumes"])
@@ -67,7 +78,10 @@ def test_argos_own_containers_are_locked_up_like_the_training() -> None:
 
 def test_a_training_sees_gpus_where_the_monitor_does() -> None:
     """By NVIDIA's runtime, which need not be the node's default; and it refuses to train where that does not help."""
-    assert yaml.safe_load(SPEC["podSpecPatch"])["runtimeClassName"] == pod("resource-monitor")["runtimeClassName"]
+    assert (
+        yaml.safe_load(SPEC["podSpecPatch"])["runtimeClassName"]
+        == pod("resource-monitor")["runtimeClassName"]
+    )
     main = entry_template(TEMPLATE)["container"]
     assert main["resources"]["limits"]["nvidia.com/gpu"] == 1
     environment = {item["name"]: item["value"] for item in main["env"]}
@@ -77,7 +91,10 @@ def test_a_training_sees_gpus_where_the_monitor_does() -> None:
 def test_argos_defaults_delete_neither_a_workflow_nor_its_pod() -> None:
     """Its `workflowDefaults` are merged below what stands in the template: so every field has to stand there."""
     defaults = {"secondsAfterCompletion": 60, "secondsAfterSuccess": 0, "secondsAfterFailure": 60}
-    years = {name: seconds / (365 * 24 * 3600) for name, seconds in {**defaults, **SPEC["ttlStrategy"]}.items()}
+    years = {
+        name: seconds / (365 * 24 * 3600)
+        for name, seconds in {**defaults, **SPEC["ttlStrategy"]}.items()
+    }
     assert min(years.values()) > 60
     assert max(SPEC["ttlStrategy"].values()) < 2**31
     pods = {**SPEC["podMetadata"]["labels"], "workflows.argoproj.io/workflow": "proto-gcn-ann-1"}
@@ -94,10 +111,14 @@ def test_the_cpu_overlays_template_differs_in_what_a_cpu_needs_alone() -> None:
     del expected["spec"]["podSpecPatch"]["runtimeClassName"]
     main = expected["spec"]["templates"][0]["container"]
     main["image"] = "proto-gcn:cpu"
-    main["env"] = [item for item in main["env"] if item["name"] not in ("CUDA_VISIBLE_DEVICES", "REQUIRE_GPU")]
+    main["env"] = [
+        item for item in main["env"] if item["name"] not in ("CUDA_VISIBLE_DEVICES", "REQUIRE_GPU")
+    ]
     del main["resources"]["limits"]["nvidia.com/gpu"]
     main["resources"]["requests"] = {"cpu": "1", "memory": "2Gi"}
-    expected["spec"]["tolerations"] = [t for t in SPEC["tolerations"] if t["key"] != "nvidia.com/gpu"]
+    expected["spec"]["tolerations"] = [
+        t for t in SPEC["tolerations"] if t["key"] != "nvidia.com/gpu"
+    ]
     assert cpu == expected
 
 

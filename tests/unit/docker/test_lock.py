@@ -27,7 +27,9 @@ def test_there_is_a_lock_for_every_image() -> None:
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_pin_is_hashed(path: Path) -> None:
     for entry in re.split(r"\n(?=\S)", path.read_text(encoding="utf-8").strip()):
-        assert re.fullmatch(r"[\w.-]+==\S+( ; .+?)?( \\\n    --hash=sha256:[0-9a-f]{64})+", entry), entry
+        assert re.fullmatch(
+            r"[\w.-]+==\S+( ; .+?)?( \\\n    --hash=sha256:[0-9a-f]{64})+", entry
+        ), entry
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -38,10 +38,15 @@ class FakeServer:
             def do_GET(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 call = f"{self.command} {self.path}"
-                fake.asked.append(Asked(call, json.loads(body) if body else None, dict(self.headers)))
+                fake.asked.append(
+                    Asked(call, json.loads(body) if body else None, dict(self.headers))
+                )
                 answer = fake.answer_to(call)
                 self.send_response(answer.status)
-                for name, value in {**answer.headers, "Content-Length": str(len(answer.body))}.items():
+                for name, value in {
+                    **answer.headers,
+                    "Content-Length": str(len(answer.body)),
+                }.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
@@ -63,12 +68,20 @@ class FakeServer:
         self._http.server_close()
         self._thread.join()
 
-    def on(self, call: str, *bodies: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
+    def on(
+        self, call: str, *bodies: Any, status: int = 200, headers: dict[str, str] | None = None
+    ) -> None:
         """Answer `call` with these bodies in turn: objects as JSON, bytes as they are."""
-        encoded = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies]
-        self.answers.setdefault(call, []).extend(Answer(status, body, headers or {}) for body in encoded)
+        encoded = [
+            body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies
+        ]
+        self.answers.setdefault(call, []).extend(
+            Answer(status, body, headers or {}) for body in encoded
+        )
 
-    def refuse(self, call: str, status: int, detail: str, errors: list[dict[str, str]] | None = None) -> None:
+    def refuse(
+        self, call: str, status: int, detail: str, errors: list[dict[str, str]] | None = None
+    ) -> None:
         problem = {"title": "No", "status": status, "detail": detail, "errors": errors or []}
         self.on(call, problem, status=status, headers={"Content-Type": "application/problem+json"})
 
@@ -104,7 +117,12 @@ def gpuq(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> Callable[...
     return run
 
 
-def job(status: str = "running", code: str = "running", message: str = "Running on gpu-1.", **fields: Any) -> Any:
+def job(
+    status: str = "running",
+    code: str = "running",
+    message: str = "Running on gpu-1.",
+    **fields: Any,
+) -> Any:
     """A record as GET /jobs/<id> gives it."""
     return {
         "job_id": "ann_20261124120000",

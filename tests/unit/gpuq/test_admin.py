@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from devtools.testbed.fakes import NOW, make_node
 from jobqueue.clock import rfc3339
 from jobqueue.job import JobSpec
-from jobqueue.leader import Leader
 from jobqueue.reason import ReasonCode
-from jobqueue.store import Caps, Store
-from tests.fakes import NOW, make_node
+from jobqueue.store.client import Caps, Store
+from jobqueue.store.leader import Leader
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def lead(store: Store) -> Leader:
 
 
 def submit(store: Store, user: str) -> str:
-    return store.enqueue(JobSpec(user, "c.yaml", f"/data/{user}", config_text=f"# {user}\n"), NOW, Caps()).job_id
+    return store.enqueue(
+        JobSpec(user, "c.yaml", f"/data/{user}", config_text=f"# {user}\n"), NOW, Caps()
+    ).job_id
 
 
 def observe(lead: Leader, **nodes: str) -> None:
@@ -43,14 +45,25 @@ def observe(lead: Leader, **nodes: str) -> None:
     for name, what in nodes.items():
         at = time.time() - (3600 if what == "long_ago" else 0)
         answers = what in ("answers", "long_ago")
-        said[name] = {"at": rfc3339(at), "snapshot": good.encode() if answers else None, "error": what}
+        said[name] = {
+            "at": rfc3339(at),
+            "snapshot": good.encode() if answers else None,
+            "error": what,
+        }
     lead.observe({}, said)
 
 
 def start(store: Store, lead: Leader, user: str, node: str) -> str:
     job_id = submit(store, user)
     lead.admit(
-        store.job(job_id), NOW, node=node, gpu_uuids=[], workflow_name="w", message="m", max_running=9, max_per_user=1
+        store.job(job_id),
+        NOW,
+        node=node,
+        gpu_uuids=[],
+        workflow_name="w",
+        message="m",
+        max_running=9,
+        max_per_user=1,
     )
     return job_id
 
@@ -77,7 +90,13 @@ class TestNode:
         ],
     )
     def test_what_is_refused(
-        self, admin: Callable[..., Any], store: Store, lead: Leader, words: list[str], code: int, says: str
+        self,
+        admin: Callable[..., Any],
+        store: Store,
+        lead: Leader,
+        words: list[str],
+        code: int,
+        says: str,
     ) -> None:
         observe(lead, gpu1="answers", gpu2="the monitor cannot be reached")
         ran = admin("node", *words)
@@ -116,14 +135,19 @@ class TestBackup:
         raw_redis.flushall()
         new = submit(store, "new")
         ran = admin("restore", str(file))
-        assert (ran.code, ran.err) == (0, "Restored 3 jobs; 0 were known already and stay as they are.\n")
+        assert (ran.code, ran.err) == (
+            0,
+            "Restored 3 jobs; 0 were known already and stay as they are.\n",
+        )
         assert store.order(0, 9) == [new, *ids]
         assert store.job(ids[0]).spec.config_text == "# a\n"
         assert store.job(ids[0]).reason.code is ReasonCode.RESTORED
         assert admin("restore", str(file)).err.startswith("Restored 0 jobs; 3 were known")
         assert store.order(0, 9) == [new, *ids]
 
-    def test_standard_output_has_the_document_alone(self, admin: Callable[..., Any], store: Store) -> None:
+    def test_standard_output_has_the_document_alone(
+        self, admin: Callable[..., Any], store: Store
+    ) -> None:
         submit(store, "a")
         for words in (["backup"], ["backup", "-"]):
             assert len(json.loads(admin(*words).out)["queue"]) == 1
@@ -139,9 +163,15 @@ class TestBackup:
         raw_redis.flushall()
         admin("restore", str(file))
         assert store.tokens() == []
-        assert "Put 1 tokens back; 0 were there already." in admin("restore", "--tokens", str(file)).err
+        assert (
+            "Put 1 tokens back; 0 were there already."
+            in admin("restore", "--tokens", str(file)).err
+        )
         assert store.tokens() == before
-        assert "Put 0 tokens back; 1 were there already." in admin("restore", "--tokens", str(file)).err
+        assert (
+            "Put 0 tokens back; 1 were there already."
+            in admin("restore", "--tokens", str(file)).err
+        )
 
     def test_a_backup_in_place_of_an_older_one_is_whole_or_not_there(
         self, admin: Callable[..., Any], store: Store, tmp_path: Path
@@ -163,7 +193,8 @@ class TestBackup:
         assert "1 that left the queue just now, or cannot be read" in ran.err
 
     @pytest.mark.parametrize(
-        ("content", "says"), [(None, "cannot be read (No such file or directory)."), (b"\xff", "not UTF-8")]
+        ("content", "says"),
+        [(None, "cannot be read (No such file or directory)."), (b"\xff", "not UTF-8")],
     )
     def test_a_file_that_cannot_be_read(
         self, admin: Callable[..., Any], tmp_path: Path, content: bytes | None, says: str
@@ -183,7 +214,10 @@ class TestBackup:
         document["queue"].append({})
         (tmp_path / "queue.json").write_text(json.dumps(document))
         ran = admin("restore", str(tmp_path / "queue.json"))
-        assert (ran.code, ran.err) == (1, "queue[1] of this backup cannot be read: user is missing.\n")
+        assert (ran.code, ran.err) == (
+            1,
+            "queue[1] of this backup cannot be read: user is missing.\n",
+        )
         assert store.queue_length() == 0
 
     def test_a_folder_that_is_not_there(self, admin: Callable[..., Any], tmp_path: Path) -> None:
@@ -191,7 +225,9 @@ class TestBackup:
         assert (ran.code, ran.out) == (1, "")
         assert "queue.json cannot be written (No such file or directory)." in ran.err
 
-    def test_redis_away_is_a_sentence(self, admin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_redis_away_is_a_sentence(
+        self, admin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
         for words in (["backup"], ["node", "list"], ["node", "dead", "gpu1"]):
             ran = admin(*words)

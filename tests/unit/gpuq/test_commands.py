@@ -36,7 +36,13 @@ def test_submit_prints_the_id_alone_on_stdout(gpuq: Callable[..., Any], server: 
 
 def test_submit_sends_what_was_asked_for(gpuq: Callable[..., Any], server: Any) -> None:
     server.on("POST /submit", QUEUED, status=202)
-    options = ("--workdir=/data/ann/x", "--name=n", "--gpus=2", "--time-limit=12h", "--workflow=toy")
+    options = (
+        "--workdir=/data/ann/x",
+        "--name=n",
+        "--gpus=2",
+        "--time-limit=12h",
+        "--workflow=toy",
+    )
     assert gpuq(*SUBMIT, *options, "--idempotency-key=k").code == 0
     asked = server.asked[0]
     assert asked.headers["Idempotency-Key"] == "k"
@@ -84,15 +90,22 @@ def test_dry_run_prints_the_workflow(gpuq: Callable[..., Any], server: Any) -> N
     assert server.asked[0].body["dry_run"] is True
 
 
-def test_user_is_the_one_who_types(gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_is_the_one_who_types(
+    gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("USER", "eve")
     server.on("POST /submit", QUEUED, status=202)
     assert gpuq("submit", "--config", "config.yaml").code == 0
     assert (server.asked[0].body["user"], server.asked[0].body["workdir"]) == ("eve", "/data/eve")
 
 
-def test_a_refusal_is_its_sentence_and_the_further_fields(gpuq: Callable[..., Any], server: Any) -> None:
-    errors = [{"field": "gpus", "rule": "too many", "hint": ""}, {"field": "name", "rule": "is long", "hint": "cut it"}]
+def test_a_refusal_is_its_sentence_and_the_further_fields(
+    gpuq: Callable[..., Any], server: Any
+) -> None:
+    errors = [
+        {"field": "gpus", "rule": "too many", "hint": ""},
+        {"field": "name", "rule": "is long", "hint": "cut it"},
+    ]
     server.refuse("POST /submit", 400, "gpus: too many (1 more to correct)", errors)
     ran = gpuq(*SUBMIT)
     assert (ran.code, ran.out) == (5, "")
@@ -102,7 +115,9 @@ def test_a_refusal_is_its_sentence_and_the_further_fields(gpuq: Callable[..., An
 # -- waiting -------------------------------------------------------------------------------------------------------
 
 
-def test_follow_shows_phases_and_epochs_as_lines(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
+def test_follow_shows_phases_and_epochs_as_lines(
+    gpuq: Callable[..., Any], server: Any, make_job: Any
+) -> None:
     server.on("POST /submit", QUEUED, status=202)
     server.on(f"GET /jobs/{JOB}", make_job("succeeded", "succeeded", "The training finished."))
     server.on(f"GET /jobs/{JOB}/metrics?since=0", metrics(EPOCH, "torn", '{"kind":"telemetry"}'))
@@ -115,7 +130,9 @@ def test_follow_shows_phases_and_epochs_as_lines(gpuq: Callable[..., Any], serve
     ]
 
 
-def test_wait_alone_leaves_the_epochs_out(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
+def test_wait_alone_leaves_the_epochs_out(
+    gpuq: Callable[..., Any], server: Any, make_job: Any
+) -> None:
     server.on("POST /submit", QUEUED, status=202)
     server.on(f"GET /jobs/{JOB}", make_job("succeeded"))
     server.on(f"GET /jobs/{JOB}/metrics?since=0", metrics(EPOCH))
@@ -129,7 +146,10 @@ def test_a_job_that_did_not_succeed_is_exit_3(
     gpuq: Callable[..., Any], server: Any, make_job: Any, status: str
 ) -> None:
     server.on("POST /submit", QUEUED, status=202)
-    server.on(f"GET /jobs/{JOB}", make_job(status, message="It ran out of memory.", log_tail=["a", "CUDA OOM"]))
+    server.on(
+        f"GET /jobs/{JOB}",
+        make_job(status, message="It ran out of memory.", log_tail=["a", "CUDA OOM"]),
+    )
     server.on(f"GET /jobs/{JOB}/metrics?since=0", b"")
     ran = gpuq(*SUBMIT, "--wait")
     assert ran.code == 3
@@ -137,7 +157,9 @@ def test_a_job_that_did_not_succeed_is_exit_3(
     assert "    CUDA OOM" in ran.err
 
 
-def test_a_wait_that_takes_too_long_is_exit_124(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
+def test_a_wait_that_takes_too_long_is_exit_124(
+    gpuq: Callable[..., Any], server: Any, make_job: Any
+) -> None:
     server.on("POST /submit", QUEUED, status=202)
     server.on(f"GET /jobs/{JOB}", make_job())
     server.on(f"GET /jobs/{JOB}/metrics?since=0", b"")
@@ -153,7 +175,9 @@ def test_ctrl_c_leaves_the_job_running(server: Any, make_job: Any) -> None:
     command = [sys.executable, "-m", "gpuq", "--server", server.url, *SUBMIT, "--wait"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 20
-    while not any("metrics" in asked.call for asked in server.asked) and time.monotonic() < deadline:
+    while (
+        not any("metrics" in asked.call for asked in server.asked) and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
@@ -188,13 +212,30 @@ def test_queue_shows_what_runs_first(gpuq: Callable[..., Any], server: Any, make
     waits = make_job("queued", job_id="bob_1", user="bob", position=1, estimated_wait="2 hours")
     server.on("GET /queue?limit=100", {"length": 7, "jobs": [waits], "running": [make_job()]})
     ran = gpuq("queue")
-    assert [line.split()[:2] for line in ran.out.splitlines()] == [["JOB", "USER"], [JOB, "ann"], ["bob_1", "bob"]]
+    assert [line.split()[:2] for line in ran.out.splitlines()] == [
+        ["JOB", "USER"],
+        [JOB, "ann"],
+        ["bob_1", "bob"],
+    ]
     assert ran.err == "1 running, 7 queued (6 not shown)\n"
 
 
-def test_show_has_every_fact_the_log_and_the_timeline(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
-    step = {"at": "2026-11-24T12:00:00.000Z", "from": "", "to": "queued", "code": "submitted", "message": "Came in."}
-    more = {"node": "gpu-1", "log_tail": ["last line"], "timeline": [step], "result": {"log": "/data/ann/train.log"}}
+def test_show_has_every_fact_the_log_and_the_timeline(
+    gpuq: Callable[..., Any], server: Any, make_job: Any
+) -> None:
+    step = {
+        "at": "2026-11-24T12:00:00.000Z",
+        "from": "",
+        "to": "queued",
+        "code": "submitted",
+        "message": "Came in.",
+    }
+    more = {
+        "node": "gpu-1",
+        "log_tail": ["last line"],
+        "timeline": [step],
+        "result": {"log": "/data/ann/train.log"},
+    }
     server.on(f"GET /jobs/{JOB}", make_job(**more))
     out = [line.split(maxsplit=1) for line in gpuq("show", JOB).out.splitlines()]
     assert ["reason", "Running on gpu-1. [running]"] in out
@@ -217,7 +258,11 @@ def test_cancel_goes_on_after_one_that_cannot_be(gpuq: Callable[..., Any], serve
     server.on("DELETE /jobs/a_3", {"status": "cancelled", "cancelling": False})
     ran = gpuq("cancel", "a_1", "a_2", "a_3")
     assert ran.code == 4
-    assert ran.err.splitlines() == ["a_2: is being stopped", "a_3: cancelled", "There is no job a_1."]
+    assert ran.err.splitlines() == [
+        "a_2: is being stopped",
+        "a_3: cancelled",
+        "There is no job a_1.",
+    ]
 
 
 def test_retry_says_the_position(gpuq: Callable[..., Any], server: Any) -> None:
@@ -227,7 +272,8 @@ def test_retry_says_the_position(gpuq: Callable[..., Any], server: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["http://[", "http://127.0.0.1:99999", "ftp://gpu-1", "http://", f"http://{'x' * 80}"]
+    "address",
+    ["http://[", "http://127.0.0.1:99999", "ftp://gpu-1", "http://", f"http://{'x' * 80}"],
 )
 def test_an_address_that_is_none(gpuq: Callable[..., Any], address: str) -> None:
     for command in ("queue", "doctor"):
@@ -252,7 +298,11 @@ def test_a_duration_beyond_all_reason(gpuq: Callable[..., Any], server: Any) -> 
         ("{gpuq} --help | true; exit ${{PIPESTATUS[0]}}", 0, ""),
         ("{gpuq} configs | true; exit ${{PIPESTATUS[0]}}", 0, ""),
         ("{gpuq} configs >&-", 0, ""),
-        ("{gpuq} configs > /dev/full", 1, "gpuq cannot write its output: No space left on device.\n"),
+        (
+            "{gpuq} configs > /dev/full",
+            1,
+            "gpuq cannot write its output: No space left on device.\n",
+        ),
     ],
 )
 def test_an_output_that_nobody_takes(server: Any, shell: str, code: int, says: str) -> None:
@@ -262,7 +312,9 @@ def test_an_output_that_nobody_takes(server: Any, shell: str, code: int, says: s
     assert (ran.returncode, ran.stderr) == (code, says)
 
 
-def test_admin_resume_reaches_the_store(gpuq: Callable[..., Any], valkey_url: str, store: Any) -> None:
+def test_admin_resume_reaches_the_store(
+    gpuq: Callable[..., Any], valkey_url: str, store: Any
+) -> None:
     before = time.time()
     assert gpuq("admin", "resume", "--redis-url", valkey_url).code == 0
     assert store.resume_requested_at() >= before
@@ -287,10 +339,17 @@ EACH_CALL = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code"), [(404, 4), (400, 5), (401, 5), (409, 5), (429, 5), (500, 1), (503, 1)])
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, 4), (400, 5), (401, 5), (409, 5), (429, 5), (500, 1), (503, 1)]
+)
 @pytest.mark.parametrize(("call", "arguments"), EACH_CALL, ids=[call for call, _ in EACH_CALL])
 def test_a_problem_is_its_sentence_and_an_exit_code(
-    gpuq: Callable[..., Any], server: Any, call: str, arguments: tuple[str, ...], status: int, code: int
+    gpuq: Callable[..., Any],
+    server: Any,
+    call: str,
+    arguments: tuple[str, ...],
+    status: int,
+    code: int,
 ) -> None:
     server.refuse(call, status, "It is so.")
     ran = gpuq(*arguments)
@@ -298,7 +357,9 @@ def test_a_problem_is_its_sentence_and_an_exit_code(
 
 
 @pytest.mark.parametrize(("call", "arguments"), EACH_CALL, ids=[call for call, _ in EACH_CALL])
-def test_nobody_there_is_exit_6(gpuq: Callable[..., Any], call: str, arguments: tuple[str, ...]) -> None:
+def test_nobody_there_is_exit_6(
+    gpuq: Callable[..., Any], call: str, arguments: tuple[str, ...]
+) -> None:
     ran = gpuq("--server", f"http://127.0.0.1:{unused_port()}", *arguments)
     assert ran.code == 6
     assert "gpuq up" in ran.err
@@ -318,9 +379,18 @@ def test_a_foreign_server_is_said_to_be_one(gpuq: Callable[..., Any], server: An
 
 @pytest.mark.parametrize(
     "arguments",
-    [("cancel",), ("show",), ("no-such",), (*SUBMIT, "--time-limit", "soon"), (*SUBMIT, "--gpus", "0"), ("queue", "x")],
+    [
+        ("cancel",),
+        ("show",),
+        ("no-such",),
+        (*SUBMIT, "--time-limit", "soon"),
+        (*SUBMIT, "--gpus", "0"),
+        ("queue", "x"),
+    ],
 )
-def test_wrong_usage_is_exit_2(gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_is_exit_2(
+    gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]
+) -> None:
     ran = gpuq(*arguments)
     assert ran.code == 2
     assert server.asked == []
@@ -330,7 +400,9 @@ def no_such_user() -> str:
     raise OSError("No username set in the environment")
 
 
-def test_nobody_known_is_wrong_usage(gpuq: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_known_is_wrong_usage(
+    gpuq: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("USER", raising=False)
     monkeypatch.setattr("getpass.getuser", no_such_user)
     assert gpuq("submit", "--config", "config.yaml").code == 2
@@ -347,7 +419,9 @@ def test_help_lists_the_exit_codes(gpuq: Callable[..., Any]) -> None:
 def test_a_reader_that_has_seen_enough_is_no_failure(server: Any) -> None:
     server.on(f"GET /jobs/{JOB}/logs", b"line\n" * 100_000)
     command = f'"{sys.executable}" -m gpuq --server {server.url} logs {JOB} | head -n 1'
-    ran = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "line\n", "")
 
 

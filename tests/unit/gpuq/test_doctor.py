@@ -27,7 +27,10 @@ class Well:
         self.but("GET /readyz", READY)
         self.but("GET /nodes", {"nodes": [NODE]})
         self.but("GET /configs", {"configs": [{"name": "a.yaml"}, {"name": "b.yaml"}]})
-        self.but("GET /workflows", {"workflows": [WORKFLOW, {**WORKFLOW, "name": "toy", "is_default": False}]})
+        self.but(
+            "GET /workflows",
+            {"workflows": [WORKFLOW, {**WORKFLOW, "name": "toy", "is_default": False}]},
+        )
         self.but("POST /submit", {"dry_run": True})
 
     def but(self, call: str, answer: Any) -> None:
@@ -64,7 +67,11 @@ def well(server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Well:
 def red(out: str) -> list[tuple[str, str]]:
     """The red lines, each with the command below it."""
     lines = out.splitlines()
-    return [(line, below.strip()) for line, below in zip(lines, [*lines[1:], ""], strict=True) if line[:2] == "!!"]
+    return [
+        (line, below.strip())
+        for line, below in zip(lines, [*lines[1:], ""], strict=True)
+        if line[:2] == "!!"
+    ]
 
 
 def test_all_is_well(gpuq: Callable[..., Any], server: Any, well: Well, tmp_path: Path) -> None:
@@ -129,12 +136,21 @@ RED: list[tuple[str, Callable[[Well], None], str, str, str]] = [
 
 def test_of_many_configs_a_few_are_named(gpuq: Callable[..., Any], well: Well) -> None:
     well.but("GET /configs", {"configs": [{"name": f"{letter}.yaml"} for letter in "abcdefg"]})
-    assert "ok  configs    a.yaml, b.yaml, c.yaml, d.yaml, e.yaml and 2 more\n" in gpuq("doctor").out
+    assert (
+        "ok  configs    a.yaml, b.yaml, c.yaml, d.yaml, e.yaml and 2 more\n" in gpuq("doctor").out
+    )
 
 
-@pytest.mark.parametrize(("spoil", "part", "word", "command"), [row[1:] for row in RED], ids=[row[0] for row in RED])
+@pytest.mark.parametrize(
+    ("spoil", "part", "word", "command"), [row[1:] for row in RED], ids=[row[0] for row in RED]
+)
 def test_each_red_line_has_the_command_that_mends_it(
-    gpuq: Callable[..., Any], well: Well, spoil: Callable[[Well], None], part: str, word: str, command: str
+    gpuq: Callable[..., Any],
+    well: Well,
+    spoil: Callable[[Well], None],
+    part: str,
+    word: str,
+    command: str,
 ) -> None:
     spoil(well)
     ran = gpuq("doctor")
@@ -153,7 +169,12 @@ def test_while_redis_is_away_the_rest_is_not_known(gpuq: Callable[..., Any], wel
     for call in ("GET /readyz", "GET /nodes"):
         well.refuses(call, 503, "Redis cannot be reached.")
     ran = gpuq("doctor")
-    assert [line[4:].split()[0] for line, _ in red(ran.out)] == ["redis", "scheduler", "token", "nodes"]
+    assert [line[4:].split()[0] for line, _ in red(ran.out)] == [
+        "redis",
+        "scheduler",
+        "token",
+        "nodes",
+    ]
     assert "ok  templates" in ran.out
 
 
@@ -169,13 +190,17 @@ def test_a_token_that_is_refused_ends_with_it(
     assert "gpuq_old" not in ran.out + ran.err
 
 
-def test_a_token_that_is_accepted(gpuq: Callable[..., Any], well: Well, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_that_is_accepted(
+    gpuq: Callable[..., Any], well: Well, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GPUQ_TOKEN", "gpuq_good")
     well.refuses_next("GET /nodes", 401, "This call needs an access token.")
     assert "ok  token      accepted\n" in gpuq("doctor").out
 
 
-def test_a_token_that_nobody_asks_for(gpuq: Callable[..., Any], well: Well, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_that_nobody_asks_for(
+    gpuq: Callable[..., Any], well: Well, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GPUQ_TOKEN", "gpuq_any")
     assert "ok  token      the server asks for none\n" in gpuq("doctor").out
 
@@ -184,7 +209,10 @@ def test_a_template_that_could_not_be_tried(gpuq: Callable[..., Any], well: Well
     well.refuses("POST /submit", 400, "user: must be 1 to 28 of a-z.")
     ran = gpuq("doctor")
     assert ran.code == 0
-    assert "templates  proto-gcn (default), toy; not tried out: user: must be 1 to 28 of a-z.\n" in ran.out
+    assert (
+        "templates  proto-gcn (default), toy; not tried out: user: must be 1 to 28 of a-z.\n"
+        in ran.out
+    )
 
 
 def test_a_resource_monitor_is_no_queue_manager(gpuq: Callable[..., Any], well: Well) -> None:
@@ -195,7 +223,9 @@ def test_a_resource_monitor_is_no_queue_manager(gpuq: Callable[..., Any], well: 
 
 
 @pytest.mark.parametrize("code", list(NodeReasonCode))
-def test_busy_is_no_illness_and_broken_is_one(gpuq: Callable[..., Any], well: Well, code: NodeReasonCode) -> None:
+def test_busy_is_no_illness_and_broken_is_one(
+    gpuq: Callable[..., Any], well: Well, code: NodeReasonCode
+) -> None:
     well.has_reason(code)
     ran = gpuq("doctor")
     assert ran.code == (0 if code.endswith("_busy") or code == NodeReasonCode.GPU_MEMORY else 1)
@@ -207,7 +237,9 @@ def test_a_lost_gpu_is_red_though_its_sister_is_free(gpuq: Callable[..., Any], w
     assert "nvidia-smi -r" in red(gpuq("doctor").out)[0][1]
 
 
-def test_a_config_that_is_refused_says_nothing_of_the_template(gpuq: Callable[..., Any], well: Well) -> None:
+def test_a_config_that_is_refused_says_nothing_of_the_template(
+    gpuq: Callable[..., Any], well: Well
+) -> None:
     well.refuses("POST /submit", 400, "config: unknown key")
     assert gpuq("doctor").code == 0
 
@@ -220,11 +252,20 @@ def test_a_server_that_is_away_is_exit_6_and_the_ports_are_looked_at(
     line, below = red(ran.out)[0]
     assert line.startswith("!!  server")
     assert below.startswith("gpuq up")
-    assert sum(" port " in line for line in ran.out.splitlines() if "free for gpuq up" in line or "taken" in line) == 3
+    assert (
+        sum(
+            " port " in line
+            for line in ran.out.splitlines()
+            if "free for gpuq up" in line or "taken" in line
+        )
+        == 3
+    )
     assert server.asked == []
 
 
-def test_a_server_elsewhere_says_nothing_of_this_machine(gpuq: Callable[..., Any], well: Well) -> None:
+def test_a_server_elsewhere_says_nothing_of_this_machine(
+    gpuq: Callable[..., Any], well: Well
+) -> None:
     ran = gpuq("--server", "http://gpuq.invalid:8081", "doctor")
     assert (ran.code, len(ran.out.splitlines())) == (6, 2)
 
@@ -250,4 +291,7 @@ def test_a_taken_port_is_red(gpuq: Callable[..., Any], well: Well) -> None:
         port = holder.getsockname()[1]
         ran = gpuq("--server", f"http://127.0.0.1:{port}", "doctor")
     assert ran.code == 6
-    assert any(f"Port {port} is taken" in line and "gpuq up --port" in below for line, below in red(ran.out))
+    assert any(
+        f"Port {port} is taken" in line and "gpuq up --port" in below
+        for line, below in red(ran.out)
+    )

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gpuq.client import Metrics
 from gpuq.errors import Unreachable
-from gpuq.follow import PATIENCE_S, Follower
-from gpuq.progress import Bar, Phases
+from gpuq.output.progress import Bar, Phases
+from gpuq.remote.client import Metrics
+from gpuq.remote.follow import PATIENCE_S, Follower
 
 
 class FakeClient:
@@ -53,7 +53,9 @@ def test_a_server_that_comes_back_is_no_failure(make_job: Callable[..., Any]) ->
     done = make_job("succeeded")
     following = follower(FakeClient(AWAY, AWAY, make_job(), AWAY, done), view, 0, 1, PATIENCE_S * 2)
     assert [following.look() for _ in range(5)] == [None, None, None, None, done]
-    assert len([note for note in view.notes if note.startswith("Nobody there.")]) == 2  # once for each time
+    assert (
+        len([note for note in view.notes if note.startswith("Nobody there.")]) == 2
+    )  # once for each time
 
 
 def test_a_server_that_stays_away_ends_the_wait() -> None:
@@ -84,11 +86,25 @@ def test_a_reason_whose_numbers_change_is_said_once(make_job: Callable[..., Any]
 def test_the_bar_moves_with_steps_and_leaves_the_lines_of_strangers_alone() -> None:
     screen = io.StringIO()
     bar = Bar(Console(file=screen, force_terminal=True, width=100, color_system=None))
-    bar.metric({"kind": "epoch", "epoch": 1})  # another template's trainer: no loss, no number of epochs
+    bar.metric(
+        {"kind": "epoch", "epoch": 1}
+    )  # another template's trainer: no loss, no number of epochs
     bar.metric({"kind": "telemetry", "gpu": 3})
     assert screen.getvalue() == ""
-    bar.metric({"kind": "step", "epoch": 2, "epochs": 4, "step": 5, "steps": 10, "loss": 0.25, "eta_s": 9})
-    bar.metric({"kind": "epoch", "epoch": 2, "epochs": 4, "loss": 0.2, "top1": 88.0, "best_top1": 90.0, "eta_s": 5})
+    bar.metric(
+        {"kind": "step", "epoch": 2, "epochs": 4, "step": 5, "steps": 10, "loss": 0.25, "eta_s": 9}
+    )
+    bar.metric(
+        {
+            "kind": "epoch",
+            "epoch": 2,
+            "epochs": 4,
+            "loss": 0.2,
+            "top1": 88.0,
+            "best_top1": 90.0,
+            "eta_s": 5,
+        }
+    )
     bar.note("running: [bold]as it is[/bold]")
     bar.close()
     shown = screen.getvalue()

@@ -33,21 +33,27 @@ EACH = pytest.mark.parametrize(("command", "call"), TAKES_A_JOB)
 
 
 @EACH
-def test_latest_is_the_newest_of_who_types(gpuq: Callable[..., Any], server: Any, command: str, call: str) -> None:
+def test_latest_is_the_newest_of_who_types(
+    gpuq: Callable[..., Any], server: Any, command: str, call: str
+) -> None:
     server.on(LATEST, page(JOB))
     gpuq(command, "@latest")
     assert [asked.call for asked in server.asked] == [LATEST, call]
 
 
 @EACH
-def test_latest_of_somebody_else(gpuq: Callable[..., Any], server: Any, command: str, call: str) -> None:
+def test_latest_of_somebody_else(
+    gpuq: Callable[..., Any], server: Any, command: str, call: str
+) -> None:
     server.on("GET /jobs?user=bob&limit=1", page("bob_1"))
     gpuq(command, "--user", "bob", "@latest")
     assert server.asked[1].call == call.replace(JOB, "bob_1")
 
 
 @EACH
-def test_no_latest_is_exit_4(gpuq: Callable[..., Any], server: Any, command: str, call: str) -> None:
+def test_no_latest_is_exit_4(
+    gpuq: Callable[..., Any], server: Any, command: str, call: str
+) -> None:
     server.on(LATEST, page())
     ran = gpuq(command, "@latest")
     assert (ran.code, ran.err) == (4, "ann has no jobs on record, so there is no @latest.\n")
@@ -78,7 +84,9 @@ def active(server: Any, **ids: list[str]) -> None:
 
 
 def deleted(server: Any) -> list[str]:
-    return [asked.call.rpartition("/")[2] for asked in server.asked if asked.call.startswith("DELETE")]
+    return [
+        asked.call.rpartition("/")[2] for asked in server.asked if asked.call.startswith("DELETE")
+    ]
 
 
 def test_all_are_cancelled_the_queued_ones_first(gpuq: Callable[..., Any], server: Any) -> None:
@@ -87,7 +95,9 @@ def test_all_are_cancelled_the_queued_ones_first(gpuq: Callable[..., Any], serve
     assert deleted(server) == ["q1", "q2", "a", "r"]
 
 
-def test_a_job_that_moves_on_meanwhile_is_cancelled_once(gpuq: Callable[..., Any], server: Any) -> None:
+def test_a_job_that_moves_on_meanwhile_is_cancelled_once(
+    gpuq: Callable[..., Any], server: Any
+) -> None:
     active(server, queued=["q"], running=["q"])
     assert gpuq("cancel", "--all", "-y").code == 0
     assert deleted(server) == ["q"]
@@ -100,18 +110,24 @@ def test_nothing_to_cancel_is_no_failure(gpuq: Callable[..., Any], server: Any) 
 
 
 @pytest.mark.parametrize("arguments", [("--all",), (), ("--all", "--yes", JOB), ("--user", "ann")])
-def test_cancel_that_cannot_be_meant(gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]) -> None:
+def test_cancel_that_cannot_be_meant(
+    gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]
+) -> None:
     assert gpuq("cancel", *arguments).code == 2
     assert server.asked == []
 
 
-@pytest.mark.parametrize(("typed", "code", "gone"), [("y\n", 0, ["q", "r"]), ("n\n", 1, []), ("\n", 1, [])])
+@pytest.mark.parametrize(
+    ("typed", "code", "gone"), [("y\n", 0, ["q", "r"]), ("n\n", 1, []), ("\n", 1, [])]
+)
 def test_a_terminal_is_asked(server: Any, typed: str, code: int, gone: list[str]) -> None:
     active(server, queued=["q"], running=["r"])
     ours, its = os.openpty()
     os.write(ours, typed.encode())
     command = [sys.executable, "-m", "gpuq", "--server", server.url, "cancel", "--all"]
-    ran = subprocess.run(command, stdin=its, capture_output=True, text=True, timeout=20, check=False)
+    ran = subprocess.run(
+        command, stdin=its, capture_output=True, text=True, timeout=20, check=False
+    )
     os.close(ours)
     os.close(its)
     assert (ran.returncode, deleted(server)) == (code, gone)
@@ -125,15 +141,21 @@ QUEUED = {"status": "queued", "job_id": JOB, "position": 3, "estimated_wait": "4
 
 
 @pytest.mark.parametrize("wait", [(), ("--wait",), ("--follow",)])
-def test_quiet_is_the_id_alone(gpuq: Callable[..., Any], server: Any, make_job: Any, wait: tuple[str, ...]) -> None:
+def test_quiet_is_the_id_alone(
+    gpuq: Callable[..., Any], server: Any, make_job: Any, wait: tuple[str, ...]
+) -> None:
     server.on("POST /submit", QUEUED, status=202)
     server.on(f"GET /jobs/{JOB}", make_job("succeeded"))
-    server.on(f"GET /jobs/{JOB}/metrics?since=0", b'{"kind":"epoch","epoch":1,"epochs":2,"loss":0.5}\n')
+    server.on(
+        f"GET /jobs/{JOB}/metrics?since=0", b'{"kind":"epoch","epoch":1,"epochs":2,"loss":0.5}\n'
+    )
     ran = gpuq("submit", "-q", "-c", "demo.yaml", *wait)
     assert (ran.code, ran.out, ran.err) == (0, f"{JOB}\n", "")
 
 
-def test_quiet_still_says_what_went_wrong(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
+def test_quiet_still_says_what_went_wrong(
+    gpuq: Callable[..., Any], server: Any, make_job: Any
+) -> None:
     server.on("POST /submit", QUEUED, status=202)
     server.on(f"GET /jobs/{JOB}", make_job("failed", message="It was killed."))
     server.on(f"GET /jobs/{JOB}/metrics?since=0", b"")
@@ -145,7 +167,8 @@ def test_quiet_still_says_what_went_wrong(gpuq: Callable[..., Any], server: Any,
 
 
 @pytest.mark.parametrize(
-    ("shell", "line"), [("bash", "complete -o nosort -F"), ("zsh", "#compdef gpuq"), ("fish", "complete --no-files")]
+    ("shell", "line"),
+    [("bash", "complete -o nosort -F"), ("zsh", "#compdef gpuq"), ("fish", "complete --no-files")],
 )
 def test_the_shells_script(gpuq: Callable[..., Any], server: Any, shell: str, line: str) -> None:
     ran = gpuq("completion", shell)
@@ -162,7 +185,9 @@ def completed(url: str, *words: str) -> list[str]:
     """What bash would offer behind `gpuq WORDS`, the last of which is not complete."""
     env = {**os.environ, "GPUQ_SERVER": url, "_GPUQ_COMPLETE": "bash_complete"}
     env |= {"COMP_WORDS": " ".join(["gpuq", *words]), "COMP_CWORD": str(len(words))}
-    ran = subprocess.run([sys.executable, "-m", "gpuq"], env=env, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", "gpuq"], env=env, capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     return [line.partition(",")[2] for line in ran.stdout.splitlines() if line]
 
@@ -170,7 +195,10 @@ def completed(url: str, *words: str) -> list[str]:
 def test_job_ids_come_from_the_server(server: Any) -> None:
     server.on("GET /status/ann", page(JOB, "ann_2"))
     server.on("GET /status/bob", page("bob_1"))
-    server.on("GET /queue?limit=500", {"running": page("carl_1")["jobs"], "jobs": page("bob_1", "ann_2")["jobs"]})
+    server.on(
+        "GET /queue?limit=500",
+        {"running": page("carl_1")["jobs"], "jobs": page("bob_1", "ann_2")["jobs"]},
+    )
     assert completed(server.url, "show", "") == ["@latest", JOB, "ann_2"]
     assert completed(server.url, "cancel", "ann_2026") == [JOB]
     assert completed(server.url, "logs", "-f", "bob_") == ["bob_1"]

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gpuq.listing import Format
-from gpuq.text import table
+from gpuq.output.listing import Format
+from gpuq.output.text import table
 
 JOB = "ann_20261124120000"
 BRIEF = {
@@ -45,7 +45,12 @@ GPU = {
     "memory_free_mb": 27040, "utilization_percent": 93, "power_w": 280, "temperature_c": 71, "process_count": 1,
     "available": False, "processes": [{"pid": 4242, "used_memory_mb": 22000, "user": "bob"}],
 }  # fmt: skip
-LOST = dict.fromkeys(GPU, None) | {"index": 1, "uuid": "GPU-b", "name": "RTX 6000", "available": False}
+LOST = dict.fromkeys(GPU, None) | {
+    "index": 1,
+    "uuid": "GPU-b",
+    "name": "RTX 6000",
+    "available": False,
+}
 SNAPSHOT = {
     "node": "gpu-1", "available": False, "age_s": 0.4, "gpus": [GPU, LOST],
     "reasons": [
@@ -55,12 +60,23 @@ SNAPSHOT = {
     "cpu": {"usage_percent": 45.0, "load_average": [2.1, 1.9, 1.7]},
     "memory": {"used_mb": 12288, "total_mb": 32768, "usage_percent": 37.5}, "thresholds": {},
 }  # fmt: skip
-IDLE = SNAPSHOT | {"available": True, "gpus": [], "reasons": [], "cpu": {"usage_percent": 3.0, "load_average": None}}
+IDLE = SNAPSHOT | {
+    "available": True,
+    "gpus": [],
+    "reasons": [],
+    "cpu": {"usage_percent": 3.0, "load_average": None},
+}
 NODES = {
     "nodes": [
         {"node": "gpu-1", "at": "x", "age_s": 3.2, "snapshot": SNAPSHOT, "error": None},
         {"node": "laptop", "at": "x", "age_s": 1.0, "snapshot": IDLE, "error": None},
-        {"node": "gpu-2", "at": "x", "age_s": 65.0, "snapshot": None, "error": "it cannot be reached"},
+        {
+            "node": "gpu-2",
+            "at": "x",
+            "age_s": 65.0,
+            "snapshot": None,
+            "error": "it cannot be reached",
+        },
     ]
 }
 WORKFLOWS = {
@@ -72,7 +88,12 @@ WORKFLOWS = {
 
 #: command -> (its call, the API's object, what -o name prints)
 LISTS: dict[str, tuple[tuple[str, ...], str, Any, list[str]]] = {
-    "status": (("status", "ann"), "GET /status/ann", {"user": "ann", "jobs": [BRIEF, FAILED]}, [JOB, JOB]),
+    "status": (
+        ("status", "ann"),
+        "GET /status/ann",
+        {"user": "ann", "jobs": [BRIEF, FAILED]},
+        [JOB, JOB],
+    ),
     "queue": (
         ("queue",),
         "GET /queue?limit=100",
@@ -80,7 +101,12 @@ LISTS: dict[str, tuple[tuple[str, ...], str, Any, list[str]]] = {
         [JOB, WAITS["job_id"]],
     ),
     "show": (("show", JOB), f"GET /jobs/{JOB}", BRIEF, [JOB]),
-    "history": (("history", "--user=ann"), "GET /jobs?user=ann&limit=100", {"jobs": [FAILED], "next": None}, [JOB]),
+    "history": (
+        ("history", "--user=ann"),
+        "GET /jobs?user=ann&limit=100",
+        {"jobs": [FAILED], "next": None},
+        [JOB],
+    ),
     "nodes": (("nodes",), "GET /nodes", NODES, ["gpu-1", "laptop", "gpu-2"]),
     "configs": (("configs",), "GET /configs", {"configs": [{"name": "a.yaml"}]}, ["a.yaml"]),
     "workflows": (("workflows",), "GET /workflows", WORKFLOWS, ["proto-gcn", "toy"]),
@@ -91,7 +117,9 @@ EACH = pytest.mark.parametrize("name", LISTS)
 
 @EACH
 @pytest.mark.parametrize("form", ["json", "yaml"])
-def test_json_and_yaml_are_the_apis_object(gpuq: Callable[..., Any], server: Any, name: str, form: str) -> None:
+def test_json_and_yaml_are_the_apis_object(
+    gpuq: Callable[..., Any], server: Any, name: str, form: str
+) -> None:
     arguments, call, answer, _ = LISTS[name]
     server.on(call, answer)
     ran = gpuq(*arguments, "-o", form)
@@ -116,7 +144,9 @@ def test_name_is_a_name_a_line(gpuq: Callable[..., Any], server: Any, name: str)
 
 @EACH
 @pytest.mark.parametrize("form", FORMS)
-def test_no_server_is_exit_6_in_every_format(gpuq: Callable[..., Any], name: str, form: str) -> None:
+def test_no_server_is_exit_6_in_every_format(
+    gpuq: Callable[..., Any], name: str, form: str
+) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -189,7 +219,9 @@ TABLES = {
 
 @pytest.mark.parametrize(("name", "form"), TABLES, ids="-".join)
 @pytest.mark.parametrize("heads", [True, False], ids=["heads", "no-heads"])
-def test_tables_to_the_letter(gpuq: Callable[..., Any], server: Any, name: str, form: str, heads: bool) -> None:
+def test_tables_to_the_letter(
+    gpuq: Callable[..., Any], server: Any, name: str, form: str, heads: bool
+) -> None:
     arguments, call, answer, _ = LISTS[name]
     server.on(call, answer)
     ran = gpuq(*arguments, "-o", form, *([] if heads else ["--no-headers"]))
@@ -197,7 +229,9 @@ def test_tables_to_the_letter(gpuq: Callable[..., Any], server: Any, name: str, 
     if heads:
         assert ran.out.splitlines() == lines
     else:  # the columns may be narrower without their names
-        assert [line.split() for line in ran.out.splitlines()] == [line.split() for line in lines[1:]]
+        assert [line.split() for line in ran.out.splitlines()] == [
+            line.split() for line in lines[1:]
+        ]
 
 
 @pytest.mark.parametrize(
@@ -205,10 +239,15 @@ def test_tables_to_the_letter(gpuq: Callable[..., Any], server: Any, name: str, 
     [
         ("status", ["CONFIG", "SUBMITTED", "STARTED", "EXPECTED", "START", "EXPECTED", "END"]),
         ("queue", ["CONFIG", "SUBMITTED", "STARTED", "EXPECTED", "START", "EXPECTED", "END"]),
-        ("history", ["USER", "NAME", "STARTED", "FINISHED", "NODE", "GPUS", "ATTEMPT", "RUN", "FOLDER"]),
+        (
+            "history",
+            ["USER", "NAME", "STARTED", "FINISHED", "NODE", "GPUS", "ATTEMPT", "RUN", "FOLDER"],
+        ),
     ],
 )
-def test_wide_has_more_columns(gpuq: Callable[..., Any], server: Any, name: str, more: list[str]) -> None:
+def test_wide_has_more_columns(
+    gpuq: Callable[..., Any], server: Any, name: str, more: list[str]
+) -> None:
     arguments, call, answer, _ = LISTS[name]
     server.on(call, answer)
     heads = gpuq(*arguments, "-o", "wide").out.splitlines()[0].split()
@@ -220,14 +259,29 @@ def test_wide_has_more_columns(gpuq: Callable[..., Any], server: Any, name: str,
 @pytest.mark.parametrize(
     ("arguments", "call", "answer", "said"),
     [
-        (("queue",), "GET /queue?limit=100", {"length": 0, "jobs": [], "running": [], "next": None}, "0 running, 0 qu"),
-        (("history", "--all"), "GET /jobs?limit=100", {"jobs": [], "next": None}, "Nothing of anyone is on record."),
+        (
+            ("queue",),
+            "GET /queue?limit=100",
+            {"length": 0, "jobs": [], "running": [], "next": None},
+            "0 running, 0 qu",
+        ),
+        (
+            ("history", "--all"),
+            "GET /jobs?limit=100",
+            {"jobs": [], "next": None},
+            "Nothing of anyone is on record.",
+        ),
         (("nodes",), "GET /nodes", {"nodes": []}, "No node has reported"),
         (("configs",), "GET /configs", {"configs": []}, "The server has no configs"),
     ],
 )
 def test_nothing_there_is_said_and_no_failure(
-    gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...], call: str, answer: Any, said: str
+    gpuq: Callable[..., Any],
+    server: Any,
+    arguments: tuple[str, ...],
+    call: str,
+    answer: Any,
+    said: str,
 ) -> None:
     server.on(call, answer)
     ran = gpuq(*arguments)
@@ -238,9 +292,14 @@ def test_nothing_there_is_said_and_no_failure(
 # -- queue ---------------------------------------------------------------------------------------------------------
 
 
-def test_start_says_when_those_that_wait_are_expected_to(gpuq: Callable[..., Any], server: Any) -> None:
+def test_start_says_when_those_that_wait_are_expected_to(
+    gpuq: Callable[..., Any], server: Any
+) -> None:
     unknown = WAITS | {"job_id": "bob_2", "position": 2, "estimated_start_at": None}
-    server.on("GET /queue?limit=100", {"length": 2, "jobs": [WAITS, unknown], "running": [BRIEF], "next": None})
+    server.on(
+        "GET /queue?limit=100",
+        {"length": 2, "jobs": [WAITS, unknown], "running": [BRIEF], "next": None},
+    )
     lines = gpuq("queue", "--start").out.splitlines()
     assert [line.split()[:5] for line in lines] == [
         ["JOB", "USER", "STATUS", "POSITION", "START"],
@@ -279,8 +338,14 @@ def test_history_asks_for_what_was_asked_for(
 
 
 def test_history_goes_from_page_to_page(gpuq: Callable[..., Any], server: Any) -> None:
-    server.on("GET /jobs?user=ann&limit=500", {"jobs": [FAILED] * 500, "next": "/gpuq/jobs?user=ann&cursor=MDox"})
-    server.on("GET /jobs?user=ann&limit=100&cursor=MDox", {"jobs": [FAILED] * 100, "next": "/jobs?cursor=MDoy"})
+    server.on(
+        "GET /jobs?user=ann&limit=500",
+        {"jobs": [FAILED] * 500, "next": "/gpuq/jobs?user=ann&cursor=MDox"},
+    )
+    server.on(
+        "GET /jobs?user=ann&limit=100&cursor=MDox",
+        {"jobs": [FAILED] * 100, "next": "/jobs?cursor=MDoy"},
+    )
     ran = gpuq("history", "--user", "ann", "--limit", "600", "-o", "name")
     assert (ran.code, len(ran.out.splitlines())) == (0, 600)
 
@@ -291,7 +356,9 @@ def test_history_says_that_there_is_more(gpuq: Callable[..., Any], server: Any) 
 
 
 @pytest.mark.parametrize("arguments", [("--since", "soon"), ("--status", "ill"), ("--limit", "0")])
-def test_history_that_cannot_be(gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]) -> None:
+def test_history_that_cannot_be(
+    gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]
+) -> None:
     assert gpuq("history", *arguments).code == 2
     assert server.asked == []
 
@@ -331,7 +398,11 @@ def on_terminal(server: Any, *arguments: str, columns: int = 80, **env: str) -> 
     """What the command writes to a terminal of that width."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("NO_COLOR", "COLUMNS", "LINES")
+    }
     env = {**inherited, "TERM": "xterm", **env}
     command = [sys.executable, "-m", "gpuq", "--server", server.url, *arguments]
     process = subprocess.Popen(
@@ -340,7 +411,9 @@ def on_terminal(server: Any, *arguments: str, columns: int = 80, **env: str) -> 
     os.close(its)
     written, deadline = b"", time.monotonic() + 60
     try:
-        while select.select([ours], [], [], max(0, deadline - time.monotonic()))[0] and (piece := os.read(ours, 65536)):
+        while select.select([ours], [], [], max(0, deadline - time.monotonic()))[0] and (
+            piece := os.read(ours, 65536)
+        ):
             written += piece
             if arguments[-1] == "-w" and len(server.asked) >= 2:
                 process.send_signal(signal.SIGINT)
@@ -352,7 +425,9 @@ def on_terminal(server: Any, *arguments: str, columns: int = 80, **env: str) -> 
 
 
 def test_a_terminal_gets_colour_and_wrapped_reasons(server: Any) -> None:
-    server.on("GET /queue?limit=100", {"length": 1, "jobs": [WAITS], "running": [BRIEF], "next": None})
+    server.on(
+        "GET /queue?limit=100", {"length": 1, "jobs": [WAITS], "running": [BRIEF], "next": None}
+    )
     lines = on_terminal(server, "queue", columns=100).decode().splitlines()
     assert "\x1b[32mrunning\x1b[0m" in lines[1]
     assert lines[2].endswith("1st in line; GPU 0 on gpu-1 is at 93 %")

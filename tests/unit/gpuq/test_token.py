@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from gpuq.client import Client
+from devtools.testbed.fakes import NOW
 from gpuq.errors import GpuqFailure
-from gpuq.token_file import read_token
+from gpuq.remote.client import Client
+from gpuq.remote.token_file import read_token
 from gpuq.up.first_token import make_first_token
-from jobqueue.store import Store
+from jobqueue.store.client import Store
 from jobqueue.tokens import PREFIX, Role, digest_of
-from tests.fakes import NOW
 
 QUEUE = {"length": 0, "jobs": [], "running": []}
 
@@ -47,7 +47,9 @@ def test_create_prints_the_token_alone_on_stdout(admin: Callable[..., Any], stor
     assert PREFIX not in ran.err
 
 
-def test_without_a_word_it_is_a_users_and_does_not_expire(admin: Callable[..., Any], store: Store) -> None:
+def test_without_a_word_it_is_a_users_and_does_not_expire(
+    admin: Callable[..., Any], store: Store
+) -> None:
     admin("create", "--user", "ann")
     (token,) = store.tokens()
     assert (token.role, token.expires_at) == (Role.USER, None)
@@ -73,20 +75,28 @@ def test_the_third_is_refused_with_the_remedy(admin: Callable[..., Any]) -> None
         ([], "--user"),
     ],
 )
-def test_what_is_wrong_with_create(admin: Callable[..., Any], store: Store, words: list[str], says: str) -> None:
+def test_what_is_wrong_with_create(
+    admin: Callable[..., Any], store: Store, words: list[str], says: str
+) -> None:
     ran = admin("create", *words)
     assert (ran.code, ran.out) == (2, "")
     assert says in ran.err
     assert store.tokens() == []
 
 
-def test_list_shows_who_has_which_and_never_the_token(admin: Callable[..., Any], store: Store) -> None:
+def test_list_shows_who_has_which_and_never_the_token(
+    admin: Callable[..., Any], store: Store
+) -> None:
     assert admin("list").err.startswith("There are no tokens;")
-    secrets = [admin("create", "--user", user, "--expires", "1h").out.strip() for user in ("bob", "ann")]
+    secrets = [
+        admin("create", "--user", user, "--expires", "1h").out.strip() for user in ("bob", "ann")
+    ]
     ran = admin("list")
     heads, *rows = ran.out.splitlines()
     assert heads.split() == ["ID", "USER", "ROLE", "CREATED", "EXPIRES", "LABEL"]
-    assert [row.split()[:3] for row in rows] == [[token.id, token.user, "user"] for token in store.tokens()]
+    assert [row.split()[:3] for row in rows] == [
+        [token.id, token.user, "user"] for token in store.tokens()
+    ]
     assert [row.split()[1] for row in rows] == ["ann", "bob"]
     assert not any(secret in ran.out for secret in secrets)
 
@@ -110,13 +120,17 @@ def test_revoke_takes_one_or_all_of_a_user(admin: Callable[..., Any], store: Sto
         (["abc", "--user", "bob"], 2, "Name the token's ID"),
     ],
 )
-def test_what_is_wrong_with_revoke(admin: Callable[..., Any], words: list[str], code: int, says: str) -> None:
+def test_what_is_wrong_with_revoke(
+    admin: Callable[..., Any], words: list[str], code: int, says: str
+) -> None:
     ran = admin("revoke", *words)
     assert ran.code == code
     assert says in ran.err
 
 
-def test_redis_away_is_a_sentence(admin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_away_is_a_sentence(
+    admin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     for words in (["create", "--user", "ann"], ["list"], ["revoke", "abc"]):
         ran = admin(*words)
@@ -160,7 +174,9 @@ def test_without_a_token_none_is_sent(gpuq: Callable[..., Any], server: Any) -> 
     assert "Authorization" not in server.asked[-1].headers
 
 
-def test_netrc_does_not_take_its_place(server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_netrc_does_not_take_its_place(
+    server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     server.on("GET /queue?limit=1", QUEUE)
@@ -171,20 +187,29 @@ def test_netrc_does_not_take_its_place(server: Any, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_is_exit_5_with_the_servers_sentence(gpuq: Callable[..., Any], server: Any, status: int) -> None:
+def test_a_refusal_is_exit_5_with_the_servers_sentence(
+    gpuq: Callable[..., Any], server: Any, status: int
+) -> None:
     server.refuse("GET /queue?limit=100", status, "This call needs an access token: ask an admin.")
     ran = gpuq("queue")
     assert (ran.code, ran.err) == (5, "This call needs an access token: ask an admin.\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"two words", b"two\nlines", b"caf\xc3\xa9", b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"two words", b"two\nlines", b"caf\xc3\xa9", b"\xff"]
+)
 def test_a_file_without_a_token_is_said_and_not_repeated(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "token").write_bytes(content)
-    with pytest.raises(GpuqFailure, match=r"/token holds no token: it must be the one line that") as failure:
+    with pytest.raises(
+        GpuqFailure, match=r"/token holds no token: it must be the one line that"
+    ) as failure:
         read_token(tmp_path / "token")
     assert "two" not in str(failure.value)
 
 
 def test_a_file_that_is_not_there_is_said(gpuq: Callable[..., Any], tmp_path: Path) -> None:
     ran = gpuq("--token-file", str(tmp_path / "none"), "queue")
-    assert (ran.code, ran.err) == (1, f"--token-file {tmp_path}/none cannot be read (No such file or directory).\n")
+    assert (ran.code, ran.err) == (
+        1,
+        f"--token-file {tmp_path}/none cannot be read (No such file or directory).\n",
+    )

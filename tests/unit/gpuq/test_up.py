@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from gpuq.client import Client
 from gpuq.errors import GpuqFailure
-from gpuq.progress import Phases
+from gpuq.output.progress import Phases
+from gpuq.remote.client import Client
 from gpuq.up import ports, preflight, process, redis_server
 from gpuq.up.demo import Demo
 from gpuq.up.folder import FREE_BYTES_NEEDED, Folder, default_root
@@ -68,7 +68,10 @@ def test_on_loopback_tokens_are_off_unless_asked_for(host: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(["--host", "0.0.0.0", "--demo"], "--demo needs no token"), (["--host", ""], "--host must be")],
+    [
+        (["--host", "0.0.0.0", "--demo"], "--demo needs no token"),
+        (["--host", ""], "--host must be"),
+    ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_made(
     gpuq: Callable[..., Any], tmp_path: Path, options: list[str], says: str
@@ -80,7 +83,9 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_gpu_is_its_device_file_or_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_its_device_file_or_nvidia_smi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not preflight.has_nvidia_gpu(tmp_path / "nvidia0")
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
@@ -114,10 +119,17 @@ def test_a_free_port_is_free() -> None:
 
 
 @pytest.mark.parametrize("option", ["--port", "--monitor-port", "--redis-port"])
-def test_up_refuses_each_taken_port(gpuq: Callable[..., Any], tmp_path: Path, taken: int, option: str) -> None:
-    options = {name: str(ports.free_port("127.0.0.1")) for name in ("--port", "--monitor-port", "--redis-port")}
+def test_up_refuses_each_taken_port(
+    gpuq: Callable[..., Any], tmp_path: Path, taken: int, option: str
+) -> None:
+    options = {
+        name: str(ports.free_port("127.0.0.1"))
+        for name in ("--port", "--monitor-port", "--redis-port")
+    }
     words = [word for pair in {**options, option: str(taken)}.items() for word in pair]
-    ran = gpuq("up", "--data-dir", str(tmp_path), "--demo", *words)  # asked for, so the demo does not evade either
+    ran = gpuq(
+        "up", "--data-dir", str(tmp_path), "--demo", *words
+    )  # asked for, so the demo does not evade either
     assert ran.code == 1
     assert f"Port {taken} is taken" in ran.err
     assert option in ran.err
@@ -200,7 +212,9 @@ def test_the_default_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
 PORTS = Ports("127.0.0.1", 8081, 8080, 6379)
 
 
-def test_what_only_up_knows_wins_and_the_rest_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_only_up_knows_wins_and_the_rest_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
     monkeypatch.setenv("MEMORY_PERCENT", "95")
     monkeypatch.setenv("GPUQ_TOKEN", "gpuq_mine")
@@ -219,7 +233,9 @@ def test_what_only_up_knows_wins_and_the_rest_is_passed_on(tmp_path: Path, monke
     assert Path(env["WORKFLOW_TEMPLATE"]).is_file()
 
 
-def test_with_a_gpu_the_gates_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_gpu_the_gates_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("REQUIRE_GPU", raising=False)
     monkeypatch.delenv("CPU_PERCENT", raising=False)
     env = make_environment(Folder(tmp_path), PORTS, lifeline=7, has_gpu=True, cpu_gate=True)
@@ -227,7 +243,9 @@ def test_with_a_gpu_the_gates_stay_as_they_are(tmp_path: Path, monkeypatch: pyte
 
 
 def test_start_and_stop_order(tmp_path: Path) -> None:
-    names = [service.name for service in make_services(Folder(tmp_path), PORTS, {}, lifeline=7, lock=8)]
+    names = [
+        service.name for service in make_services(Folder(tmp_path), PORTS, {}, lifeline=7, lock=8)
+    ]
     assert names == ["redis", "resource-monitor", "queue-manager", "scheduler"]
     assert sorted(names) == sorted(STOP_ORDER)
 
@@ -277,7 +295,11 @@ def test_a_demo_submits_as_anybody_would_and_ends_with_its_job(
         f"  checkpoint {tmp_path}/data/demo/runs/demo_2/checkpoints/best.pth",
     ]
     submitted = next(asked.body for asked in server.asked if asked.call == "POST /submit")
-    assert {"user": "demo", "config": "demo.yaml", "workdir": "/data/demo"}.items() <= submitted.items()
+    assert {
+        "user": "demo",
+        "config": "demo.yaml",
+        "workdir": "/data/demo",
+    }.items() <= submitted.items()
 
 
 # -- processes -----------------------------------------------------------------------------------------------------
@@ -293,7 +315,9 @@ def test_a_child_ends_with_its_parent_however_that_dies(tmp_path: Path) -> None:
         f"child = process.spawn({sleeper()!r}, os.environ, pathlib.Path({str(tmp_path / 'log')!r}))\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         assert not has_ended(child)

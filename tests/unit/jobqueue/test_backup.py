@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from devtools.testbed.fakes import NOW, make_job
 from jobqueue.backup import InvalidBackup, decode, encode
 from jobqueue.phase import Phase
 from jobqueue.tokens import Role, Token
-from tests.fakes import NOW, make_job
 
 JOBS = [
-    make_job("ann", 1, spec_gpus=2, spec_time_limit_s=60, spec_name="tuning", attempt=2, requeues=1),
+    make_job(
+        "ann", 1, spec_gpus=2, spec_time_limit_s=60, spec_name="tuning", attempt=2, requeues=1
+    ),
     make_job("bob", 2),
 ]
 TOKEN = Token("ab" * 32, "ann", Role.ADMIN, NOW, NOW + 60, "laptop")
@@ -54,7 +56,10 @@ def test_it_reads_well() -> None:
 
 
 def test_what_does_not_wait_is_left_out() -> None:
-    assert decode(encode([replace(JOBS[0], phase=Phase.ADMITTED), JOBS[1]], [], NOW)).jobs[0].job_id == JOBS[1].job_id
+    assert (
+        decode(encode([replace(JOBS[0], phase=Phase.ADMITTED), JOBS[1]], [], NOW)).jobs[0].job_id
+        == JOBS[1].job_id
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,10 @@ def test_what_does_not_wait_is_left_out() -> None:
         (json.dumps(document(gpuq_backup=2)), "has version 2, and this gpuq reads 1"),
         (json.dumps(document(queue={})), "queue of this backup must be a list"),
         (json.dumps(document(queue=[7])), r"queue\[0\] of this backup cannot be read"),
-        (queue_with(job_id="bob"), r"queue\[1\] of this backup cannot be read: 'bob' is no id of a job of bob"),
+        (
+            queue_with(job_id="bob"),
+            r"queue\[1\] of this backup cannot be read: 'bob' is no id of a job of bob",
+        ),
         (queue_with(job_id="ann_20261124120002"), "is no id of a job of bob"),
         (queue_with(user="../bob"), "user must be 1 to 28"),
         (queue_with(gpus="many"), "cannot be read"),
@@ -75,7 +83,10 @@ def test_what_does_not_wait_is_left_out() -> None:
         (queue_with(config_text=None), "cannot be read"),
         (queue_with(submitted_at="yesterday"), "cannot be read"),
         (json.dumps(document(queue=[{"job_id": "x"}])), "user is missing"),
-        (json.dumps(document(tokens=[{"digest": "x"}])), r"tokens\[0\] of this backup cannot be read"),
+        (
+            json.dumps(document(tokens=[{"digest": "x"}])),
+            r"tokens\[0\] of this backup cannot be read",
+        ),
     ],
 )
 def test_anything_else_is_refused_with_the_place(text: str, says: str) -> None:

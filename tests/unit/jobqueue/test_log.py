@@ -7,7 +7,7 @@ from pathlib import Path
 
 SCRIPT = """
 import logging
-from jobqueue.log import bind_log, configure_logging, get_logger
+from jobqueue.service.log import bind_log, configure_logging, get_logger
 configure_logging("tester", {level!r})
 log = get_logger("somebody")
 log.info("A line.", job_id="ann_1")
@@ -22,7 +22,10 @@ except ZeroDivisionError:
 
 def lines_of(level: str) -> list[dict[str, str]]:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(level=level)], capture_output=True, check=True, text=True
+        [sys.executable, "-c", SCRIPT.format(level=level)],
+        capture_output=True,
+        check=True,
+        text=True,
     )
     assert done.stderr == ""
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -30,8 +33,17 @@ def lines_of(level: str) -> list[dict[str, str]]:
 
 def test_every_line_is_an_object_whoever_wrote_it() -> None:
     ours, theirs, broke = lines_of("INFO")
-    assert (ours["event"], ours["level"], ours["service"], ours["job_id"]) == ("A line.", "info", "tester", "ann_1")
-    assert (theirs["event"], theirs["level"], theirs["service"]) == ("Of a library.", "warning", "tester")
+    assert (ours["event"], ours["level"], ours["service"], ours["job_id"]) == (
+        "A line.",
+        "info",
+        "tester",
+        "ann_1",
+    )
+    assert (theirs["event"], theirs["level"], theirs["service"]) == (
+        "Of a library.",
+        "warning",
+        "tester",
+    )
     assert (broke["event"], broke["level"], broke["request_id"]) == ("It broke.", "error", "r1")
     assert "ZeroDivisionError" in broke["exception"]
     assert all(line["at"].endswith("Z") for line in (ours, theirs, broke))
@@ -44,6 +56,8 @@ def test_the_level_holds_for_all() -> None:
 def test_a_full_disk_costs_lines_and_nothing_else() -> None:
     script = SCRIPT.format(level="INFO") + "\nraise SystemExit(7)"
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, check=False
+        )
     assert done.returncode in (7, 120)  # 120: Python itself, which cannot flush at its end
     assert b'Traceback (most recent call last):\n  File "<string>"' not in done.stderr

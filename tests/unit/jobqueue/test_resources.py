@@ -40,7 +40,10 @@ def document() -> dict[str, Any]:
         "node": "gpu-1",
         "age_s": 0.4,
         "reasons": [reason],
-        "gpus": [gpu, gpu | {"index": 1, "uuid": "GPU-b", "utilization_percent": 93, "available": False}],
+        "gpus": [
+            gpu,
+            gpu | {"index": 1, "uuid": "GPU-b", "utilization_percent": 93, "available": False},
+        ],
         "cpu": {"usage_percent": 45.0, "load_average": [2.1, 1.9, 1.7]},
         "memory": {"used_mb": 12288, "total_mb": 32768, "usage_percent": 37.5},
         "thresholds": {
@@ -101,9 +104,9 @@ def test_an_older_monitor_that_tells_no_processes_is_understood() -> None:
 
 
 def test_unknown_fields_of_a_newer_monitor_are_passed_over() -> None:
-    assert NodeSnapshot.decode(json.dumps(document() | {"new": {"deep": [1]}})) == NodeSnapshot.decode(
-        json.dumps(document())
-    )
+    assert NodeSnapshot.decode(
+        json.dumps(document() | {"new": {"deep": [1]}})
+    ) == NodeSnapshot.decode(json.dumps(document()))
 
 
 @pytest.mark.parametrize(
@@ -224,8 +227,16 @@ def test_no_gpu_is_free_on_a_node_that_is_not_available() -> None:
 
 def paths(value: Any, so_far: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in a JSON value, the root left out."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [found for key, inner in items for found in [(*so_far, key), *paths(inner, (*so_far, key))]]
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    return [
+        found for key, inner in items for found in [(*so_far, key), *paths(inner, (*so_far, key))]
+    ]
 
 
 odd_values = st.one_of(
@@ -239,7 +250,9 @@ odd_values = st.one_of(
 
 
 @given(path=st.sampled_from(paths(document())), value=odd_values, delete=st.booleans())
-def test_any_mutation_is_either_kept_to_the_letter_or_refused(path: tuple[Any, ...], value: Any, delete: bool) -> None:
+def test_any_mutation_is_either_kept_to_the_letter_or_refused(
+    path: tuple[Any, ...], value: Any, delete: bool
+) -> None:
     whole = copy.deepcopy(document())
     place: Any = whole
     for step in path[:-1]:

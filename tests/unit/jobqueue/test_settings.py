@@ -2,13 +2,17 @@
 
 import pytest
 
-from jobqueue.settings import load_settings, shown
+from jobqueue.service.settings import load_settings, shown
 from scheduler.settings import SchedulerSettings
 
 
 def test_the_names_and_defaults_of_the_design() -> None:
     settings = SchedulerSettings()
-    assert (settings.poll_interval_s, settings.max_running_jobs, settings.max_running_per_user) == (10, 1, 1)
+    assert (settings.poll_interval_s, settings.max_running_jobs, settings.max_running_per_user) == (
+        10,
+        1,
+        1,
+    )
     assert (settings.redis_retries, settings.redis_retry_delay_s) == (3, 5)
     assert settings.resource_monitor_url == "http://resource-monitor:8080"
 
@@ -28,7 +32,9 @@ def test_the_names_and_defaults_of_the_design() -> None:
         ("LOCAL_GRACE_S", "abc", "number"),
     ],
 )
-def test_a_wrong_value_refuses_to_start(monkeypatch, capsys, name: str, value: str, says: str) -> None:
+def test_a_wrong_value_refuses_to_start(
+    monkeypatch, capsys, name: str, value: str, says: str
+) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as refused:
         load_settings(SchedulerSettings)

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from jobqueue import errors, keys
+from devtools.testbed.fakes import NOW
+from devtools.testbed.invariants import LiveWorkflow, violations
+from jobqueue import errors
 from jobqueue.failpoints import FAILPOINTS
-from jobqueue.invariants import LiveWorkflow, violations
 from jobqueue.job import Job, JobSpec, Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store import Caps, Store
-from tests.fakes import NOW
+from jobqueue.store import keys
+from jobqueue.store.client import Caps, Store
+from jobqueue.store.leader import Leader
 
 EVICTED = Reason(ReasonCode.EVICTED, "The node was drained.")
 FAILED = Reason(ReasonCode.TRAINING_FAILED, "The training ended with exit code 1.")
@@ -36,7 +37,9 @@ def leader(store: Store) -> Leader:
     return lead
 
 
-def admit(store: Store, lead: Leader, job_id: str, max_running: int = 9, max_per_user: int = 1) -> str:
+def admit(
+    store: Store, lead: Leader, job_id: str, max_running: int = 9, max_per_user: int = 1
+) -> str:
     return lead.admit(
         store.job(job_id),
         NOW,
@@ -61,7 +64,11 @@ class TestEnqueue:
             submit(store, user)
         assert raw_redis.llen("job_queue") == 3
         entries = [json.loads(raw) for raw in raw_redis.lrange("job_queue", 0, -1)]
-        assert [entry["user"] for entry in entries] == ["user3", "user2", "user1"]  # LPUSH: the next one is the last
+        assert [entry["user"] for entry in entries] == [
+            "user3",
+            "user2",
+            "user1",
+        ]  # LPUSH: the next one is the last
         assert entries[-1] == {
             "user": "user1",
             "config": "config.yaml",
@@ -79,7 +86,9 @@ class TestEnqueue:
 
     def test_config_text_stays_as_submitted(self, store: Store) -> None:
         text = "a: ü {{workflow.name}} \"'\n\t%s\x7f"
-        job_id = store.enqueue(JobSpec("u", "c.yaml", "/data/u", config_text=text), NOW, Caps()).job_id
+        job_id = store.enqueue(
+            JobSpec("u", "c.yaml", "/data/u", config_text=text), NOW, Caps()
+        ).job_id
         assert store.job(job_id).spec.config_text == text
 
     def test_idempotency(self, store: Store) -> None:
@@ -107,7 +116,9 @@ class TestEnqueue:
         assert (caught.value.scope, caught.value.limit) == (scope, 2)
         assert store.queue_length() == 2
 
-    @pytest.mark.parametrize("key", ["job_queue", "queue_order", "user_queue:{user}", "user_jobs:{user}", "events"])
+    @pytest.mark.parametrize(
+        "key", ["job_queue", "queue_order", "user_queue:{user}", "user_jobs:{user}", "events"]
+    )
     def test_a_key_of_another_type_changes_nothing(self, store: Store, raw_redis, key: str) -> None:
         key = key.format(user=spec().user)
         raw_redis.set(key, "mine")
@@ -175,7 +186,12 @@ class TestAdmit:
         assert raw_redis.hgetall("running_jobs") == {"user1": raw}  # the same JSON as in the queue
         assert raw_redis.llen("job_queue") == 0
         job = store.job(job_id)
-        assert (job.phase, job.slot, job.node, job.gpu_uuids) == (Phase.ADMITTED, "user1", "gpu-1", ("GPU-0",))
+        assert (job.phase, job.slot, job.node, job.gpu_uuids) == (
+            Phase.ADMITTED,
+            "user1",
+            "gpu-1",
+            ("GPU-0",),
+        )
         assert violations(store, [LiveWorkflow("w", job_id)], [job_id]) == []
 
     def test_slots_of_one_user(self, store: Store) -> None:
@@ -198,7 +214,16 @@ class TestAdmit:
         job, lead = store.job(job_id), leader(store)
         store.cancel(job_id, NOW)
         with pytest.raises(errors.InvalidTransition):
-            lead.admit(job, NOW, node="n", gpu_uuids=[], workflow_name="w", message="m", max_running=1, max_per_user=1)
+            lead.admit(
+                job,
+                NOW,
+                node="n",
+                gpu_uuids=[],
+                workflow_name="w",
+                message="m",
+                max_running=1,
+                max_per_user=1,
+            )
 
 
 class TestEnd:
@@ -214,7 +239,12 @@ class TestEnd:
             ("x", "config.yaml"): 59.0,
             ("x", "y"): 59.0,
         }
-        assert [step["to"] for step in store.timeline(job_id)] == ["queued", "admitted", "running", "succeeded"]
+        assert [step["to"] for step in store.timeline(job_id)] == [
+            "queued",
+            "admitted",
+            "running",
+            "succeeded",
+        ]
 
     def test_only_success_teaches(self, store: Store) -> None:
         job_id, lead = submit(store), leader(store)
@@ -255,7 +285,13 @@ class TestRequeueAndRetry:
         submit(store, "b")
         assert lead.requeue(first, NOW, EVICTED, attempt=True, counts=True) is Phase.QUEUED
         job = store.job(first)
-        assert (store.position(first), job.attempt, job.requeues, job.slot, job.workflow_uid) == (1, 2, 1, None, None)
+        assert (store.position(first), job.attempt, job.requeues, job.slot, job.workflow_uid) == (
+            1,
+            2,
+            1,
+            None,
+            None,
+        )
         assert violations(store, [], [first]) == []
 
     def test_where_nothing_was_made_it_has_waited_all_along(self, store: Store) -> None:
@@ -265,7 +301,11 @@ class TestRequeueAndRetry:
             admit(store, lead, job_id)
             lead.requeue(job_id, NOW + 60, reason, unmade=True)
         told = [line["message"] for line in store.timeline(job_id) if line["to"] == "queued"][1:]
-        assert told == [EVICTED.message, FAILED.message, EVICTED.message]  # the same again at once is no news
+        assert told == [
+            EVICTED.message,
+            FAILED.message,
+            EVICTED.message,
+        ]  # the same again at once is no news
         assert store.job(job_id).queued_at == queued_at
         for _ in range(2):
             admit(store, lead, job_id)
@@ -310,7 +350,12 @@ class TestRequeueAndRetry:
         submit(store, "b")
         assert store.retry(job_id, NOW, Caps()) == 2
         job = store.job(job_id)
-        assert (job.phase, job.attempt, job.requeues, job.cancel_requested_at) == (Phase.QUEUED, 3, 0, None)
+        assert (job.phase, job.attempt, job.requeues, job.cancel_requested_at) == (
+            Phase.QUEUED,
+            3,
+            0,
+            None,
+        )
         assert store.finished(0, 9) == []
 
     @pytest.mark.parametrize("prepare", ["queued", "running"])
@@ -360,7 +405,9 @@ class TestRepair:
         submit(store)
         assert leader(store).repair(NOW) == ""
 
-    @pytest.mark.parametrize("junk", ["garbage", "{}", '{"user": 1}', "\x00\xff", '{"v": 2}', "[" * 9000])
+    @pytest.mark.parametrize(
+        "junk", ["garbage", "{}", '{"user": 1}', "\x00\xff", '{"v": 2}', "[" * 9000]
+    )
     def test_junk_in_the_queue_is_put_aside(self, store: Store, raw_redis, junk: str) -> None:
         job_id, lead = submit(store), leader(store)
         raw_redis.rpush("job_queue", junk)
@@ -368,7 +415,9 @@ class TestRepair:
         assert store.quarantine()[0]["raw"] == junk
         assert violations(store, [], [job_id]) == []
 
-    def test_an_overwritten_entry_is_restored_from_its_record(self, store: Store, raw_redis) -> None:
+    def test_an_overwritten_entry_is_restored_from_its_record(
+        self, store: Store, raw_redis
+    ) -> None:
         ids, lead = [submit(store, user) for user in ("a", "b", "c")], leader(store)
         raw_redis.lset("job_queue", 1, "garbage")
         raw_redis.lrem("job_queue", 1, store.job(ids[2]).entry)
@@ -445,7 +494,9 @@ class TestRedisItself:
 class TestWithdraw:
     WHY = Reason(ReasonCode.SHORT_OF_GPUS, "gpu-2 has a GPU.")
 
-    def test_the_mark_is_written_once_the_workflow_is_known_and_goes_with_the_requeue(self, store: Store) -> None:
+    def test_the_mark_is_written_once_the_workflow_is_known_and_goes_with_the_requeue(
+        self, store: Store
+    ) -> None:
         job_id, lead = submit(store), leader(store)
         admit(store, lead, job_id)
         assert not lead.withdraw(job_id, "uid", NOW, self.WHY)
@@ -458,7 +509,12 @@ class TestWithdraw:
         assert store.running() == [replace(job, spec=replace(job.spec, config_text=""))]
         lead.requeue(job_id, NOW, self.WHY)
         job = store.job(job_id)
-        assert (job.withdrawn_uid, job.waited_until, job.workflow_uid, job.attempt) == (None, None, None, 1)
+        assert (job.withdrawn_uid, job.waited_until, job.workflow_uid, job.attempt) == (
+            None,
+            None,
+            None,
+            1,
+        )
 
     def test_one_that_runs_or_is_being_cancelled_is_not_withdrawn(self, store: Store) -> None:
         running, cancelled, lead = submit(store, "a"), submit(store, "b"), leader(store)
@@ -532,7 +588,9 @@ class TestRestore:
 
 
 class TestRestoreQueued:
-    def test_the_queue_comes_back_in_order_behind_what_is_there(self, store: Store, raw_redis) -> None:
+    def test_the_queue_comes_back_in_order_behind_what_is_there(
+        self, store: Store, raw_redis
+    ) -> None:
         ids = [submit(store, user) for user in "abc"]
         before = [store.job(job_id) for job_id in ids]
         raw_redis.flushall()
@@ -557,7 +615,12 @@ class TestRestoreQueued:
 
     @pytest.mark.parametrize(
         ("phase", "attempt", "taken"),
-        [(Phase.FAILED, 2, True), (Phase.CANCELLED, 2, True), (Phase.FAILED, 1, False), (Phase.SUCCEEDED, 2, False)],
+        [
+            (Phase.FAILED, 2, True),
+            (Phase.CANCELLED, 2, True),
+            (Phase.FAILED, 1, False),
+            (Phase.SUCCEEDED, 2, False),
+        ],
     )
     def test_a_later_attempt_than_the_one_that_ended_is_what_came_after(
         self, store: Store, phase: Phase, attempt: int, taken: bool
@@ -582,9 +645,12 @@ def test_a_node_is_dead_until_it_is_declared_alive(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "says"), [(["GPU-0"], "GPU-0 is promised to 2 jobs"), ([], "gpu-1 has 1 GPUs, 2 are promised")]
+    ("gpus", "says"),
+    [(["GPU-0"], "GPU-0 is promised to 2 jobs"), ([], "gpu-1 has 1 GPUs, 2 are promised")],
 )
-def test_the_invariants_see_a_gpu_that_is_promised_twice(store: Store, gpus: list[str], says: str) -> None:
+def test_the_invariants_see_a_gpu_that_is_promised_twice(
+    store: Store, gpus: list[str], says: str
+) -> None:
     lead, live = leader(store), []
     for user in "ab":
         job_id = submit(store, user)
@@ -610,7 +676,9 @@ def test_the_scripts_use_the_keys_of_the_table() -> None:
 
 
 def test_job_round_trip(store: Store) -> None:
-    job_id = store.enqueue(spec(name="tuning", gpus=2, time_limit_s=60, workflow="other"), NOW, Caps()).job_id
+    job_id = store.enqueue(
+        spec(name="tuning", gpus=2, time_limit_s=60, workflow="other"), NOW, Caps()
+    ).job_id
     job = store.job(job_id)
     assert job.spec == spec(name="tuning", gpus=2, time_limit_s=60, workflow="other")
     assert job.run_folder == f"/data/user1/runs/{job_id}"
@@ -672,7 +740,9 @@ class TestDamage:
             assert raw_redis.hlen("running_jobs") == 0
 
     @pytest.mark.parametrize("key", ["durations", "job_timeline:{}"])
-    def test_a_key_of_another_type_is_found_before_anything_is_written(self, store: Store, raw_redis, key: str) -> None:
+    def test_a_key_of_another_type_is_found_before_anything_is_written(
+        self, store: Store, raw_redis, key: str
+    ) -> None:
         job_id, lead = submit(store), leader(store)
         run(store, lead, job_id)
         raw_redis.delete(key.format(job_id))

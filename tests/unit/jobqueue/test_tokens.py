@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from devtools.testbed.fakes import NOW
 from jobqueue import errors
-from jobqueue.store import Store
+from jobqueue.store.client import Store
 from jobqueue.tokens import PREFIX, Role, Token, digest_of, new_secret
-from tests.fakes import NOW
 
 DAY_S = 24 * 3600
 
 
-def make_token(user: str = "ann", expires_at: float | None = None, created_at: float = NOW) -> Token:
+def make_token(
+    user: str = "ann", expires_at: float | None = None, created_at: float = NOW
+) -> Token:
     return Token(digest_of(new_secret()), user, Role.USER, created_at, expires_at, "laptop")
 
 
@@ -36,7 +38,16 @@ def test_a_record_is_read_as_it_was_written(expires_at: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", "{}", '{"user": "ann"}', "{", make_token().encode().replace('"user",', '"root",')]
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "{}",
+        '{"user": "ann"}',
+        "{",
+        make_token().encode().replace('"user",', '"root",'),
+    ],
 )
 def test_what_cannot_be_read_is_no_token(text: str) -> None:
     with pytest.raises(errors.CorruptData, match="redis-cli hdel tokens abc"):
@@ -72,11 +83,16 @@ def test_the_third_valid_one_is_refused_until_one_goes(store: Store) -> None:
     store.add_token(first)
     store.add_token(second)
     store.add_token(make_token("bob"))  # who has two of her own
-    with pytest.raises(errors.TooManyTokens, match=r"^ann has 2 valid tokens, .* gpuq admin token revoke ID"):
+    with pytest.raises(
+        errors.TooManyTokens, match=r"^ann has 2 valid tokens, .* gpuq admin token revoke ID"
+    ):
         store.add_token(third)
     store.remove_tokens([first.digest])
     store.add_token(third)
-    assert {token.digest for token in store.tokens() if token.user == "ann"} == {second.digest, third.digest}
+    assert {token.digest for token in store.tokens() if token.user == "ann"} == {
+        second.digest,
+        third.digest,
+    }
 
 
 def test_an_expired_one_makes_room_and_goes(store: Store) -> None:

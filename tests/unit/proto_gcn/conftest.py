@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from proto_gcn.config import TrainConfig
+from devtools.reference.layouts import MIRROR, PARENTS
+from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import synthetic
 from proto_gcn.model.head import ProtoGCN
-from tests.reference.layouts import MIRROR, PARENTS
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +20,21 @@ def _seeded() -> None:
 @pytest.fixture
 def raw_config() -> dict[str, Any]:
     """A whole config of a small network, as a YAML file would hold it."""
-    backbone = {"base_channels": 8, "num_stages": 3, "inflate_stages": [3], "down_stages": [3], "num_prototype": 5}
+    backbone = {
+        "base_channels": 8,
+        "num_stages": 3,
+        "inflate_stages": [3],
+        "down_stages": [3],
+        "num_prototype": 5,
+    }
     return {
         "model": {"backbone": backbone, "cls_head": {"num_classes": 4, "csc": {"dim": 6}}},
-        "data": {"ann_file": "/data/datasets/small.pkl", "clip_len": 8, "num_person": 2, "workers_per_gpu": 0},
+        "data": {
+            "ann_file": "/data/datasets/small.pkl",
+            "clip_len": 8,
+            "num_person": 2,
+            "workers_per_gpu": 0,
+        },
         "total_epochs": 2,
     }
 
@@ -39,7 +50,9 @@ def own(raw_config: dict[str, Any]) -> Callable[..., dict[str, Any]]:
 
     def made(graph: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
         described = {"layout": "custom", "parents": PARENTS, "left_right": MIRROR, **(graph or {})}
-        raw_config["model"]["backbone"]["graph_cfg"] = {k: v for k, v in described.items() if v is not None}
+        raw_config["model"]["backbone"]["graph_cfg"] = {
+            k: v for k, v in described.items() if v is not None
+        }
         raw_config["model"]["cls_head"]["joint_cfg"] = described["layout"]
         raw_config["data"] |= {"rotate": 0.0, **data}
         return raw_config

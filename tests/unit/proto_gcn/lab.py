@@ -7,10 +7,10 @@ from typing import Any
 import torch
 import yaml
 
-from proto_gcn.config import TrainConfig
+from proto_gcn.config.train import TrainConfig
 from proto_gcn.data.synthetic import make_dataset
-from proto_gcn.engine import checkpoint
-from proto_gcn.engine.checkpoint import Progress
+from proto_gcn.engine.checkpoints import checkpoint
+from proto_gcn.engine.checkpoints.checkpoint import Progress
 from proto_gcn.engine.learner import Learner
 
 
@@ -18,7 +18,11 @@ class Lab:
     """A data file, a run folder with a checkpoint, and the commands."""
 
     def __init__(self, root: Path, raw: dict[str, Any]) -> None:
-        self.data, self.run, self.config_file = root / "small.pkl", root / "runs" / "r1", root / "c.yaml"
+        self.data, self.run, self.config_file = (
+            root / "small.pkl",
+            root / "runs" / "r1",
+            root / "c.yaml",
+        )
         self.data.write_bytes(pickle.dumps(make_dataset(0, 4, 8, 8)))
         raw["data"]["ann_file"] = str(self.data)
         self.config = TrainConfig.model_validate(raw)

@@ -9,14 +9,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from devtools import ROOT
+from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.clock import rfc3339
-from jobqueue.leader import Leader
-from jobqueue.store import Store
+from jobqueue.store.client import Store
+from jobqueue.store.leader import Leader
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
-from tests.fakes import NOW, FakeClock
 
-ROOT = Path(__file__).parent.parent.parent.parent
 BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
 
 
@@ -26,7 +26,10 @@ def folders(tmp_path: Path) -> Path:
     (tmp_path / "templates").mkdir()
     for shipped in ("proto-gcn-workflow.yaml", "proto-gcn.schema.json"):
         shutil.copy(ROOT / "workflows" / shipped, tmp_path / "templates")
-    shutil.copy(ROOT / "workflows" / "proto-gcn-workflow.yaml", tmp_path / "templates" / "other-workflow.yaml")
+    shutil.copy(
+        ROOT / "workflows" / "proto-gcn-workflow.yaml",
+        tmp_path / "templates" / "other-workflow.yaml",
+    )
     shutil.copytree(ROOT / "workflows" / "configs", tmp_path / "configs")
     (tmp_path / "data").mkdir()
     return tmp_path
@@ -48,9 +51,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def make_app(settings: QueueManagerSettings, store: Store, clock: FakeClock) -> Callable[..., Flask]:
+def make_app(
+    settings: QueueManagerSettings, store: Store, clock: FakeClock
+) -> Callable[..., Flask]:
     """The application with some settings changed; its pauses pass no time but the clock's, and nothing is old."""
-    return lambda **changed: create_app(settings.model_copy(update=changed), store, clock, clock.tick, 0)
+    return lambda **changed: create_app(
+        settings.model_copy(update=changed), store, clock, clock.tick, 0
+    )
 
 
 @pytest.fixture
@@ -61,7 +68,9 @@ def client(make_app: Callable[..., Flask]) -> FlaskClient:
 @pytest.fixture
 def submit(client: FlaskClient) -> Callable[..., Any]:
     """Submit the seed's example with some fields changed; the answer."""
-    return lambda _headers=None, **fields: client.post("/submit", json={**BODY, **fields}, headers=_headers)
+    return lambda _headers=None, **fields: client.post(
+        "/submit", json={**BODY, **fields}, headers=_headers
+    )
 
 
 @pytest.fixture

@@ -9,17 +9,18 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.job import Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store import Store
+from jobqueue.store.client import Store
+from jobqueue.store.leader import Leader
 from jobqueue.tokens import Role, Token, digest_of, new_secret
-from queue_manager import access, create_app
-from queue_manager.openapi import CALLS, description
-from queue_manager.problems import Problem
+from queue_manager import create_app
+from queue_manager.http.problems import Problem
+from queue_manager.openapi.calls import CALLS, description
+from queue_manager.requests import access
 from queue_manager.settings import QueueManagerSettings
-from tests.fakes import NOW, FakeClock
 
 BODY = {"user": "ann", "config": "config.yaml", "workdir": "/data/ann"}
 
@@ -57,7 +58,10 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 @pytest.fixture
 def tokens(store: Store) -> dict[str, str]:
     """name -> token: ann and bob are users, root is an admin."""
-    return {name: add(store, name, Role.ADMIN if name == "root" else Role.USER) for name in ("ann", "bob", "root")}
+    return {
+        name: add(store, name, Role.ADMIN if name == "root" else Role.USER)
+        for name in ("ann", "bob", "root")
+    }
 
 
 def add(store: Store, user: str, role: Role = Role.USER, expires_at: float | None = None) -> str:
@@ -85,7 +89,11 @@ def job_id(ask: Callable[..., TestResponse]) -> str:
 
 def calls_of(app: Flask) -> list[tuple[str, str]]:
     rules = list(app.url_map.iter_rules())
-    return [(method, rule.rule) for rule in rules for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}]
+    return [
+        (method, rule.rule)
+        for rule in rules
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}
+    ]
 
 
 def expected(whom_for: str, who: str) -> int | None:
@@ -106,7 +114,9 @@ def test_no_call_is_forgotten(app: Flask) -> None:
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("call", FOR, ids=" ".join)
-def test_who_may(ask: Callable[..., TestResponse], job_id: str, call: tuple[str, str], who: str) -> None:
+def test_who_may(
+    ask: Callable[..., TestResponse], job_id: str, call: tuple[str, str], who: str
+) -> None:
     method, rule = call
     path = rule.replace("<job_id>", job_id).replace("<user>", "ann").replace("<name>", "start.js")
     body = {"json": BODY} if rule == "/submit" else {}
@@ -121,12 +131,16 @@ def test_who_may(ask: Callable[..., TestResponse], job_id: str, call: tuple[str,
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-def test_no_other_method_is_a_way_round(ask: Callable[..., TestResponse], job_id: str, method: str) -> None:
+def test_no_other_method_is_a_way_round(
+    ask: Callable[..., TestResponse], job_id: str, method: str
+) -> None:
     assert ask("nobody", method, f"/jobs/{job_id}").status_code == 401
     assert ask("bob", method, f"/jobs/{job_id}").status_code == 403
 
 
-def test_a_refused_call_changes_nothing(ask: Callable[..., TestResponse], store: Store, job_id: str) -> None:
+def test_a_refused_call_changes_nothing(
+    ask: Callable[..., TestResponse], store: Store, job_id: str
+) -> None:
     ask("bob", "DELETE", f"/jobs/{job_id}")
     ask("bob", "POST", "/submit", json=BODY)
     ask("bob", "POST", "/submit", json={**BODY, "dry_run": True})
@@ -139,8 +153,13 @@ def test_a_line_of_a_log_is_for_whom_the_log_is(
     leader.admit(store.job(job_id), NOW, node="gpu-1", gpu_uuids=(), workflow_name="w", message="", max_running=1,
                  max_per_user=1)  # fmt: skip
     said = "The training ended with exit code 1: no such file: /data/ann/secret.pkl"
-    leader.finish(job_id, Phase.FAILED, NOW, Reason(ReasonCode.TRAINING_FAILED, said), Result(exit_code=1))
-    shown = {who: ask(who, "GET", "/status/ann").json["reason"]["message"] for who in ("ann", "bob", "root")}  # type: ignore[index]
+    leader.finish(
+        job_id, Phase.FAILED, NOW, Reason(ReasonCode.TRAINING_FAILED, said), Result(exit_code=1)
+    )
+    shown = {
+        who: ask(who, "GET", "/status/ann").json["reason"]["message"]
+        for who in ("ann", "bob", "root")
+    }  # type: ignore[index]
     assert shown == {"ann": said, "bob": "The training ended with exit code 1.", "root": said}
     assert "secret" not in ask("bob", "GET", "/status/ann").text
 
@@ -151,24 +170,36 @@ def test_a_dry_run_is_as_a_submission(ask: Callable[..., TestResponse]) -> None:
     assert statuses == [401, 403, 200, 200]
 
 
-def test_a_new_route_is_for_admins_until_somebody_says_otherwise(ask: Callable[..., TestResponse], app: Flask) -> None:
+def test_a_new_route_is_for_admins_until_somebody_says_otherwise(
+    ask: Callable[..., TestResponse], app: Flask
+) -> None:
     app.add_url_rule("/new", "new", lambda: "new")
     assert [ask(who, "GET", "/new").status_code for who in WHO] == [401, 403, 403, 200]
 
 
 def test_the_description_says_which_calls_are_open() -> None:
     paths = description("1", "")["paths"]
-    said = {(method, path) for method, path in CALLS if paths[path][method.lower()].get("security") == []}
+    said = {
+        (method, path)
+        for method, path in CALLS
+        if paths[path][method.lower()].get("security") == []
+    }
     assert said == {
-        (method, path.replace("<", "{").replace(">", "}")) for (method, path), whom in FOR.items() if whom == OPEN
+        (method, path.replace("<", "{").replace(">", "}"))
+        for (method, path), whom in FOR.items()
+        if whom == OPEN
     }
 
 
 # -- records -------------------------------------------------------------------------------------------------------
 
 
-def test_a_user_lists_her_own_and_an_admin_all(ask: Callable[..., TestResponse], job_id: str) -> None:
-    bobs = ask("bob", "POST", "/submit", json={**BODY, "user": "bob", "workdir": "/data/bob"}).json["job_id"]  # type: ignore[index]
+def test_a_user_lists_her_own_and_an_admin_all(
+    ask: Callable[..., TestResponse], job_id: str
+) -> None:
+    bobs = ask("bob", "POST", "/submit", json={**BODY, "user": "bob", "workdir": "/data/bob"}).json[
+        "job_id"
+    ]  # type: ignore[index]
 
     def listed(who: str, **query: str) -> list[str]:
         return [job["job_id"] for job in ask(who, "GET", "/jobs", query_string=query).json["jobs"]]  # type: ignore[index]
@@ -179,7 +210,9 @@ def test_a_user_lists_her_own_and_an_admin_all(ask: Callable[..., TestResponse],
     assert listed("root", user="ann") == [job_id]
 
 
-def test_pages_stay_ones_own(ask: Callable[..., TestResponse], job_id: str, clock: FakeClock) -> None:
+def test_pages_stay_ones_own(
+    ask: Callable[..., TestResponse], job_id: str, clock: FakeClock
+) -> None:
     clock.now += 1
     ask("ann", "POST", "/submit", json=BODY)
     first = ask("ann", "GET", "/jobs", query_string={"limit": 1}).json
@@ -188,14 +221,20 @@ def test_pages_stay_ones_own(ask: Callable[..., TestResponse], job_id: str, cloc
     assert ask("bob", "GET", first["next"]).json["jobs"] == []  # type: ignore[index]
 
 
-@pytest.mark.parametrize("path", ["/jobs/ann_20200101000000", "/jobs/nonsense", "/jobs/ann_1/logs", "/nowhere"])
-def test_what_is_not_there_is_404_for_all_who_hold_a_token(ask: Callable[..., TestResponse], path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/jobs/ann_20200101000000", "/jobs/nonsense", "/jobs/ann_1/logs", "/nowhere"]
+)
+def test_what_is_not_there_is_404_for_all_who_hold_a_token(
+    ask: Callable[..., TestResponse], path: str
+) -> None:
     assert [ask(who, "GET", path).status_code for who in WHO] == [401, 404, 404, 404]
 
 
 def test_the_403_says_who_may(ask: Callable[..., TestResponse], job_id: str) -> None:
     said = ask("bob", "GET", f"/jobs/{job_id}").json["detail"]  # type: ignore[index]
-    assert said == f"Job {job_id} is ann's and this token is bob's: only ann and admins may do that."
+    assert (
+        said == f"Job {job_id} is ann's and this token is bob's: only ann and admins may do that."
+    )
 
 
 # -- the token -----------------------------------------------------------------------------------------------------
@@ -217,12 +256,16 @@ def test_the_403_says_who_may(ask: Callable[..., TestResponse], job_id: str) -> 
 def test_the_401_says_what_is_wrong_and_how_to_get_one(
     app: Flask, header: str | None, says: str, challenge: str
 ) -> None:
-    answer = app.test_client().get("/queue", headers={} if header is None else {"Authorization": header})
+    answer = app.test_client().get(
+        "/queue", headers={} if header is None else {"Authorization": header}
+    )
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, challenge)
     assert answer.json is not None
     assert says in answer.json["detail"]
     assert "gpuq admin token create --user" in answer.json["detail"]
-    assert "wrong" not in answer.text.replace("gpuq_wrong", "wrong")  # what was sent is not repeated
+    assert "wrong" not in answer.text.replace(
+        "gpuq_wrong", "wrong"
+    )  # what was sent is not repeated
 
 
 def test_the_scheme_is_of_any_case(app: Flask, tokens: Mapping[str, str]) -> None:
@@ -259,17 +302,24 @@ def test_a_log_is_followed_no_longer_than_the_token_is_valid(
     assert not is_valid()
 
 
-def test_while_redis_is_away_nobody_comes_in(settings: QueueManagerSettings, clock: FakeClock) -> None:
+def test_while_redis_is_away_nobody_comes_in(
+    settings: QueueManagerSettings, clock: FakeClock
+) -> None:
     away = Store.connect("redis://127.0.0.1:1/0", timeout_s=0.2)
     client = create_app(settings.model_copy(update={"auth": "token"}), away, clock).test_client()
-    answer = client.get("/configs", headers={"Authorization": "Bearer gpuq_x"})  # which needs no Redis itself
+    answer = client.get(
+        "/configs", headers={"Authorization": "Bearer gpuq_x"}
+    )  # which needs no Redis itself
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert client.get("/healthz").status_code == 200
 
 
 def test_a_record_that_cannot_be_read_lets_nobody_in(app: Flask, raw_redis) -> None:
     raw_redis.hset("tokens", digest_of("gpuq_x"), json.dumps({"user": "ann", "role": "god"}))
-    assert app.test_client().get("/configs", headers={"Authorization": "Bearer gpuq_x"}).status_code == 500
+    assert (
+        app.test_client().get("/configs", headers={"Authorization": "Bearer gpuq_x"}).status_code
+        == 500
+    )
 
 
 def test_without_tokens_everybody_is_believed(client: FlaskClient) -> None:
@@ -311,7 +361,12 @@ def test_host_is_one_of_this_machine(host: str | None, passes: bool) -> None:
         ("POST", "localhost:8081", None, True),  # curl
         ("POST", "localhost:8081", "http://localhost:8081", True),  # /docs
         ("DELETE", "localhost", "http://LOCALHOST", True),
-        ("GET", "localhost:8081", "http://evil.example", True),  # the browser does not show it the answer
+        (
+            "GET",
+            "localhost:8081",
+            "http://evil.example",
+            True,
+        ),  # the browser does not show it the answer
         ("POST", "localhost:8081", "http://evil.example", False),
         ("POST", "localhost:8081", "http://localhost:3000", False),
         ("POST", "localhost:8081", "null", False),
@@ -319,7 +374,9 @@ def test_host_is_one_of_this_machine(host: str | None, passes: bool) -> None:
         ("POST", None, "null", False),
     ],
 )
-def test_a_page_changes_only_what_is_its_own(method: str, host: str | None, origin: str, passes: bool) -> None:
+def test_a_page_changes_only_what_is_its_own(
+    method: str, host: str | None, origin: str, passes: bool
+) -> None:
     assert is_let_in(method, host, origin) is passes
 
 
@@ -339,6 +396,12 @@ def test_the_guard_stands_before_every_call(make_app: Callable[..., Flask]) -> N
         assert answer.status_code == 403, (method, rule)
 
 
-def test_with_tokens_any_host_and_origin_may_be(ask: Callable[..., TestResponse], app: Flask, tokens: Any) -> None:
-    headers = {"Authorization": f"Bearer {tokens['ann']}", "Host": "gpuq.lab", "Origin": "https://portal.lab"}
+def test_with_tokens_any_host_and_origin_may_be(
+    ask: Callable[..., TestResponse], app: Flask, tokens: Any
+) -> None:
+    headers = {
+        "Authorization": f"Bearer {tokens['ann']}",
+        "Host": "gpuq.lab",
+        "Origin": "https://portal.lab",
+    }
     assert app.test_client().post("/submit", json=BODY, headers=headers).status_code == 202

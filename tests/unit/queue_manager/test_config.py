@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from jobqueue.store import Store
+from jobqueue.store.client import Store
 
 Submit = Callable[..., Any]
 PUBLISHED = ("ntu60_", "ntu120_", "finegym_", "k400_")
@@ -21,11 +21,15 @@ def error_of(answer: Any) -> str:
 
 def test_every_shipped_config_passes(submit: Submit, folders: Path) -> None:
     shipped = sorted(path.name for path in (folders / "configs").iterdir())
-    assert {name: submit(config=name).status_code for name in shipped} == dict.fromkeys(shipped, 202)
+    assert {name: submit(config=name).status_code for name in shipped} == dict.fromkeys(
+        shipped, 202
+    )
     assert len(shipped) == 2 + 36
 
 
-def test_a_later_edit_does_not_change_what_runs(submit: Submit, store: Store, folders: Path) -> None:
+def test_a_later_edit_does_not_change_what_runs(
+    submit: Submit, store: Store, folders: Path
+) -> None:
     (folders / "configs" / "mine.yaml").write_text("data: {ann_file: /data/a.pkl}\n")
     job_id = submit(config="mine.yaml").json["job_id"]
     (folders / "configs" / "mine.yaml").write_text("data: {ann_file: /data/b.pkl}\n")
@@ -35,8 +39,14 @@ def test_a_later_edit_does_not_change_what_runs(submit: Submit, store: Store, fo
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("optimzer: {lr: 0.1}", "config: bad.yaml: unknown key optimzer (did you mean optimizer?) (1 more to correct)"),
-        ("data: {ann_file: a}\noptimizer: {lrr: 1}", "bad.yaml: unknown key optimizer.lrr (did you mean lr?)"),
+        (
+            "optimzer: {lr: 0.1}",
+            "config: bad.yaml: unknown key optimzer (did you mean optimizer?) (1 more to correct)",
+        ),
+        (
+            "data: {ann_file: a}\noptimizer: {lrr: 1}",
+            "bad.yaml: unknown key optimizer.lrr (did you mean lr?)",
+        ),
         ("model: {}", "bad.yaml: data is missing (add it)"),
         ("data: {}", "bad.yaml: data.ann_file is missing (add it)"),
         ("base: k400\ndta: {}", "bad.yaml: unknown key dta (did you mean data?)"),
@@ -48,13 +58,19 @@ def test_a_later_edit_does_not_change_what_runs(submit: Submit, store: Store, fo
         ),
         ("data: {ann_file: a}\ntotal_epochs: 0", "total_epochs: 0 is less than the minimum of 1"),
         ("data: {ann_file: a}\nwork_dir: 3", "work_dir: 3 is not"),
-        ("data: {ann_file: a}\noptimizer: {lr: .nan}", "optimizer.lr must be a finite number, not nan"),
+        (
+            "data: {ann_file: a}\noptimizer: {lr: .nan}",
+            "optimizer.lr must be a finite number, not nan",
+        ),
         ("", "bad.yaml: None is not of type 'object'"),
         ("- a", "bad.yaml: ['a'] is not of type 'object'"),
         ("a: 1\na: 2", "bad.yaml: line 2 has the key a a second time"),
         ("data:\n  x: {b: 1, b: 2}", "line 2 has the key b a second time"),
         ("a: &x [1]\nb: *x", "line 2 has an alias (*x); write the value out"),
-        ("a: !!python/object/apply:os.system [id]", "line 1 has a tag (tag:yaml.org,2002:python/object/apply:os.sys"),
+        (
+            "a: !!python/object/apply:os.system [id]",
+            "line 1 has a tag (tag:yaml.org,2002:python/object/apply:os.sys",
+        ),
         ("a: !foo 1", "line 1 has a tag (!foo)"),
         ("a: [", "is not YAML: line 2"),
         ("a: 1\n---\nb: 2", "is not YAML: line 2"),
@@ -68,13 +84,17 @@ def test_a_later_edit_does_not_change_what_runs(submit: Submit, store: Store, fo
         ("? [a]\n: 1", "is not YAML"),
     ],
 )
-def test_a_wrong_file_is_told_key_file_and_rule(submit: Submit, folders: Path, text: str, says: str) -> None:
+def test_a_wrong_file_is_told_key_file_and_rule(
+    submit: Submit, folders: Path, text: str, says: str
+) -> None:
     (folders / "configs" / "bad.yaml").write_text(text)
     assert says in error_of(submit(config="bad.yaml"))
 
 
 def test_a_bomb_costs_nothing(submit: Submit, folders: Path) -> None:
-    lines = ["a0: &a0 [x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    lines = ["a0: &a0 [x, x, x]"] + [
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)
+    ]
     (folders / "configs" / "bad.yaml").write_text("\n".join(lines))
     assert "alias (*a0)" in error_of(submit(config="bad.yaml"))
 
@@ -88,7 +108,9 @@ def test_of_many_files_a_few_are_named(submit: Submit) -> None:
 
 def test_an_inline_config_is_checked_like_a_file(submit: Submit) -> None:
     assert submit(config=INLINE).status_code == 202
-    assert "config.yaml: unknown key modle (did you mean model?)" in error_of(submit(config={**INLINE, "modle": 1}))
+    assert "config.yaml: unknown key modle (did you mean model?)" in error_of(
+        submit(config={**INLINE, "modle": 1})
+    )
 
 
 def test_a_template_without_a_schema_gets_only_the_yaml_check(submit: Submit) -> None:
@@ -102,11 +124,31 @@ def test_of_many_unknown_keys_some_are_named(submit: Submit) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        {"a": "yes", "b": "1e-05", "c": 1e-05, "d": "null", "e": "é\u0085\u2028x", "f": "a: b #c", "g": [], "h": None},
-        {"a": "x\ny\n", "b": " lead", "c": "- x", "d": "", "e": {"": True}, "f": "😀", "g": 10**30, "h": "2026-11-24"},
+        {
+            "a": "yes",
+            "b": "1e-05",
+            "c": 1e-05,
+            "d": "null",
+            "e": "é\u0085\u2028x",
+            "f": "a: b #c",
+            "g": [],
+            "h": None,
+        },
+        {
+            "a": "x\ny\n",
+            "b": " lead",
+            "c": "- x",
+            "d": "",
+            "e": {"": True},
+            "f": "😀",
+            "g": 10**30,
+            "h": "2026-11-24",
+        },
     ],
 )
-def test_an_inline_config_comes_out_of_yaml_as_it_went_in(submit: Submit, store: Store, config: dict[str, Any]) -> None:
+def test_an_inline_config_comes_out_of_yaml_as_it_went_in(
+    submit: Submit, store: Store, config: dict[str, Any]
+) -> None:
     answer = submit(workflow="other", config=config)
     assert yaml.safe_load(store.job(answer.json["job_id"]).spec.config_text) == config
 
@@ -150,7 +192,9 @@ def test_a_workdir_may_not_lead_out_by_a_link(submit: Submit, folders: Path) -> 
     assert submit(workdir="/data/user1/not/there/yet").status_code == 202
 
 
-@pytest.mark.parametrize("schema", ['{"$ref": "http://127.0.0.1:9/schema.json"}', '{"type": 3}', "{"])
+@pytest.mark.parametrize(
+    "schema", ['{"$ref": "http://127.0.0.1:9/schema.json"}', '{"type": 3}', "{"]
+)
 def test_a_broken_schema_is_the_admins(submit: Submit, folders: Path, schema: str) -> None:
     """One that points to another host is broken too: nothing is downloaded."""
     (folders / "templates" / "other.schema.json").write_text(schema)
@@ -167,7 +211,11 @@ def test_the_catalogue(client: Any, folders: Path) -> None:
     (folders / "configs" / "out.yaml").symlink_to("/etc/passwd")
     (folders / "configs" / "notes.txt").touch()
     names = [config["name"] for config in client.get("/configs").json["configs"]]
-    assert [name for name in names if not name.startswith(PUBLISHED)] == ["config.yaml", "demo.yaml", "team/x.yml"]
+    assert [name for name in names if not name.startswith(PUBLISHED)] == [
+        "config.yaml",
+        "demo.yaml",
+        "team/x.yml",
+    ]
     assert len(names) == 3 + 36
     assert client.get("/workflows").json["workflows"] == [
         {"name": "other", "is_default": False, "checks_config": False},

@@ -5,14 +5,14 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue import keys
+from devtools.testbed.fakes import NOW
 from jobqueue.clock import rfc3339
 from jobqueue.job import JobSpec
-from jobqueue.leader import Leader
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store import Caps, Store
-from queue_manager.estimate import ONE_BY_ONE, Outlook, read_outlook
-from tests.fakes import NOW
+from jobqueue.store import keys
+from jobqueue.store.client import Caps, Store
+from jobqueue.store.leader import Leader
+from queue_manager.forecast.wait import ONE_BY_ONE, Outlook, read_outlook
 
 
 def test_the_seeds_rule() -> None:
@@ -40,8 +40,12 @@ def test_one_unknown_part_makes_the_wait_unknown() -> None:
     ahead=st.lists(st.floats(0, 1e6), max_size=9),
     average=st.floats(0, 1e6),
 )
-def test_who_is_behind_waits_no_less(slots: int, left: list[float], ahead: list[float], average: float) -> None:
-    outlook = Outlook(slots, {str(number): part for number, part in enumerate(left)}, ahead, average)
+def test_who_is_behind_waits_no_less(
+    slots: int, left: list[float], ahead: list[float], average: float
+) -> None:
+    outlook = Outlook(
+        slots, {str(number): part for number, part in enumerate(left)}, ahead, average
+    )
     waits = [outlook.wait_s(position) or 0 for position in range(1, 14)]
     assert waits == sorted(waits)
 
@@ -51,7 +55,9 @@ def test_an_empty_system_starts_at_once(store: Store) -> None:
     assert read_outlook(store, 1, NOW).wait_s(1) == 0
 
 
-def test_each_one_ahead_counts_with_what_its_user_and_config_took(store: Store, raw_redis: "redis.Redis") -> None:
+def test_each_one_ahead_counts_with_what_its_user_and_config_took(
+    store: Store, raw_redis: "redis.Redis"
+) -> None:
     for user, took_s in (("a", 100), ("b", 700)):
         raw_redis.lpush(keys.durations(user, "c.yaml")[0], took_s)
         store.enqueue(JobSpec(user, "c.yaml", f"/data/{user}"), NOW, Caps())
@@ -84,7 +90,9 @@ def test_while_the_scheduler_is_away_nobody_knows(store: Store) -> None:
     assert read_outlook(store, 1, NOW + 31).wait_s(1) is None
 
 
-@pytest.mark.parametrize("code", [ReasonCode.NODE_LOST, ReasonCode.SHORT_OF_GPUS, ReasonCode.ENGINE_UNAVAILABLE])
+@pytest.mark.parametrize(
+    "code", [ReasonCode.NODE_LOST, ReasonCode.SHORT_OF_GPUS, ReasonCode.ENGINE_UNAVAILABLE]
+)
 def test_a_running_job_without_a_known_end_takes_its_slot_out(
     store: Store, raw_redis: "redis.Redis", code: ReasonCode
 ) -> None:
@@ -106,6 +114,13 @@ def test_a_running_job_without_a_known_end_takes_its_slot_out(
 def admit(leader: Leader, job_id: str, slots: int) -> None:
     job = leader.store.job(job_id)
     leader.admit(
-        job, NOW, node="gpu-1", gpu_uuids=(), workflow_name=f"w-{job_id}", message="", max_running=slots, max_per_user=1
+        job,
+        NOW,
+        node="gpu-1",
+        gpu_uuids=(),
+        workflow_name=f"w-{job_id}",
+        message="",
+        max_running=slots,
+        max_per_user=1,
     )
     leader.mark_running(job_id, NOW, "Runs.")

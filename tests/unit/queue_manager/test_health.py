@@ -8,14 +8,20 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
+from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.clock import rfc3339
-from jobqueue.leader import Leader
-from jobqueue.store import Store
+from jobqueue.store.client import Store
+from jobqueue.store.leader import Leader
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
-from tests.fakes import NOW, FakeClock
 
-HEARTBEAT = {"at": rfc3339(NOW), "summary": "", "poll_interval_s": 10, "halted": None, "holder": "me"}
+HEARTBEAT = {
+    "at": rfc3339(NOW),
+    "summary": "",
+    "poll_interval_s": 10,
+    "halted": None,
+    "holder": "me",
+}
 
 
 def test_health_asks_nobody(settings: QueueManagerSettings) -> None:
@@ -48,7 +54,10 @@ def assert_not_ready(client: FlaskClient, says: str) -> None:
 @pytest.mark.parametrize(
     ("heartbeat", "says"),
     [
-        ({**HEARTBEAT, "halted": {"since": "S", "why": "W.", "remedy": "R."}}, "halted since S: W. R."),
+        (
+            {**HEARTBEAT, "halted": {"since": "S", "why": "W.", "remedy": "R."}},
+            "halted since S: W. R.",
+        ),
         ({**HEARTBEAT, "halted": {"since": "S", "why": "W"}}, "halted since S: W."),
         ({**HEARTBEAT, "at": "yesterday"}, "heartbeat cannot be read"),
         ({"at": rfc3339(NOW)}, "heartbeat cannot be read"),
@@ -60,12 +69,16 @@ def test_not_ready(client: FlaskClient, leader: Leader, heartbeat: Any, says: st
     assert_not_ready(client, says)
 
 
-def test_not_ready_with_a_heartbeat_that_is_no_json(client: FlaskClient, raw_redis: "redis.Redis") -> None:
+def test_not_ready_with_a_heartbeat_that_is_no_json(
+    client: FlaskClient, raw_redis: "redis.Redis"
+) -> None:
     raw_redis.set("scheduler_heartbeat", "{")
     assert_not_ready(client, "has not reported yet")
 
 
-def test_not_ready_on_an_evicting_redis(client: FlaskClient, leader: Leader, raw_redis: "redis.Redis") -> None:
+def test_not_ready_on_an_evicting_redis(
+    client: FlaskClient, leader: Leader, raw_redis: "redis.Redis"
+) -> None:
     leader.observe(HEARTBEAT, {})
     raw_redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -135,7 +148,9 @@ class _BrokenStore:
 
 
 def test_an_error_of_ours_is_told_to_the_log_and_not_to_the_client(
-    settings: QueueManagerSettings, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    settings: QueueManagerSettings,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     client = create_app(settings, _BrokenStore()).test_client()  # type: ignore[arg-type]
     answer = client.get("/status/user1", headers={"X-Request-Id": "r-7"})
@@ -160,7 +175,9 @@ def test_a_job_that_was_written_is_acknowledged_without_an_estimate(
 ) -> None:
     fading = _FadingStore(store, Store.connect("redis://127.0.0.1:1/0"))
     client = create_app(settings, fading).test_client()  # type: ignore[arg-type]
-    answer = client.post("/submit", json={"user": "user1", "config": "config.yaml", "workdir": "/data/user1"})
+    answer = client.post(
+        "/submit", json={"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
+    )
     assert answer.status_code == 202
     assert answer.json
     assert (answer.json["position"], answer.json["estimated_wait"]) == (1, "unknown")
@@ -171,4 +188,8 @@ def test_behind_a_path_prefix_links_have_it(make_app: Callable[..., Flask]) -> N
     body = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
     answer = client.post("/submit", json=body, environ_overrides={"SCRIPT_NAME": "/gpuq"})
     assert answer.json
-    assert answer.headers["Location"] == f"/gpuq/jobs/{answer.json['job_id']}" == answer.json["links"]["job"]
+    assert (
+        answer.headers["Location"]
+        == f"/gpuq/jobs/{answer.json['job_id']}"
+        == answer.json["links"]["job"]
+    )

@@ -12,7 +12,7 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.kept import kept
+from devtools.testbed.kept import kept
 
 BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
 RUNS = 5
@@ -34,15 +34,27 @@ HOSTILE: dict[str, tuple[bytes, int, str]] = {
     "traversal in the config": (body(config="../../etc/passwd.yaml"), 400, "must not have .."),
     "another's workdir": (body(workdir="/data/user2"), 400, "must be /data/user1"),
     "absolute config": (body(config="/etc/passwd.yaml"), 400, "relative path"),
-    "config through a link": (body(config="out.yaml"), 400, "symbolic link out of the config folder"),
-    "workdir through a link": (body(workdir="/data/user1/out/x"), 400, "symbolic link that leads out"),
+    "config through a link": (
+        body(config="out.yaml"),
+        400,
+        "symbolic link out of the config folder",
+    ),
+    "workdir through a link": (
+        body(workdir="/data/user1/out/x"),
+        400,
+        "symbolic link that leads out",
+    ),
     "control character": (body(workdir="/data/user1/a\x1b[2Jb"), 400, "control"),
     "new line": (body(name="a\nb"), 400, "control"),
     "nul": (body(config="a\x00.yaml"), 400, "control"),
     "bidi override": (body(name="a\u202eb"), 400, "bidirectional"),
     "bidi isolate": (body(workdir="/data/user1/\u2066x"), 400, "bidirectional"),
     "argo expression": (body(name="{{workflow.name}}"), 400, "must not have {{"),
-    "argo expression in the workdir": (body(workdir="/data/user1/{{=sprig.env('HOME')}}"), 400, "must not have {{"),
+    "argo expression in the workdir": (
+        body(workdir="/data/user1/{{=sprig.env('HOME')}}"),
+        400,
+        "must not have {{",
+    ),
     "yaml tag": (body(config="tag.yaml"), 400, "has a tag"),
     "yaml bomb": (body(config="bomb.yaml"), 400, "has an alias"),
     "yaml merge bomb": (body(config="merge.yaml"), 400, "has an alias"),
@@ -69,12 +81,32 @@ HOSTILE: dict[str, tuple[bytes, int, str]] = {
     "number as dry run": (body(dry_run=0), 400, "true or false"),
     "a number of 4,000 digits": (b'{"gpus": ' + b"9" * 4000 + b"}", 400, "Missing user"),
     "1,900 unknown keys": (body(**{f"k{n}": n for n in range(1900)}), 400, "unknown field"),
-    "1,900 unknown keys in the config": (body(config={f"k{n}": n for n in range(1900)}), 400, "unknown key"),
+    "1,900 unknown keys in the config": (
+        body(config={f"k{n}": n for n in range(1900)}),
+        400,
+        "unknown key",
+    ),
     "1,900 short texts in the config": (body(config={"model": ["\u00e9: #"] * 1900}), 400, "model"),
-    "1,900 empty lists in the config": (body(config={"data": {"ann_file": [[]] * 1900}}), 400, "ann_file"),
-    "10,000 unknown keys": (body(**{f"k{n}": n for n in range(10_000)}), 400, "more than 2000 values"),
-    "80,000 numbers in the config": (body(config={"data": [1] * 80_000}), 400, "more than 2000 values"),
-    "300,000 empty lists": (b'{"config": [' + b"[]," * 300_000 + b"[]]}", 400, "more than 2000 lists"),
+    "1,900 empty lists in the config": (
+        body(config={"data": {"ann_file": [[]] * 1900}}),
+        400,
+        "ann_file",
+    ),
+    "10,000 unknown keys": (
+        body(**{f"k{n}": n for n in range(10_000)}),
+        400,
+        "more than 2000 values",
+    ),
+    "80,000 numbers in the config": (
+        body(config={"data": [1] * 80_000}),
+        400,
+        "more than 2000 values",
+    ),
+    "300,000 empty lists": (
+        b'{"config": [' + b"[]," * 300_000 + b"[]]}",
+        400,
+        "more than 2000 lists",
+    ),
     "250,000 objects": (b'{"config": [' + b"{}," * 250_000 + b"{}]}", 400, "more than 2000 lists"),
 }
 
@@ -88,9 +120,13 @@ def traps(folders: Path) -> None:
     (folders / "secret.yaml").write_text("a: 1\n")
     (configs / "out.yaml").symlink_to(folders / "secret.yaml")
     (configs / "tag.yaml").write_text("a: !!python/object/apply:os.system [id]\n")
-    bomb = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    bomb = ["a0: &a0 [x, x]"] + [
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)
+    ]
     (configs / "bomb.yaml").write_text("\n".join(bomb))
-    (configs / "merge.yaml").write_text("a: &a {x: 1}\nb: {<<: [" + ", ".join(["*a"] * 10_000) + "]}\n")
+    (configs / "merge.yaml").write_text(
+        "a: &a {x: 1}\nb: {<<: [" + ", ".join(["*a"] * 10_000) + "]}\n"
+    )
     (configs / "deep.yaml").write_text("a: " + "[" * 50_000 + "]" * 50_000)
 
 
@@ -126,7 +162,9 @@ def test_a_chunked_body_without_a_length(client: FlaskClient, raw_redis: "redis.
     assert kept(raw_redis) == {}
 
 
-def test_thousands_of_submissions_beyond_the_cap(make_app: Callable[..., Flask], raw_redis: "redis.Redis") -> None:
+def test_thousands_of_submissions_beyond_the_cap(
+    make_app: Callable[..., Flask], raw_redis: "redis.Redis"
+) -> None:
     client = make_app(max_queued_per_user=2).test_client()
     for _ in range(2):
         assert client.post("/submit", json=BODY).status_code == 202

@@ -8,12 +8,12 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
+from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.clock import rfc3339
 from jobqueue.job import Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from tests.fakes import NOW, FakeClock
+from jobqueue.store.leader import Leader
 
 Submit = Callable[..., Any]
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
@@ -31,11 +31,22 @@ def record(client: FlaskClient, job_id: str) -> dict[str, Any]:
 def test_a_queued_job(client: FlaskClient, submit: Submit) -> None:
     job_id = submit(name="first", gpus=2, time_limit_s=60).json["job_id"]
     shown = record(client, job_id)
-    assert (shown["status"], shown["position"], shown["estimated_wait"]) == ("queued", 1, "less than a minute")
-    assert (shown["name"], shown["gpus"], shown["time_limit_s"], shown["attempt"]) == ("first", 2, 60, 1)
+    assert (shown["status"], shown["position"], shown["estimated_wait"]) == (
+        "queued",
+        1,
+        "less than a minute",
+    )
+    assert (shown["name"], shown["gpus"], shown["time_limit_s"], shown["attempt"]) == (
+        "first",
+        2,
+        60,
+        1,
+    )
     assert shown["run_folder"] == f"/data/user1/runs/{job_id}"
     assert (shown["result"], shown["log_tail"], shown["exit_code"]) == (None, [], None)
-    assert [(step["from"], step["to"], step["code"]) for step in shown["timeline"]] == [("", "queued", "submitted")]
+    assert [(step["from"], step["to"], step["code"]) for step in shown["timeline"]] == [
+        ("", "queued", "submitted")
+    ]
 
 
 def test_a_succeeded_job_says_where_its_result_is(
@@ -51,8 +62,17 @@ def test_a_succeeded_job_says_where_its_result_is(
         "log": f"{folder}/train.log",
         "metrics": f"{folder}/metrics.jsonl",
     }
-    assert (shown["log_tail"], shown["exit_code"], shown["position"]) == (["epoch 1", "done"], 0, None)
-    assert [step["to"] for step in shown["timeline"]] == ["queued", "admitted", "running", "succeeded"]
+    assert (shown["log_tail"], shown["exit_code"], shown["position"]) == (
+        ["epoch 1", "done"],
+        0,
+        None,
+    )
+    assert [step["to"] for step in shown["timeline"]] == [
+        "queued",
+        "admitted",
+        "running",
+        "succeeded",
+    ]
     (folders / folder[1:] / "checkpoints").mkdir(parents=True)
     (folders / folder[1:] / "checkpoints" / "latest.pth").touch()
     assert record(client, job_id)["result"]["checkpoint"] == f"{folder}/checkpoints/latest.pth"
@@ -95,7 +115,9 @@ def test_cancel_in_every_phase_twice(
     assert record(client, running)["cancel_requested_at"] == rfc3339(NOW)
 
 
-def test_retry_of_a_failed_job(client: FlaskClient, submit: Submit, admit: Callable[..., None], leader: Leader) -> None:
+def test_retry_of_a_failed_job(
+    client: FlaskClient, submit: Submit, admit: Callable[..., None], leader: Leader
+) -> None:
     job_id, other = submit().json["job_id"], submit().json["job_id"]
     admit(job_id)
     leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1, ("Traceback",)))
@@ -103,19 +125,30 @@ def test_retry_of_a_failed_job(client: FlaskClient, submit: Submit, admit: Calla
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/jobs/{job_id}"
     assert answer.json
-    assert (answer.json["status"], answer.json["job_id"], answer.json["position"]) == ("queued", job_id, 2)
+    assert (answer.json["status"], answer.json["job_id"], answer.json["position"]) == (
+        "queued",
+        job_id,
+        2,
+    )
     assert record(client, job_id)["attempt"] == 2
     assert client.post(f"/jobs/{other}/retry").status_code == 409
     wrong = client.post(f"/jobs/{job_id}/retry")
     assert wrong.status_code == 409
     assert wrong.json
-    assert wrong.json["error"] == f"Only a failed or cancelled job can be retried; {job_id} is queued."
+    assert (
+        wrong.json["error"] == f"Only a failed or cancelled job can be retried; {job_id} is queued."
+    )
 
 
 @pytest.mark.parametrize(("call", "phase"), [("cancel", "cancelled"), ("retry", "queued")])
 @pytest.mark.parametrize("point", ["before", "after"])
 def test_failpoints_stand_on_both_sides_of_the_write(
-    client: FlaskClient, submit: Submit, monkeypatch: pytest.MonkeyPatch, call: str, phase: str, point: str
+    client: FlaskClient,
+    submit: Submit,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    phase: str,
+    point: str,
 ) -> None:
     job_id = submit().json["job_id"]
     if call == "retry":
@@ -123,7 +156,9 @@ def test_failpoints_stand_on_both_sides_of_the_write(
     before = record(client, job_id)["status"]
     monkeypatch.setenv("GPUQ_TESTING", "1")
     monkeypatch.setenv("FAILPOINT", f"queue_manager.{call}.{point}:raise")
-    path, method = (f"/jobs/{job_id}/retry", "POST") if call == "retry" else (f"/jobs/{job_id}", "DELETE")
+    path, method = (
+        (f"/jobs/{job_id}/retry", "POST") if call == "retry" else (f"/jobs/{job_id}", "DELETE")
+    )
     assert client.open(path, method=method).status_code == 500
     assert record(client, job_id)["status"] == (before if point == "before" else phase)
 
@@ -199,7 +234,9 @@ def test_wrong_filters_name_the_parameter(client: FlaskClient) -> None:
         assert says in answer.json["error"]
 
 
-def test_nodes_with_their_age(client: FlaskClient, leader: Leader, clock: FakeClock, raw_redis: "redis.Redis") -> None:
+def test_nodes_with_their_age(
+    client: FlaskClient, leader: Leader, clock: FakeClock, raw_redis: "redis.Redis"
+) -> None:
     leader.observe(
         {"at": rfc3339(NOW)},
         {
@@ -218,7 +255,9 @@ def test_nodes_with_their_age(client: FlaskClient, leader: Leader, clock: FakeCl
     ]
 
 
-def test_a_key_of_another_type_is_503_with_the_remedy(client: FlaskClient, raw_redis: "redis.Redis") -> None:
+def test_a_key_of_another_type_is_503_with_the_remedy(
+    client: FlaskClient, raw_redis: "redis.Redis"
+) -> None:
     raw_redis.set("user_queue:user1", "x")
     answer = client.get("/status/user1")
     assert answer.status_code == 503

@@ -23,7 +23,11 @@ HOSTILE = {
     "mark": (b"\xef\xbb\xbf" + RIGHT.encode(), 400, "byte order mark"),
     "utf-16": (RIGHT.encode("utf-16"), 400, "not UTF-8"),
     "broken utf-8": (b'{"user": "\xff"}', 400, "not UTF-8"),
-    "twice": (b'{"user": "a", "user": "b", "config": "c.yaml", "workdir": "/data/a"}', 400, "the key 'user' twice"),
+    "twice": (
+        b'{"user": "a", "user": "b", "config": "c.yaml", "workdir": "/data/a"}',
+        400,
+        "the key 'user' twice",
+    ),
     "twice inside": (b'{"config": {"a": 1, "a": 2}}', 400, "the key 'a' twice"),
     "NaN": (b'{"gpus": NaN}', 400, "no NaN"),
     "Infinity": (b'{"gpus": -Infinity}', 400, "no -Infinity"),
@@ -35,7 +39,11 @@ HOSTILE = {
     "surrogate": (b'{"user": "\\ud800"}', 400, "half a surrogate pair"),
     "surrogate key": (b'{"\\udfff": 1}', 400, "half a surrogate pair"),
     "large": (b'{"name": "' + b"x" * 10_000_000 + b'"}', 413, "larger than 1024 KiB"),
-    "many keys": (json.dumps({f"k{n}": n for n in range(50_000)}).encode(), 400, "more than 2000 values"),
+    "many keys": (
+        json.dumps({f"k{n}": n for n in range(50_000)}).encode(),
+        400,
+        "more than 2000 values",
+    ),
 }
 
 
@@ -69,20 +77,39 @@ def test_another_content_type_is_415(client: FlaskClient, content_type: str | No
 
 
 def test_a_charset_behind_the_content_type_is_fine(client: FlaskClient) -> None:
-    assert client.post("/submit", data=RIGHT, content_type="application/json; charset=utf-8").status_code == 202
+    assert (
+        client.post(
+            "/submit", data=RIGHT, content_type="application/json; charset=utf-8"
+        ).status_code
+        == 202
+    )
 
 
 VALUES: Any = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 FIELDS = ["user", "config", "workdir", "name", "gpus", "time_limit_s", "workflow", "dry_run"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changed=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), VALUES, min_size=1, max_size=4))
-def test_whatever_the_fields_hold_it_is_taken_or_refused(client: FlaskClient, changed: dict[str, Any]) -> None:
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    changed=st.dictionaries(
+        st.sampled_from(FIELDS) | st.text(max_size=8), VALUES, min_size=1, max_size=4
+    )
+)
+def test_whatever_the_fields_hold_it_is_taken_or_refused(
+    client: FlaskClient, changed: dict[str, Any]
+) -> None:
     answer = client.post("/submit", json={**BODY, **changed})
     assert answer.status_code in (200, 202, 400, 429)
     if answer.status_code == 400:
@@ -91,8 +118,13 @@ def test_whatever_the_fields_hold_it_is_taken_or_refused(client: FlaskClient, ch
         assert answer.json["errors"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=200) | st.text(alphabet='{}[]:,"\\u0de8NaIf- 1e+.', max_size=60).map(str.encode))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    data=st.binary(max_size=200)
+    | st.text(alphabet='{}[]:,"\\u0de8NaIf- 1e+.', max_size=60).map(str.encode)
+)
 def test_whatever_the_bytes_are_it_is_refused(client: FlaskClient, data: bytes) -> None:
     answer = client.post("/submit", data=data, content_type="application/json")
     assert answer.status_code == 400
@@ -106,16 +138,29 @@ QUERIES = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(path=PATHS, part=st.text(max_size=20), query=QUERIES, method=st.sampled_from(["GET", "POST", "DELETE", "PUT"]))
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    path=PATHS,
+    part=st.text(max_size=20),
+    query=QUERIES,
+    method=st.sampled_from(["GET", "POST", "DELETE", "PUT"]),
+)
 def test_whatever_the_path_and_the_query_are_it_is_no_500(
     client: FlaskClient, path: str, part: str, query: dict[str, str], method: str
 ) -> None:
-    with client.open(path.format(part.replace("?", "")), query_string=query, method=method) as answer:
+    with client.open(
+        path.format(part.replace("?", "")), query_string=query, method=method
+    ) as answer:
         assert answer.status_code < 500
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(path=st.sampled_from(["/queue", "/jobs"]), query=QUERIES)
-def test_whatever_the_query_of_a_list_is_it_is_no_500(client: FlaskClient, path: str, query: dict[str, str]) -> None:
+def test_whatever_the_query_of_a_list_is_it_is_no_500(
+    client: FlaskClient, path: str, query: dict[str, str]
+) -> None:
     assert client.get(path, query_string=query).status_code in (200, 400)

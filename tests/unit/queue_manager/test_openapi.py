@@ -21,12 +21,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from devtools.testbed.fakes import NOW, FakeClock, make_node
 from jobqueue.job import Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase as JobPhase
 from jobqueue.reason import Reason, ReasonCode
-from queue_manager.openapi import CALLS
-from tests.fakes import NOW, FakeClock, make_node
+from jobqueue.store.leader import Leader
+from queue_manager.openapi.calls import CALLS
 
 BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
 CHECKS = [
@@ -43,7 +43,9 @@ def spec(client: FlaskClient) -> dict[str, Any]:
     return dict(client.get("/openapi.json").json or {})
 
 
-def test_every_route_is_described_and_every_description_is_a_route(make_app: Callable[..., Flask]) -> None:
+def test_every_route_is_described_and_every_description_is_a_route(
+    make_app: Callable[..., Flask],
+) -> None:
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in make_app().url_map.iter_rules()
@@ -75,12 +77,22 @@ def test_real_answers_are_as_described(
     for job_id in ids[:3]:
         admit(job_id)
     for job_id, phase in ((ids[0], JobPhase.SUCCEEDED), (ids[1], JobPhase.FAILED)):
-        leader.finish(job_id, phase, NOW, Reason(ReasonCode.SUCCEEDED, "Ended."), Result(0, ("a line",)), run_time_s=60)
+        leader.finish(
+            job_id,
+            phase,
+            NOW,
+            Reason(ReasonCode.SUCCEEDED, "Ended."),
+            Result(0, ("a line",)),
+            run_time_s=60,
+        )
     node = make_node().snapshot
     assert node
     said = {"at": "2026-11-18T11:06:40.000Z", "snapshot": node.encode(), "error": None}
     away = {"at": "2026-11-18T11:06:40.000Z", "snapshot": None, "error": "away"}
-    leader.observe({"at": "2026-11-18T11:06:40.000Z", "poll_interval_s": 10, "halted": None}, {"a": said, "b": away})
+    leader.observe(
+        {"at": "2026-11-18T11:06:40.000Z", "poll_interval_s": 10, "halted": None},
+        {"a": said, "b": away},
+    )
     dry = {**BODY, "dry_run": True}
     requests: list[tuple[str, str, dict[str, Any] | None, int]] = [
         ("GET", "/status/user1", None, 200), ("GET", "/status/nobody", None, 200), ("GET", "/queue", None, 200),
@@ -105,8 +117,12 @@ def test_real_answers_are_as_described(
 def assert_described(spec: dict[str, Any], method: str, path: str, answer: Any) -> tuple[str, str]:
     """Status, content type and body are among those of the call, which is returned."""
     templates = {template: re.sub(r"{\w+}", "[^/]+", template) for _, template in CALLS}
-    template = next(found for found, pattern in sorted(templates.items()) if re.fullmatch(pattern, path))
-    content = spec["paths"][template][method.lower()]["responses"][str(answer.status_code)]["content"]
+    template = next(
+        found for found, pattern in sorted(templates.items()) if re.fullmatch(pattern, path)
+    )
+    content = spec["paths"][template][method.lower()]["responses"][str(answer.status_code)][
+        "content"
+    ]
     schema = {**content[answer.mimetype]["schema"], "components": spec["components"]}
     if answer.is_json:
         Draft202012Validator(schema).validate(answer.json)
@@ -122,7 +138,9 @@ def described(make_app: Callable[..., Flask], working: None, clock: FakeClock) -
     return schemathesis.openapi.from_wsgi("/openapi.json", make_app(max_queued_per_user=3))
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"]
+)
 @pytest.mark.parametrize(("method", "path"), sorted(CALLS))
 def test_generated_requests_are_answered_as_described(
     described: Any, method: str, path: str, mode: GenerationMode

@@ -9,12 +9,12 @@ import redis
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from devtools.testbed.fakes import NOW, FakeClock, make_node
 from jobqueue.clock import rfc3339
-from jobqueue.leader import Leader
-from jobqueue.store import Store
+from jobqueue.store.client import Store
+from jobqueue.store.leader import Leader
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
-from tests.fakes import NOW, FakeClock, make_node
 
 
 def samples(client: FlaskClient) -> dict[str, float]:
@@ -24,7 +24,10 @@ def samples(client: FlaskClient) -> dict[str, float]:
     assert answer.content_type.startswith("text/plain; version=0.0.4")
     families = text_string_to_metric_families(answer.get_data(as_text=True))
     return {
-        sample.name + "".join(f"{{{label}={value}}}" for label, value in sorted(sample.labels.items())): sample.value
+        sample.name
+        + "".join(
+            f"{{{label}={value}}}" for label, value in sorted(sample.labels.items())
+        ): sample.value
         for family in families
         for sample in family.samples
     }
@@ -62,7 +65,11 @@ def test_what_stands_in_redis(
     assert node
     said = {"at": rfc3339(NOW), "snapshot": node.encode(), "error": None}
     away = {"at": rfc3339(NOW), "snapshot": None, "error": "away"}
-    heartbeat = {"at": rfc3339(NOW), "poll_interval_s": 10, "halted": {"since": rfc3339(NOW), "why": "w"}}
+    heartbeat = {
+        "at": rfc3339(NOW),
+        "poll_interval_s": 10,
+        "halted": {"since": rfc3339(NOW), "why": "w"},
+    }
     leader.observe(heartbeat, {"gpu-1": said, "gpu-2": away})
     clock.tick(90)
     found = samples(client)
@@ -116,6 +123,8 @@ def test_a_node_name_is_escaped(client: FlaskClient, raw_redis: "redis.Redis") -
 
 
 def test_redis_away_is_503(settings: QueueManagerSettings) -> None:
-    answer = create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client().get("/metrics")
+    answer = (
+        create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client().get("/metrics")
+    )
     assert answer.status_code == 503
     assert answer.content_type == "application/problem+json"

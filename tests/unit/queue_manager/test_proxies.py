@@ -31,8 +31,12 @@ def test_a_trusted_proxys_prefix_is_in_all_that_leads_on(make_app: Callable[...,
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_header_that_no_trusted_proxy_wrote_is_not_believed(make_app: Callable[..., Flask], count: int) -> None:
-    answer = make_app(trusted_proxies=count).test_client().post("/submit", json=BODY, headers=PREFIX)
+def test_a_header_that_no_trusted_proxy_wrote_is_not_believed(
+    make_app: Callable[..., Flask], count: int
+) -> None:
+    answer = (
+        make_app(trusted_proxies=count).test_client().post("/submit", json=BODY, headers=PREFIX)
+    )
     assert answer.headers["Location"].startswith("/jobs/")
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from queue_manager.recent import recent
-from tests.fakes import FakeClock
+from devtools.testbed.fakes import FakeClock
+from queue_manager.requests.ttl_cache import recent
 
 
 def test_it_is_read_again_once_it_is_a_second_old() -> None:

@@ -11,12 +11,20 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devtools.testbed.fakes import NOW
 from jobqueue.job import Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from queue_manager.follow import CHUNK_BYTES, Places, chunks, follow, tail_start, whole_end, whole_lines
-from tests.fakes import NOW
+from jobqueue.store.leader import Leader
+from queue_manager.files.tail import (
+    CHUNK_BYTES,
+    Places,
+    chunks,
+    follow,
+    tail_start,
+    whole_end,
+    whole_lines,
+)
 
 Submit = Callable[..., Any]
 FAILED = Reason(ReasonCode.TRAINING_FAILED, "The training ended with exit code 1.")
@@ -60,7 +68,9 @@ def test_a_job_without_a_log_yet_has_an_empty_one(client: FlaskClient, job_id: s
 
 
 @pytest.mark.parametrize("query", ["", "?follow=1"])
-def test_the_record_has_kept_the_last_lines(client: FlaskClient, job_id: str, leader: Leader, query: str) -> None:
+def test_the_record_has_kept_the_last_lines(
+    client: FlaskClient, job_id: str, leader: Leader, query: str
+) -> None:
     leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1, ("one", "two", "three")))
     assert text_of(client, f"/jobs/{job_id}/logs{query}") == "one\ntwo\nthree\n"
     assert text_of(client, f"/jobs/{job_id}/logs?tail=2") == "two\nthree\n"
@@ -75,7 +85,9 @@ def test_a_finished_log_is_followed_to_its_end(
     assert text_of(client, f"/jobs/{job_id}/logs?follow=true&tail=1") == "epoch 2\n"
 
 
-def test_metrics_from_where_the_last_answer_ended(client: FlaskClient, job_id: str, run_folder: Path) -> None:
+def test_metrics_from_where_the_last_answer_ended(
+    client: FlaskClient, job_id: str, run_folder: Path
+) -> None:
     file = run_folder / "metrics.jsonl"
     file.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
     first = client.get(f"/jobs/{job_id}/metrics")
@@ -92,7 +104,9 @@ def test_metrics_from_where_the_last_answer_ended(client: FlaskClient, job_id: s
     assert (shrunk.get_data(), shrunk.headers["X-Next-Since"]) == (b"", "39")
 
 
-def test_followed_metrics_are_whole_lines(client: FlaskClient, job_id: str, run_folder: Path, leader: Leader) -> None:
+def test_followed_metrics_are_whole_lines(
+    client: FlaskClient, job_id: str, run_folder: Path, leader: Leader
+) -> None:
     (run_folder / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
     leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1))
     assert text_of(client, f"/jobs/{job_id}/metrics?follow=1&since=13") == '{"epoch": 2}\n'
@@ -118,7 +132,9 @@ def test_a_log_that_links_out_of_the_workdir_is_refused(
     assert client.get(f"/jobs/{job_id}/logs").status_code == 403
 
 
-def test_a_workdir_that_leads_out_of_data_since_is_refused(client: FlaskClient, job_id: str, folders: Path) -> None:
+def test_a_workdir_that_leads_out_of_data_since_is_refused(
+    client: FlaskClient, job_id: str, folders: Path
+) -> None:
     outside = folders / "outside"
     (outside / "runs" / job_id).mkdir(parents=True)
     (outside / "runs" / job_id / "train.log").write_text("secret\n")
@@ -126,13 +142,17 @@ def test_a_workdir_that_leads_out_of_data_since_is_refused(client: FlaskClient, 
     assert client.get(f"/jobs/{job_id}/logs").status_code == 403
 
 
-def test_a_link_within_the_workdir_is_fine(client: FlaskClient, job_id: str, run_folder: Path) -> None:
+def test_a_link_within_the_workdir_is_fine(
+    client: FlaskClient, job_id: str, run_folder: Path
+) -> None:
     (run_folder / "other.log").write_text("epoch 1\n")
     (run_folder / "train.log").symlink_to("other.log")
     assert text_of(client, f"/jobs/{job_id}/logs") == "epoch 1\n"
 
 
-def test_a_pipe_and_a_folder_hang_nobody(client: FlaskClient, job_id: str, run_folder: Path) -> None:
+def test_a_pipe_and_a_folder_hang_nobody(
+    client: FlaskClient, job_id: str, run_folder: Path
+) -> None:
     os.mkfifo(run_folder / "train.log")
     assert client.get(f"/jobs/{job_id}/logs").status_code == 503
     (run_folder / "metrics.jsonl").mkdir()
@@ -142,7 +162,9 @@ def test_a_pipe_and_a_folder_hang_nobody(client: FlaskClient, job_id: str, run_f
 # -- places ----------------------------------------------------------------------------------------------------------
 
 
-def test_places_are_given_back(make_app: Callable[..., Flask], job_id: str, run_folder: Path, leader: Leader) -> None:
+def test_places_are_given_back(
+    make_app: Callable[..., Flask], job_id: str, run_folder: Path, leader: Leader
+) -> None:
     client = make_app(queue_manager_threads=10).test_client()
     following = [client.get(f"/jobs/{job_id}/logs?follow=1") for _ in range(2)]
     refused = client.get(f"/jobs/{job_id}/logs?follow=1")
@@ -171,7 +193,11 @@ def test_places_are_counted() -> None:
 def test_following_waits_for_the_file_and_reads_what_was_written_last(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     script: Iterator[Callable[[], object]] = iter(
-        [lambda: None, lambda: path.write_bytes(b"one\n"), lambda: path.open("ab").write(b"two\n") and None]
+        [
+            lambda: None,
+            lambda: path.write_bytes(b"one\n"),
+            lambda: path.open("ab").write(b"two\n") and None,
+        ]
     )
     ended = []
 
@@ -183,7 +209,12 @@ def test_following_waits_for_the_file_and_reads_what_was_written_last(tmp_path: 
         else:
             step()
 
-    pieces = follow(lambda: path.open("rb", buffering=0) if path.exists() else None, 1, lambda: bool(ended), pause)
+    pieces = follow(
+        lambda: path.open("rb", buffering=0) if path.exists() else None,
+        1,
+        lambda: bool(ended),
+        pause,
+    )
     assert next(pieces) == b""
     assert b"".join(pieces) == b"ne\ntwo\nlast\n"
 
@@ -196,7 +227,10 @@ def test_what_was_written_just_before_the_end_is_read(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes() + b"last\n")
         return True
 
-    assert b"".join(follow(lambda: path.open("rb", buffering=0), 0, is_over, lambda: None)) == b"one\nlast\n"
+    assert (
+        b"".join(follow(lambda: path.open("rb", buffering=0), 0, is_over, lambda: None))
+        == b"one\nlast\n"
+    )
 
 
 @given(pieces=st.lists(st.binary(max_size=5) | st.just(b"\n"), max_size=10))
@@ -207,8 +241,13 @@ def test_whole_lines_are_the_same_bytes_up_to_the_last_line_end(pieces: list[byt
     assert all(piece == b"" or piece.endswith(b"\n") for piece in found)
 
 
-@given(lines=st.lists(st.sampled_from([b"", b"a", b"bb"]), max_size=12), rest=st.sampled_from([b"", b"x"]))
-def test_the_tail_of_any_text(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], rest: bytes) -> None:
+@given(
+    lines=st.lists(st.sampled_from([b"", b"a", b"bb"]), max_size=12),
+    rest=st.sampled_from([b"", b"x"]),
+)
+def test_the_tail_of_any_text(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], rest: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "tail.txt"
     text = b"".join(line + b"\n" for line in lines) + rest
     path.write_bytes(text)

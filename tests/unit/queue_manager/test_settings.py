@@ -1,13 +1,12 @@
 """Settings: what is refused, and what the sentence says."""
 
-from pathlib import Path
-
 import pytest
 
-from jobqueue.settings import load_settings, shown
+from devtools import ROOT
+from jobqueue.service.settings import load_settings, shown
 from queue_manager.settings import QueueManagerSettings
 
-TEMPLATE = Path(__file__).parent.parent.parent.parent / "workflows" / "proto-gcn-workflow.yaml"
+TEMPLATE = ROOT / "workflows" / "proto-gcn-workflow.yaml"
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +66,9 @@ def test_off_loopback_goes_with_tokens_only(
     with pytest.raises(SystemExit):
         load_settings(QueueManagerSettings)
     told = capsys.readouterr().err
-    assert told.startswith(f"QUEUE_MANAGER_HOST='{host}' is refused: with AUTH=off everybody who reaches it")
+    assert told.startswith(
+        f"QUEUE_MANAGER_HOST='{host}' is refused: with AUTH=off everybody who reaches it"
+    )
     assert told.count("\n") == 1
 
 

@@ -8,17 +8,27 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
+from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.clock import rfc3339
 from jobqueue.job import Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from tests.fakes import NOW, FakeClock
+from jobqueue.store.leader import Leader
 
 Submit = Callable[..., Any]
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
-HEARTBEAT = {"at": rfc3339(NOW), "summary": "", "poll_interval_s": 10, "halted": None, "holder": "me"}
-HALTED = {"since": "2026-11-18T10:00:00.000Z", "why": "the cluster is away.", "remedy": "See to its API server."}
+HEARTBEAT = {
+    "at": rfc3339(NOW),
+    "summary": "",
+    "poll_interval_s": 10,
+    "halted": None,
+    "holder": "me",
+}
+HALTED = {
+    "since": "2026-11-18T10:00:00.000Z",
+    "why": "the cluster is away.",
+    "remedy": "See to its API server.",
+}
 
 
 def submit_of(submit: Submit, user: str) -> str:
@@ -29,8 +39,16 @@ def test_nothing_known_is_idle(client: FlaskClient) -> None:
     answer = client.get("/status/nobody")
     assert answer.status_code == 200
     assert answer.json
-    assert (answer.json["user"], answer.json["status"], answer.json["jobs"]) == ("nobody", "idle", [])
-    assert (answer.json["position"], answer.json["estimated_wait"], answer.json["job_id"]) == (None, None, None)
+    assert (answer.json["user"], answer.json["status"], answer.json["jobs"]) == (
+        "nobody",
+        "idle",
+        [],
+    )
+    assert (answer.json["position"], answer.json["estimated_wait"], answer.json["job_id"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_no_user_could_have_that_name(client: FlaskClient) -> None:
@@ -38,7 +56,11 @@ def test_no_user_could_have_that_name(client: FlaskClient) -> None:
 
 
 def test_the_seeds_example(
-    client: FlaskClient, submit: Submit, admit: Callable[..., None], leader: Leader, clock: FakeClock
+    client: FlaskClient,
+    submit: Submit,
+    admit: Callable[..., None],
+    leader: Leader,
+    clock: FakeClock,
 ) -> None:
     """`status: queued, position: 2, estimated_wait: 45 minutes`."""
     learnt = submit_of(submit, "c")
@@ -60,7 +82,10 @@ def test_the_seeds_example(
         "submitted_at": "2026-11-18T11:06:40.000Z",
         "started_at": None,
         "finished_at": None,
-        "reason": {"code": "submitted", "message": "Just submitted; the scheduler looks at it within seconds."},
+        "reason": {
+            "code": "submitted",
+            "message": "Just submitted; the scheduler looks at it within seconds.",
+        },
         "position": 2,
         "estimated_wait": "45 minutes",
         "estimated_wait_s": 2700,
@@ -71,7 +96,11 @@ def test_the_seeds_example(
 
 
 def test_a_running_job_comes_before_queued_ones_and_those_before_finished_ones(
-    client: FlaskClient, submit: Submit, admit: Callable[..., None], leader: Leader, clock: FakeClock
+    client: FlaskClient,
+    submit: Submit,
+    admit: Callable[..., None],
+    leader: Leader,
+    clock: FakeClock,
 ) -> None:
     finished, running = submit_of(submit, "user1"), submit_of(submit, "user1")
     queued = [submit_of(submit, "user1") for _ in range(2)]
@@ -82,27 +111,38 @@ def test_a_running_job_comes_before_queued_ones_and_those_before_finished_ones(
     answer = client.get("/status/user1").json
     assert answer
     assert (answer["job_id"], answer["status"], answer["position"]) == (running, "running", None)
-    assert (answer["estimated_wait"], answer["estimated_wait_s"], answer["estimated_start_at"]) == (None, None, None)
+    assert (answer["estimated_wait"], answer["estimated_wait_s"], answer["estimated_start_at"]) == (
+        None,
+        None,
+        None,
+    )
     assert answer["started_at"] == rfc3339(NOW)
     assert answer["estimated_end_at"] == rfc3339(NOW + 600)
     assert [job["job_id"] for job in answer["jobs"]] == [running, *queued, finished]
     assert [job["position"] for job in answer["jobs"]] == [None, 1, 2, None]
 
 
-def test_without_active_jobs_the_last_finished_is_told(client: FlaskClient, submit: Submit, clock: FakeClock) -> None:
+def test_without_active_jobs_the_last_finished_is_told(
+    client: FlaskClient, submit: Submit, clock: FakeClock
+) -> None:
     ids = [submit_of(submit, "user1") for _ in range(7)]
     for job_id in reversed(ids):
         clock.tick(1)
         client.delete(f"/jobs/{job_id}")
     answer = client.get("/status/user1").json
     assert answer
-    assert (answer["job_id"], answer["status"]) == (ids[2], "cancelled")  # of the five newest submissions
+    assert (answer["job_id"], answer["status"]) == (
+        ids[2],
+        "cancelled",
+    )  # of the five newest submissions
     assert [job["job_id"] for job in answer["jobs"]] == ids[2:]
 
 
 def test_the_record_of_a_job_is_not_for_all(client: FlaskClient, submit: Submit) -> None:
     submit(name="secret")
-    seen = client.get("/status/user1").get_data(as_text=True) + client.get("/queue").get_data(as_text=True)
+    seen = client.get("/status/user1").get_data(as_text=True) + client.get("/queue").get_data(
+        as_text=True
+    )
     assert "secret" not in seen
     assert "workdir" not in seen
 
@@ -135,14 +175,18 @@ def test_the_schedulers_reason_is_shown_while_it_is_there(
     }
 
 
-def test_a_halted_scheduler_says_so_and_since_when(client: FlaskClient, submit: Submit, leader: Leader) -> None:
+def test_a_halted_scheduler_says_so_and_since_when(
+    client: FlaskClient, submit: Submit, leader: Leader
+) -> None:
     submit_of(submit, "user1")
     leader.observe({**HEARTBEAT, "halted": HALTED}, {})
     text = "The scheduler is halted since 2026-11-18T10:00:00.000Z: the cluster is away. See to its API server."
     assert reason_of(client) == {"code": "halted", "message": text}
 
 
-def test_a_running_job_keeps_its_own_reason(client: FlaskClient, submit: Submit, admit: Callable[..., None]) -> None:
+def test_a_running_job_keeps_its_own_reason(
+    client: FlaskClient, submit: Submit, admit: Callable[..., None]
+) -> None:
     admit(submit_of(submit, "user1"))
     assert reason_of(client) == {"code": "running", "message": "Runs on gpu-1."}
 
@@ -156,7 +200,10 @@ def test_beyond_the_first_hundred_the_position_is_the_reason(
     leader.observe(HEARTBEAT, {})
     client = make_app().test_client()
     assert reason_of(client, "u99")["code"] == "submitted"
-    assert reason_of(client) == {"code": "waiting_turn", "message": "Position 101; 100 jobs are ahead."}
+    assert reason_of(client) == {
+        "code": "waiting_turn",
+        "message": "Position 101; 100 jobs are ahead.",
+    }
 
 
 # -- GET /queue ------------------------------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
+from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.job import Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store import Store
-from tests.fakes import NOW, FakeClock
+from jobqueue.store.client import Store
+from jobqueue.store.leader import Leader
 
 BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
 Submit = Callable[..., Any]
@@ -43,7 +43,10 @@ def test_the_seeds_example(submit: Submit, raw_redis: "redis.Redis", folders: Pa
     }
     entry = json.loads(raw_redis.lrange("job_queue", 0, -1)[0])
     assert entry == {**BODY, "timestamp": "2026-11-18T11:06:40", "job_id": job_id, "v": 1}
-    assert raw_redis.hget(f"job:{job_id}", "config_text") == (folders / "configs" / "config.yaml").read_text()
+    assert (
+        raw_redis.hget(f"job:{job_id}", "config_text")
+        == (folders / "configs" / "config.yaml").read_text()
+    )
 
 
 @pytest.mark.parametrize("empty", [None, "", "  "])
@@ -57,7 +60,9 @@ def test_the_seeds_example(submit: Submit, raw_redis: "redis.Redis", folders: Pa
         (["workdir", "config", "user"], "user"),
     ],
 )
-def test_missing_fields_in_order(submit: Submit, without: list[str], missing: str, empty: object) -> None:
+def test_missing_fields_in_order(
+    submit: Submit, without: list[str], missing: str, empty: object
+) -> None:
     answer = submit(**dict.fromkeys(without, empty))
     assert answer.status_code == 400
     assert answer.content_type == "application/problem+json"
@@ -69,7 +74,9 @@ def test_absent_fields_count_as_missing_before_anything_else(client: FlaskClient
     answer = client.post("/submit", json={"usr": "user1"})
     assert answer.json
     assert answer.json["error"] == "Missing user"
-    assert {"field": "usr", "rule": "unknown field", "hint": "did you mean user?"} in answer.json["errors"]
+    assert {"field": "usr", "rule": "unknown field", "hint": "did you mean user?"} in answer.json[
+        "errors"
+    ]
 
 
 LONG = "x" * 29
@@ -101,7 +108,11 @@ LONG = "x" * 29
         ({"config": "config.txt"}, "config", "relative path"),
         ({"config": "./config.yaml"}, "config", "must be normalised: config.yaml"),
         ({"config": "a{{b.yaml"}, "config", "must not have {{"),
-        ({"config": "confg.yaml"}, "config", "there is no file confg.yaml in the config folder (did you mean config"),
+        (
+            {"config": "confg.yaml"},
+            "config",
+            "there is no file confg.yaml in the config folder (did you mean config",
+        ),
         ({"config": 3}, "config", "must be a file's name or an object"),
         ({"name": "a\u200bb"}, "name", "invisible"),
         ({"name": "x" * 201}, "name", "200 bytes"),
@@ -112,7 +123,11 @@ LONG = "x" * 29
         ({"gpus": "1"}, "gpus", "whole number from 1 to 64"),
         ({"time_limit_s": 0}, "time_limit_s", "whole number of seconds"),
         ({"time_limit_s": 10**30}, "time_limit_s", "whole number of seconds"),
-        ({"workflow": "proto-gnc"}, "workflow", "there is no template proto-gnc; there is proto-gcn"),
+        (
+            {"workflow": "proto-gnc"},
+            "workflow",
+            "there is no template proto-gnc; there is proto-gcn",
+        ),
         ({"workflow": "../proto-gcn"}, "workflow", "there is no template"),
         ({"dry_run": 1}, "dry_run", "true or false"),
         ({"gpu": 2}, "gpu", "unknown field (did you mean gpus?)"),
@@ -131,19 +146,37 @@ def test_bad_fields_name_the_field_and_the_rule(
 
 def test_all_bad_fields_are_told_at_once(submit: Submit) -> None:
     answer = submit(user="A", gpus=0, colour="red")
-    assert [found["field"] for found in answer.json["errors"]] == ["colour", "user", "workdir", "gpus"]
+    assert [found["field"] for found in answer.json["errors"]] == [
+        "colour",
+        "user",
+        "workdir",
+        "gpus",
+    ]
     assert answer.json["detail"].endswith("(3 more to correct)")
 
 
 def test_optional_fields_reach_the_record(submit: Submit, store: Store) -> None:
-    answer = submit(name="Überlauf 7", gpus=2, time_limit_s=3600, workflow="other", config={"a": [1, 1e-05, "é"]})
+    answer = submit(
+        name="Überlauf 7",
+        gpus=2,
+        time_limit_s=3600,
+        workflow="other",
+        config={"a": [1, 1e-05, "é"]},
+    )
     spec = store.job(answer.json["job_id"]).spec
-    assert (spec.name, spec.gpus, spec.time_limit_s, spec.workflow) == ("Überlauf 7", 2, 3600, "other")
+    assert (spec.name, spec.gpus, spec.time_limit_s, spec.workflow) == (
+        "Überlauf 7",
+        2,
+        3600,
+        "other",
+    )
     assert (spec.config, spec.config_text) == ("config.yaml", "a:\n- 1\n- 1.0e-05\n- é\n")
 
 
 def test_null_options_are_defaults(submit: Submit, store: Store) -> None:
-    spec = store.job(submit(name=None, gpus=None, time_limit_s=None, workflow=None, dry_run=None).json["job_id"]).spec
+    spec = store.job(
+        submit(name=None, gpus=None, time_limit_s=None, workflow=None, dry_run=None).json["job_id"]
+    ).spec
     assert (spec.name, spec.gpus, spec.time_limit_s, spec.workflow) == ("", 1, None, "proto-gcn")
 
 
@@ -157,7 +190,8 @@ def test_more_gpus_need_gpus(make_app: Callable[..., Flask]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workdir", "code"), [("/data/shared/x", 202), ("/data", 202), ("/data/datasets/x", 400), ("/etc", 400)]
+    ("workdir", "code"),
+    [("/data/shared/x", 202), ("/data", 202), ("/data/datasets/x", 400), ("/etc", 400)],
 )
 def test_workdir_anywhere_is_all_of_data_but_the_data_sets(
     make_app: Callable[..., Flask], workdir: str, code: int
@@ -166,7 +200,9 @@ def test_workdir_anywhere_is_all_of_data_but_the_data_sets(
     assert client.post("/submit", json={**BODY, "workdir": workdir}).status_code == code
 
 
-def test_a_dry_run_answers_with_the_workflow_and_writes_nothing(submit: Submit, raw_redis: "redis.Redis") -> None:
+def test_a_dry_run_answers_with_the_workflow_and_writes_nothing(
+    submit: Submit, raw_redis: "redis.Redis"
+) -> None:
     submit(user="a", workdir="/data/a")
     before = sorted(raw_redis.keys("*"))
     answer = submit(dry_run=True, gpus=2)
@@ -182,7 +218,9 @@ def test_a_dry_run_answers_with_the_workflow_and_writes_nothing(submit: Submit, 
 # -- idempotency -----------------------------------------------------------------------------------------------------
 
 
-def test_the_same_key_and_body_give_the_same_job(client: FlaskClient, submit: Submit, raw_redis: "redis.Redis") -> None:
+def test_the_same_key_and_body_give_the_same_job(
+    client: FlaskClient, submit: Submit, raw_redis: "redis.Redis"
+) -> None:
     first = submit({"Idempotency-Key": "k1"})
     reordered = json.dumps(dict(reversed(BODY.items())), indent=2)
     headers = {"Idempotency-Key": "k1", "Content-Type": "application/json"}
@@ -192,7 +230,9 @@ def test_the_same_key_and_body_give_the_same_job(client: FlaskClient, submit: Su
     assert raw_redis.llen("job_queue") == 1
 
 
-def test_the_same_key_with_another_body_is_a_conflict(submit: Submit, raw_redis: "redis.Redis") -> None:
+def test_the_same_key_with_another_body_is_a_conflict(
+    submit: Submit, raw_redis: "redis.Redis"
+) -> None:
     job_id = submit({"Idempotency-Key": "k1"}).json["job_id"]
     answer = submit({"Idempotency-Key": "k1"}, gpus=2)
     assert answer.status_code == 409
@@ -206,7 +246,11 @@ def test_a_repeated_submission_tells_where_the_job_stands_by_now(
     job_id = submit({"Idempotency-Key": "k1"}).json["job_id"]
     admit(job_id)
     running = submit({"Idempotency-Key": "k1"})
-    assert (running.status_code, running.json["status"], running.json["position"]) == (202, "running", None)
+    assert (running.status_code, running.json["status"], running.json["position"]) == (
+        202,
+        "running",
+        None,
+    )
     leader.finish(job_id, Phase.SUCCEEDED, NOW, Reason(ReasonCode.SUCCEEDED, "Done."), Result(0))
     leader.trim(NOW + 1, 0)
     forgotten = submit({"Idempotency-Key": "k1"})
@@ -232,7 +276,9 @@ def test_caps_are_429_with_retry_after(make_app: Callable[..., Flask]) -> None:
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.json
     assert "This user has 1 queued jobs" in answer.json["error"]
-    assert client.post("/submit", json={**BODY, "user": "b", "workdir": "/data/b"}).status_code == 202
+    assert (
+        client.post("/submit", json={**BODY, "user": "b", "workdir": "/data/b"}).status_code == 202
+    )
     full = client.post("/submit", json={**BODY, "user": "c", "workdir": "/data/c"})
     assert full.json
     assert "The queue holds 2 queued jobs" in full.json["error"]
@@ -244,19 +290,37 @@ def test_the_wait_is_what_was_learnt(
 ) -> None:
     learnt = submit().json["job_id"]
     admit(learnt)
-    leader.finish(learnt, Phase.SUCCEEDED, NOW, Reason(ReasonCode.SUCCEEDED, "Done."), Result(0), run_time_s=1800)
+    leader.finish(
+        learnt,
+        Phase.SUCCEEDED,
+        NOW,
+        Reason(ReasonCode.SUCCEEDED, "Done."),
+        Result(0),
+        run_time_s=1800,
+    )
     admit(submit().json["job_id"])
     clock.tick(900)
     submit(user="a", workdir="/data/a")
     answer = submit(user="b", workdir="/data/b").json
-    assert (answer["position"], answer["estimated_wait"], answer["estimated_wait_s"]) == (2, "45 minutes", 2700)
+    assert (answer["position"], answer["estimated_wait"], answer["estimated_wait_s"]) == (
+        2,
+        "45 minutes",
+        2700,
+    )
     assert answer["estimated_start_at"] == "2026-11-18T12:06:40.000Z"
 
 
 @pytest.mark.parametrize("query", ["dry_run=true", "foo=1"])
 @pytest.mark.parametrize(
     "call",
-    ["POST /submit", "DELETE /jobs/x", "POST /jobs/x/retry", "GET /healthz", "GET /readyz", "GET /version"],
+    [
+        "POST /submit",
+        "DELETE /jobs/x",
+        "POST /jobs/x/retry",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /version",
+    ],
 )
 def test_an_unknown_parameter_is_refused_and_nothing_is_done(
     client: FlaskClient, store: Store, call: str, query: str
@@ -269,8 +333,12 @@ def test_an_unknown_parameter_is_refused_and_nothing_is_done(
     assert store.queue_length() == 0
 
 
-@pytest.mark.parametrize("schema", [b"\xff", b"{", b'{"$ref": "#"}', b"[" * 100_000, b'{"type": "obj"}'])
-def test_a_broken_schema_is_an_admins_503(client: FlaskClient, folders: Path, schema: bytes) -> None:
+@pytest.mark.parametrize(
+    "schema", [b"\xff", b"{", b'{"$ref": "#"}', b"[" * 100_000, b'{"type": "obj"}']
+)
+def test_a_broken_schema_is_an_admins_503(
+    client: FlaskClient, folders: Path, schema: bytes
+) -> None:
     (folders / "templates" / "proto-gcn.schema.json").write_bytes(schema)
     answer = client.post("/submit", json=BODY)
     assert answer.status_code == 503

@@ -8,15 +8,15 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
+from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.clock import rfc3339
 from jobqueue.job import Result
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store import Store
+from jobqueue.store.client import Store
+from jobqueue.store.leader import Leader
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
-from tests.fakes import NOW, FakeClock
 
 Submit = Callable[..., Any]
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
@@ -42,7 +42,9 @@ def world(clock: FakeClock) -> World:
 
 @pytest.fixture
 def app(settings: QueueManagerSettings, store: Store, clock: FakeClock, world: World) -> Flask:
-    return create_app(settings.model_copy(update={"queue_manager_threads": 9}), store, clock, world.pause, 0)
+    return create_app(
+        settings.model_copy(update={"queue_manager_threads": 9}), store, clock, world.pause, 0
+    )
 
 
 @pytest.fixture
@@ -59,7 +61,9 @@ PATHS = ["/status/user1", "/queue", "/jobs", "/jobs/{job_id}"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_the_same_answer_is_304_and_has_no_body(client: FlaskClient, job_id: str, path: str) -> None:
+def test_the_same_answer_is_304_and_has_no_body(
+    client: FlaskClient, job_id: str, path: str
+) -> None:
     url = path.format(job_id=job_id)
     first = client.get(url)
     assert first.headers["ETag"].startswith('W/"')
@@ -81,7 +85,11 @@ def test_another_answer_has_another_tag(client: FlaskClient, job_id: str, path: 
 
 
 def test_the_clock_alone_changes_no_tag(
-    client: FlaskClient, submit: Submit, admit: Callable[..., None], leader: Leader, clock: FakeClock
+    client: FlaskClient,
+    submit: Submit,
+    admit: Callable[..., None],
+    leader: Leader,
+    clock: FakeClock,
 ) -> None:
     heartbeat = {"at": rfc3339(NOW), "poll_interval_s": 10_000, "halted": None}
     leader.observe(heartbeat, {})
@@ -101,7 +109,9 @@ def test_the_clock_alone_changes_no_tag(
 
 
 @pytest.mark.parametrize("path", ["/status/user1", "/jobs/{job_id}"])
-def test_a_wait_ends_with_the_change(client: FlaskClient, job_id: str, world: World, store: Store, path: str) -> None:
+def test_a_wait_ends_with_the_change(
+    client: FlaskClient, job_id: str, world: World, store: Store, path: str
+) -> None:
     world.events[7] = lambda: store.cancel(job_id, NOW)
     answer = client.get(path.format(job_id=job_id) + "?wait=60")
     assert answer.json
@@ -139,7 +149,9 @@ def test_a_clock_that_is_set_back_prolongs_nothing(
     assert world.pauses == 8
 
 
-def test_what_has_changed_already_is_not_waited_for(client: FlaskClient, job_id: str, world: World) -> None:
+def test_what_has_changed_already_is_not_waited_for(
+    client: FlaskClient, job_id: str, world: World
+) -> None:
     answer = client.get(f"/jobs/{job_id}?wait=30", headers={"If-None-Match": 'W/"of-before"'})
     assert (answer.status_code, world.pauses) == (200, 0)
 

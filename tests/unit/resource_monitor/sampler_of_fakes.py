@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from resource_monitor.reading import GpuReading, GpuReport, HostReading
+from resource_monitor.readings.reading import GpuReading, GpuReport, HostReading
 from resource_monitor.sampler_process import serve
 
 PERIOD_S = 0.05

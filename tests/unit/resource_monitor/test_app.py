@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobqueue.resources import GpuProcess, NodeSnapshot
 from resource_monitor.app import build
-from resource_monitor.reading import GpuReading, GpuReport, HostReading, Sample
+from resource_monitor.readings.reading import GpuReading, GpuReport, HostReading, Sample
 from resource_monitor.settings import Settings
-from scheduler.monitor_client import MAX_BYTES
+from scheduler.monitors import MAX_BYTES
 
 NOW = 1000.0
 
@@ -25,7 +25,12 @@ class FakeSampler:
         self.trouble: str | None = None
         self.errors = {"gpu_lost": 3}
         self.samples = tuple(
-            Sample(NOW - age_s, 0.5, host, GpuReport((GpuReading(0, "GPU-a", "H100", 2048, 10240, 8192, busy),)))
+            Sample(
+                NOW - age_s,
+                0.5,
+                host,
+                GpuReport((GpuReading(0, "GPU-a", "H100", 2048, 10240, 8192, busy),)),
+            )
             for age_s, busy in [(5.0, 99), (0.9, 7), (0.4, 7)]
         )
 
@@ -100,7 +105,11 @@ def test_a_window_out_of_range_is_a_problem(client: FlaskClient, window_s: str) 
     response = client.get(f"/status?window_s={window_s}")
     problem = json.loads(response.data)
     assert (response.status_code, response.content_type) == (400, "application/problem+json")
-    assert (problem["status"], problem["title"], problem["instance"]) == (400, "Bad Request", "/status")
+    assert (problem["status"], problem["title"], problem["instance"]) == (
+        400,
+        "Bad Request",
+        "/status",
+    )
     assert problem["detail"] == problem["error"]
     assert "window_s must be" in problem["detail"]
 
@@ -117,7 +126,9 @@ def test_metrics_are_in_base_units_and_leave_out_what_is_unknown(client: FlaskCl
     response = client.get("/metrics")
     assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
     families = {family.name: family for family in text_string_to_metric_families(response.text)}
-    values = {sample.name: sample.value for family in families.values() for sample in family.samples}
+    values = {
+        sample.name: sample.value for family in families.values() for sample in family.samples
+    }
     gpu = families["gpuq_monitor_gpu_memory_free_bytes"].samples[0]
     assert (gpu.labels, gpu.value) == ({"uuid": "GPU-a", "index": "0"}, 8192 * 2**20)
     assert values["gpuq_monitor_available"] == 0  # over the whole window, in which it was busy
@@ -130,7 +141,9 @@ def test_metrics_are_in_base_units_and_leave_out_what_is_unknown(client: FlaskCl
     assert values["gpuq_monitor_sample_errors_total"] == 3
     assert families["gpuq_monitor_gpu_power_watts"].samples == []  # unknown is absent, and never 0
     assert all(name.startswith("gpuq_monitor_") for name in families)
-    labels = {name for family in families.values() for sample in family.samples for name in sample.labels}
+    labels = {
+        name for family in families.values() for sample in family.samples for name in sample.labels
+    }
     assert labels == {"uuid", "index", "error", "version"}
 
 
@@ -138,11 +151,19 @@ def test_the_largest_node_with_the_most_processes_fits_into_what_the_scheduler_r
     sampler = FakeSampler()
     processes = tuple(GpuProcess(4194304, 181559, "x" * 100) for _ in range(100))
     gpus = tuple(
-        replace(gpu, index=index, uuid=f"GPU-{index:036d}", name="NVIDIA H100 80GB HBM3", processes=processes)
+        replace(
+            gpu,
+            index=index,
+            uuid=f"GPU-{index:036d}",
+            name="NVIDIA H100 80GB HBM3",
+            processes=processes,
+        )
         for index in range(16)
         for gpu in sampler.samples[-1].report.gpus
     )
-    busy = tuple(replace(gpu, utilization_percent=93, memory_free_mb=100, process_count=100) for gpu in gpus)
+    busy = tuple(
+        replace(gpu, utilization_percent=93, memory_free_mb=100, process_count=100) for gpu in gpus
+    )
     sampler.samples = tuple(replace(sample, report=GpuReport(busy)) for sample in sampler.samples)
     body = build(sampler, Settings(), clock=lambda: NOW).test_client().get("/status").data
     assert len(body) < MAX_BYTES

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobqueue.resources import GpuProcess, NodeReasonCode, NodeSnapshot, Thresholds
 from resource_monitor.decision import decide
-from resource_monitor.reading import Fault, GpuReading, GpuReport, HostReading, Sample
+from resource_monitor.readings.reading import Fault, GpuReading, GpuReport, HostReading, Sample
 
 NOW = 1000.0
 PERIOD_S = 0.5
@@ -21,16 +21,22 @@ SISTER = replace(GPU, index=1, uuid="GPU-b")
 NO_GPU = Fault(NodeReasonCode.NO_GPU, "There is no NVIDIA GPU on this node.")
 
 
-def sample(age_s: float, *gpus: GpuReading, host: HostReading = HOST, faults: tuple[Fault, ...] = ()) -> Sample:
+def sample(
+    age_s: float, *gpus: GpuReading, host: HostReading = HOST, faults: tuple[Fault, ...] = ()
+) -> Sample:
     return Sample(NOW - age_s, PERIOD_S, host, GpuReport(gpus, faults))
 
 
-def steady(*gpus: GpuReading, host: HostReading = HOST, faults: tuple[Fault, ...] = ()) -> list[Sample]:
+def steady(
+    *gpus: GpuReading, host: HostReading = HOST, faults: tuple[Fault, ...] = ()
+) -> list[Sample]:
     """Ten seconds of the same readings."""
     return [sample(i * PERIOD_S, *gpus, host=host, faults=faults) for i in reversed(range(20))]
 
 
-def judged(samples: Sequence[Sample], limits: Thresholds | None = None, **options: Any) -> NodeSnapshot:
+def judged(
+    samples: Sequence[Sample], limits: Thresholds | None = None, **options: Any
+) -> NodeSnapshot:
     return decide(samples, limits or Thresholds(), node="gpu-1", now=NOW, **options)
 
 
@@ -84,21 +90,32 @@ BOB = GpuProcess(4242, 22_100, "bob")
         ((replace(BOB, user=None),), 1, ", used by pid 4242 (22,100 MB)"),
         ((replace(BOB, pid=None, user=None),), 1, ", used by a process (22,100 MB)"),
         ((replace(BOB, used_memory_mb=None),), 40, ", used by pid 4242 of bob and 39 more"),
-        ((replace(BOB, user="b\nob\u202e" + "x" * 100),), 1, f", used by pid 4242 of b ob {'x' * 35} (22,100 MB)"),
+        (
+            (replace(BOB, user="b\nob\u202e" + "x" * 100),),
+            1,
+            f", used by pid 4242 of b ob {'x' * 35} (22,100 MB)",
+        ),
         ((), 0, ""),
         (None, None, ""),
     ],
 )
 def test_a_busy_gpu_says_by_whom_it_is_used(processes: Any, count: int | None, by: str) -> None:
-    snapshot = judged(steady(replace(GPU, utilization_percent=93, processes=processes, process_count=count)))
-    assert [reason.message for reason in snapshot.reasons] == [f"GPU 0 is at 93 % (limit: below 80 %){by}."]
+    snapshot = judged(
+        steady(replace(GPU, utilization_percent=93, processes=processes, process_count=count))
+    )
+    assert [reason.message for reason in snapshot.reasons] == [
+        f"GPU 0 is at 93 % (limit: below 80 %){by}."
+    ]
     assert NodeSnapshot.decode(json.dumps(snapshot.encode())) == snapshot
 
 
 def test_a_full_gpu_says_by_whom_and_says_it_once() -> None:
     full = replace(GPU, memory_free_mb=150, processes=(BOB,))
     [reason] = judged(steady(full)).reasons
-    assert reason.message == "GPU 0 has 150 MB free (limit: above 200 MB), used by pid 4242 of bob (22,100 MB)."
+    assert (
+        reason.message
+        == "GPU 0 has 150 MB free (limit: above 200 MB), used by pid 4242 of bob (22,100 MB)."
+    )
     first, second = judged(steady(replace(full, utilization_percent=93))).reasons
     assert ("bob" in first.message, "bob" in second.message) == (True, False)
 
@@ -111,7 +128,13 @@ def test_a_threshold_of_nought_percent_is_never_met() -> None:
 
 def test_a_reason_says_which_gpu_what_and_the_limit() -> None:
     (reason,) = judged(steady(replace(GPU, utilization_percent=93))).reasons
-    assert (reason.code, reason.gpu, reason.value, reason.threshold, reason.unit) == ("gpu_busy", 0, 93, 80, "percent")
+    assert (reason.code, reason.gpu, reason.value, reason.threshold, reason.unit) == (
+        "gpu_busy",
+        0,
+        93,
+        80,
+        "percent",
+    )
     assert reason.message == "GPU 0 is at 93 % (limit: below 80 %)."
 
 
@@ -125,7 +148,9 @@ def test_a_reason_that_has_passed_says_how_long_ago() -> None:
 
 def test_a_shorter_window_forgets_what_came_before_it() -> None:
     samples = steady(GPU)
-    samples[-9] = sample(4.0, replace(GPU, utilization_percent=93), host=replace(HOST, cpu_percent=99.0))
+    samples[-9] = sample(
+        4.0, replace(GPU, utilization_percent=93), host=replace(HOST, cpu_percent=99.0)
+    )
     assert not judged(samples, window_s=4.0).available
     assert judged(samples, window_s=3.9).available
 
@@ -136,7 +161,10 @@ def test_the_two_newest_samples_always_count() -> None:
 
 
 def test_the_snapshot_shows_the_newest_reading_and_not_the_worst() -> None:
-    samples = [sample(0.5, replace(GPU, utilization_percent=93)), sample(0, replace(GPU, utilization_percent=7))]
+    samples = [
+        sample(0.5, replace(GPU, utilization_percent=93)),
+        sample(0, replace(GPU, utilization_percent=7)),
+    ]
     assert judged(samples).gpus[0].utilization_percent == 7
 
 
@@ -151,7 +179,11 @@ def test_three_periods_are_fresh_and_more_are_stale() -> None:
     samples = [sample(2.0, GPU), sample(1.5, GPU)]
     assert judged(samples).available
     snapshot = decide(
-        samples, Thresholds(), node="n", now=NOW + 0.01, trouble="the sampler process was silent for 15 s"
+        samples,
+        Thresholds(),
+        node="n",
+        now=NOW + 0.01,
+        trouble="the sampler process was silent for 15 s",
     )
     assert codes(snapshot) == ["stale"]
     assert not snapshot.gpus[0].available
@@ -168,7 +200,9 @@ def test_a_slow_driver_stretches_what_is_fresh_but_not_for_ever() -> None:
 
 
 def test_a_broken_gpu_does_not_hide_its_sister() -> None:
-    broken = replace(GPU, utilization_percent=None, memory_free_mb=None, fault="GPU is lost", lost=True)
+    broken = replace(
+        GPU, utilization_percent=None, memory_free_mb=None, fault="GPU is lost", lost=True
+    )
     snapshot = judged(steady(broken, SISTER))
     assert snapshot.available
     assert [gpu.available for gpu in snapshot.gpus] == [False, True]
@@ -188,14 +222,22 @@ def test_a_gpu_missing_from_the_newest_sample_is_lost_and_still_shown() -> None:
 
 def test_gpus_are_told_apart_by_uuid_when_indices_move() -> None:
     busy = replace(GPU, utilization_percent=99)
-    before, after = sample(0.5, busy, SISTER), sample(0, replace(SISTER, index=0), replace(GPU, index=1))
+    before, after = (
+        sample(0.5, busy, SISTER),
+        sample(0, replace(SISTER, index=0), replace(GPU, index=1)),
+    )
     snapshot = judged([before, after])
-    assert [(gpu.uuid, gpu.available) for gpu in snapshot.gpus] == [("GPU-b", True), ("GPU-a", False)]
+    assert [(gpu.uuid, gpu.available) for gpu in snapshot.gpus] == [
+        ("GPU-b", True),
+        ("GPU-a", False),
+    ]
 
 
 def test_a_gpu_that_came_back_waits_until_the_window_is_whole() -> None:
     assert codes(judged([sample(1, GPU), sample(0.5), sample(0, GPU)])) == ["gpu_unknown"]
-    assert judged([sample(9, GPU), sample(8.5), sample(0.5, GPU), sample(0, GPU)], window_s=2).available
+    assert judged(
+        [sample(9, GPU), sample(8.5), sample(0.5, GPU), sample(0, GPU)], window_s=2
+    ).available
 
 
 def test_two_gpus_with_one_uuid_are_both_not_believed() -> None:
@@ -220,7 +262,9 @@ def test_gpus_that_are_there_must_pass_even_where_none_is_required() -> None:
 
 
 def test_a_fault_beside_working_gpus_is_told_and_does_not_block() -> None:
-    snapshot = judged(steady(GPU, faults=(Fault(NodeReasonCode.GPU_LOST, "GPU 1 cannot be read: GPU is lost."),)))
+    snapshot = judged(
+        steady(GPU, faults=(Fault(NodeReasonCode.GPU_LOST, "GPU 1 cannot be read: GPU is lost."),))
+    )
     assert snapshot.available
     assert codes(snapshot) == ["gpu_lost"]
 
@@ -234,7 +278,9 @@ def test_a_fault_beside_working_gpus_is_told_and_does_not_block() -> None:
         ("memory_percent", {}, {"memory_percent": 99.0}),
     ],
 )
-def test_a_threshold_that_is_off_is_not_judged(limit: str, gpu: dict[str, Any], host: dict[str, Any]) -> None:
+def test_a_threshold_that_is_off_is_not_judged(
+    limit: str, gpu: dict[str, Any], host: dict[str, Any]
+) -> None:
     samples = steady(replace(GPU, **gpu), host=replace(HOST, **host))
     assert not judged(samples).available
     assert judged(samples, replace(Thresholds(), **{limit: None})).available
@@ -247,7 +293,9 @@ def test_a_drivers_own_words_cannot_break_the_answer() -> None:
 
 # Properties: whatever is read.
 
-any_number = st.one_of(st.none(), st.floats(), st.integers(), st.floats(0, 100), st.sampled_from([80, 85, 90, 200]))
+any_number = st.one_of(
+    st.none(), st.floats(), st.integers(), st.floats(0, 100), st.sampled_from([80, 85, 90, 200])
+)
 any_gpu = st.builds(
     GpuReading,
     st.integers(0, 7),
@@ -265,7 +313,10 @@ any_gpu = st.builds(
 )
 any_fault = st.builds(Fault, st.sampled_from(NodeReasonCode), st.text())
 any_report = st.builds(
-    GpuReport, st.lists(any_gpu, max_size=3).map(tuple), st.lists(any_fault, max_size=1).map(tuple), st.just(0)
+    GpuReport,
+    st.lists(any_gpu, max_size=3).map(tuple),
+    st.lists(any_fault, max_size=1).map(tuple),
+    st.just(0),
 )
 any_host = st.builds(
     HostReading,
@@ -276,7 +327,11 @@ any_host = st.builds(
     any_number,
 )
 any_sample = st.builds(
-    Sample, st.floats(NOW - 12, NOW) | st.floats(), st.just(PERIOD_S) | st.floats(), any_host, any_report
+    Sample,
+    st.floats(NOW - 12, NOW) | st.floats(),
+    st.just(PERIOD_S) | st.floats(),
+    any_host,
+    any_report,
 )
 any_limits = st.builds(Thresholds, *[st.none() | st.integers(0, 100) for _ in range(4)])
 
@@ -306,7 +361,9 @@ def with_value(at: Sample, name: str, value: float | None) -> Sample:
 
 
 @given(st.sampled_from(QUANTITIES), not_a_number, st.integers(0, 19))
-def test_fails_closed_on_one_bad_number_anywhere_in_the_window(name: str, bad: float | None, at: int) -> None:
+def test_fails_closed_on_one_bad_number_anywhere_in_the_window(
+    name: str, bad: float | None, at: int
+) -> None:
     samples = steady(GPU)
     assert judged(samples).available
     samples[at] = with_value(samples[at], name, bad)
@@ -332,7 +389,9 @@ def test_more_free_memory_than_the_gpu_has_is_not_believed() -> None:
     st.sampled_from(range(4)),
     st.integers(0, 400),
 )
-def test_monotone_a_worse_number_never_turns_it_on(rows: list[tuple[int, ...]], at: int, which: int, by: int) -> None:
+def test_monotone_a_worse_number_never_turns_it_on(
+    rows: list[tuple[int, ...]], at: int, which: int, by: int
+) -> None:
     def samples(values: list[tuple[int, ...]]) -> list[Sample]:
         made = []
         for i, row in enumerate(values):

@@ -3,9 +3,9 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent.parent
+from devtools import ROOT
+
 SAMPLES, WARM = 100_000, 20_000
 MOST_GROWTH_BYTES = 5 * 2**20
 
@@ -13,7 +13,7 @@ MOST_GROWTH_BYTES = 5 * 2**20
 CHILD = f"""
 import os
 from jobqueue.resources import GpuProcess
-from resource_monitor.reading import GpuReading, GpuReport, HostReading, Sample
+from resource_monitor.readings.reading import GpuReading, GpuReport, HostReading, Sample
 host = HostReading(45.0, (2.1, 1.9, 1.7), 12288, 32768, 37.5)
 for number in range({SAMPLES}):
     bob = GpuProcess(number, 22100, f"user{{number}}")
@@ -49,7 +49,12 @@ print(json.dumps({{"rss": rss, "answers": answers, "errors": sampler.errors, "ke
 
 def test_memory_is_flat() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PARENT, CHILD], capture_output=True, text=True, timeout=120, cwd=ROOT, check=False
+        [sys.executable, "-c", PARENT, CHILD],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from resource_monitor.nvidia_smi import TIMEOUT_S, NvidiaSmi, parse
-from resource_monitor.reading import GpuReading
+from resource_monitor.readings.nvidia_smi import TIMEOUT_S, NvidiaSmi, parse
+from resource_monitor.readings.reading import GpuReading
 
 FREE = "0, GPU-a, 2048, 10240, 8192, 75, 280.52, 71, NVIDIA H100 80GB HBM3"
 
@@ -16,7 +16,9 @@ def gpu_of(line: str) -> GpuReading:
 
 
 def test_a_gpu() -> None:
-    assert gpu_of(FREE) == GpuReading(0, "GPU-a", "NVIDIA H100 80GB HBM3", 2048, 10240, 8192, 75, 280.52, 71)
+    assert gpu_of(FREE) == GpuReading(
+        0, "GPU-a", "NVIDIA H100 80GB HBM3", 2048, 10240, 8192, 75, 280.52, 71
+    )
 
 
 def test_units_and_a_comma_in_the_name_do_no_harm() -> None:
@@ -46,15 +48,15 @@ def test_what_a_gpu_cannot_tell_is_none_and_no_fault(word: str) -> None:
     ],
 )
 def test_any_other_word_is_that_gpus_fault(word: str, fault: str, lost: bool) -> None:
-    broken, sister = parse(0, f"0, GPU-a, {word}, {word}, {word}, {word}, {word}, {word}, H100\n1{FREE[1:]}").gpus
+    broken, sister = parse(
+        0, f"0, GPU-a, {word}, {word}, {word}, {word}, {word}, {word}, H100\n1{FREE[1:]}"
+    ).gpus
     assert (broken.fault, broken.lost, broken.memory_free_mb) == (fault, lost, None)
     assert (sister.index, sister.fault, sister.utilization_percent) == (1, None, 75)
 
 
 def test_a_line_that_is_no_gpu_is_a_fault_beside_the_others() -> None:
-    line = (
-        "Unable to determine the device handle for GPU0000:65:00.0: GPU is lost.  Reboot the system to recover this GPU"
-    )
+    line = "Unable to determine the device handle for GPU0000:65:00.0: GPU is lost.  Reboot the system to recover this GPU"
     report = parse(0, f"{FREE}\n{line}\n")
     assert [gpu.uuid for gpu in report.gpus] == ["GPU-a"]
     assert [fault.code for fault in report.faults] == ["gpu_lost"]
@@ -65,7 +67,11 @@ def test_a_line_that_is_no_gpu_is_a_fault_beside_the_others() -> None:
     ("code", "text", "expected"),
     [
         (6, "No devices were found", "no_gpu"),
-        (9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "no_driver"),
+        (
+            9,
+            "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.",
+            "no_driver",
+        ),
         (18, "Failed to initialize NVML: Driver/library version mismatch", "no_driver"),
         (255, "Failed to initialize NVML: Unknown Error", "gpu_unknown"),
         (0, "", "gpu_unknown"),
@@ -86,4 +92,7 @@ def test_a_command_that_hangs_or_is_not_there_is_a_fault() -> None:
         raise FileNotFoundError(2, "No such file or directory")
 
     assert NvidiaSmi(hangs).read().faults[0].message == "nvidia-smi gave no answer in 5 s."
-    assert NvidiaSmi(is_missing).read().faults[0].message == "nvidia-smi cannot be run: No such file or directory."
+    assert (
+        NvidiaSmi(is_missing).read().faults[0].message
+        == "nvidia-smi cannot be run: No such file or directory."
+    )

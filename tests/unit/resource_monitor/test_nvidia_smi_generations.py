@@ -6,8 +6,8 @@ import pytest
 
 from jobqueue.resources import Thresholds
 from resource_monitor.decision import decide
-from resource_monitor.nvidia_smi import parse
-from resource_monitor.reading import GpuReading, GpuReport, HostReading, Sample
+from resource_monitor.readings.nvidia_smi import parse
+from resource_monitor.readings.reading import GpuReading, GpuReport, HostReading, Sample
 
 FIXTURES = Path(__file__).parent / "nvidia_smi"
 HOST = HostReading(10.0, (0.1, 0.1, 0.1), 1000, 8000, 12.5)
@@ -18,7 +18,13 @@ def report(name: str) -> GpuReport:
 
 
 def numbers(gpu: GpuReading) -> tuple[float | None, ...]:
-    return gpu.memory_used_mb, gpu.memory_total_mb, gpu.memory_free_mb, gpu.utilization_percent, gpu.power_w
+    return (
+        gpu.memory_used_mb,
+        gpu.memory_total_mb,
+        gpu.memory_free_mb,
+        gpu.utilization_percent,
+        gpu.power_w,
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,9 +50,18 @@ def test_the_numbers_and_what_is_unknown_is_none() -> None:
         (1024, 32510, 31486, 12, 61.38),
         (310, 2001, 1691, None, None),
     ]
-    assert [numbers(gpu) for gpu in report("535-mig.csv").gpus] == [(45, 81920, 81004, None, 68.94), (None,) * 5]
-    assert [numbers(gpu) for gpu in report("550.csv").gpus] == [(0, 81559, 81005, 0, 71.02), (None,) * 5, (None,) * 5]
-    assert [numbers(gpu) for gpu in report("580-unified.csv").gpus] == [(None, None, None, 4, 11.45)]
+    assert [numbers(gpu) for gpu in report("535-mig.csv").gpus] == [
+        (45, 81920, 81004, None, 68.94),
+        (None,) * 5,
+    ]
+    assert [numbers(gpu) for gpu in report("550.csv").gpus] == [
+        (0, 81559, 81005, 0, 71.02),
+        (None,) * 5,
+        (None,) * 5,
+    ]
+    assert [numbers(gpu) for gpu in report("580-unified.csv").gpus] == [
+        (None, None, None, 4, 11.45)
+    ]
     assert [gpu.fault for gpu in report("550.csv").gpus] == [None, "Unknown Error", "GPU is lost"]
 
 

@@ -7,7 +7,7 @@ import pynvml
 import pytest
 
 from jobqueue.resources import GpuProcess
-from resource_monitor.nvml import Nvml, NvmlMissing
+from resource_monitor.readings.nvml import Nvml, NvmlMissing
 
 MIB = 2**20
 SMALL = SimpleNamespace(pid=7, usedGpuMemory=None)
@@ -69,7 +69,12 @@ def test_a_gpu_in_mib_watts_and_processes() -> None:
     (gpu,) = Nvml(FakeLibrary()).read().gpus
     assert (gpu.uuid, gpu.name, gpu.fault) == ("GPU-0", "NVIDIA H100", None)
     assert (gpu.memory_used_mb, gpu.memory_total_mb, gpu.memory_free_mb) == (2048, 10240, 8192)
-    assert (gpu.utilization_percent, gpu.power_w, gpu.temperature_c, gpu.process_count) == (75, 280.5, 71, 2)
+    assert (gpu.utilization_percent, gpu.power_w, gpu.temperature_c, gpu.process_count) == (
+        75,
+        280.5,
+        71,
+        2,
+    )
 
 
 class FakeOwners:
@@ -112,7 +117,9 @@ def test_no_library_is_for_the_next_backend_to_handle() -> None:
         ("count", pynvml.NVML_ERROR_TIMEOUT, "gpu_unknown"),
     ],
 )
-def test_an_error_of_the_whole_library_is_a_fault_and_passes(call: str, error: int, code: str) -> None:
+def test_an_error_of_the_whole_library_is_a_fault_and_passes(
+    call: str, error: int, code: str
+) -> None:
     library = FakeLibrary()
     nvml = Nvml(library)
     library.errors[call] = error
@@ -133,7 +140,12 @@ def test_a_lost_gpu_keeps_its_name_and_its_sister_is_read(call: str) -> None:
     nvml.read()
     library.errors[(call, 0)] = pynvml.NVML_ERROR_GPU_IS_LOST
     lost, sister = nvml.read().gpus
-    assert (lost.uuid, lost.lost, lost.fault, lost.memory_free_mb) == ("GPU-0", True, "GPU is lost", None)
+    assert (lost.uuid, lost.lost, lost.fault, lost.memory_free_mb) == (
+        "GPU-0",
+        True,
+        "GPU is lost",
+        None,
+    )
     assert (sister.uuid, sister.fault, sister.memory_free_mb) == ("GPU-1", None, 8192)
 
 
@@ -161,16 +173,30 @@ def test_a_gpu_that_fails_does_not_take_the_name_of_one_that_moved_to_another_in
 
 def test_what_a_gpu_does_not_support_is_none_and_no_fault() -> None:
     library = FakeLibrary()
-    library.errors |= dict.fromkeys(["memory", "utilization", "power"], pynvml.NVML_ERROR_NOT_SUPPORTED)
+    library.errors |= dict.fromkeys(
+        ["memory", "utilization", "power"], pynvml.NVML_ERROR_NOT_SUPPORTED
+    )
     (gpu,) = Nvml(library).read().gpus
-    assert (gpu.memory_free_mb, gpu.utilization_percent, gpu.power_w, gpu.fault) == (None, None, None, None)
+    assert (gpu.memory_free_mb, gpu.utilization_percent, gpu.power_w, gpu.fault) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_an_error_in_what_is_only_nice_to_know_is_no_fault() -> None:
     library = FakeLibrary()
-    library.errors |= dict.fromkeys(["power", "temperature", "processes"], pynvml.NVML_ERROR_UNKNOWN)
+    library.errors |= dict.fromkeys(
+        ["power", "temperature", "processes"], pynvml.NVML_ERROR_UNKNOWN
+    )
     (gpu,) = Nvml(library).read().gpus
-    assert (gpu.power_w, gpu.temperature_c, gpu.process_count, gpu.fault) == (None, None, None, None)
+    assert (gpu.power_w, gpu.temperature_c, gpu.process_count, gpu.fault) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert gpu.utilization_percent == 75
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resource_monitor.owners import FIRST_NAMESPACE, Owners
+from resource_monitor.readings.owners import FIRST_NAMESPACE, Owners
 
 EXT4 = "/dev/sda1 / ext4 rw 0 0\noverlay /var/lib/docker/merged overlay rw 0 0\n"
 
@@ -29,7 +29,9 @@ def proc(folder: Path, namespace: str = FIRST_NAMESPACE, mounts: str = EXT4) -> 
     (folder / "self" / "ns" / "pid").symlink_to(namespace)
     (folder / "self" / "mounts").write_text(mounts)
     (folder / "4242").mkdir()
-    (folder / "4242" / "status").write_text("Name:\tpython\nPid:\t4242\nUid:\t1003\t0\t0\t0\nGid:\t1\t1\t1\t1\n")
+    (folder / "4242" / "status").write_text(
+        "Name:\tpython\nPid:\t4242\nUid:\t1003\t0\t0\t0\nGid:\t1\t1\t1\t1\n"
+    )
     return folder
 
 
@@ -53,14 +55,18 @@ def test_in_a_namespace_of_its_own_neither_is_known(tmp_path: Path) -> None:
     assert (owners.pid(4242), owners.user(4242)) == (None, None)
 
 
-@pytest.mark.parametrize("root", ["overlay / overlay rw 0 0\n", "fuse-overlayfs / fuse.fuse-overlayfs rw 0 0\n"])
+@pytest.mark.parametrize(
+    "root", ["overlay / overlay rw 0 0\n", "fuse-overlayfs / fuse.fuse-overlayfs rw 0 0\n"]
+)
 def test_a_container_with_the_hosts_pids_knows_no_names(tmp_path: Path, root: str) -> None:
     asked: list[int] = []
     owners = Owners(proc(tmp_path, mounts=root), lambda uid: asked.append(uid) or "app")
     assert (owners.pid(4242), owners.user(4242), asked) == (4242, None, [])
 
 
-def test_a_pod_with_the_hosts_pids_knows_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_with_the_hosts_pids_knows_no_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     owners = Owners(proc(tmp_path), name_of)
     assert (owners.pid(4242), owners.user(4242)) == (4242, None)

@@ -73,7 +73,9 @@ def test_starting_then_available(node_with: Callable[[str], Node]) -> None:
     assert node.client.get("/readyz").status_code == 200
 
 
-def test_a_hang_is_stale_at_once_and_a_new_sampler_takes_over(node_with: Callable[[str], Node], tmp_path: Path) -> None:
+def test_a_hang_is_stale_at_once_and_a_new_sampler_takes_over(
+    node_with: Callable[[str], Node], tmp_path: Path
+) -> None:
     node, marker = node_with("hang"), tmp_path / "marker"
     eventually(marker.exists)
     eventually(lambda: node.codes() == ["stale"])
@@ -90,14 +92,23 @@ def test_what_happened_to_the_sampler_is_told(tmp_path: Path) -> None:
     sampler = Sampler([sys.executable, "-c", "raise SystemExit(3)"], pauses_s=(60,))
     sampler.start()
     eventually(lambda: sampler.trouble == "the sampler process ended")
-    message = create_app(sampler, Settings()).test_client().get("/status").get_json()["reasons"][0]["message"]
+    message = (
+        create_app(sampler, Settings())
+        .test_client()
+        .get("/status")
+        .get_json()["reasons"][0]["message"]
+    )
     assert message == "The monitor is starting, 0 of 2 readings taken: the sampler process ended."
     sampler.stop()
 
 
-@pytest.mark.parametrize("output", ["print('hello')", "print('{}')", "print('[1]')", "print('x' * 10**7)"])
+@pytest.mark.parametrize(
+    "output", ["print('hello')", "print('{}')", "print('[1]')", "print('x' * 10**7)"]
+)
 def test_output_that_is_no_sample_replaces_the_process(output: str) -> None:
-    sampler = Sampler([sys.executable, "-c", f"{output}; import time; time.sleep(60)"], pauses_s=(60,))
+    sampler = Sampler(
+        [sys.executable, "-c", f"{output}; import time; time.sleep(60)"], pauses_s=(60,)
+    )
     sampler.start()
     eventually(lambda: sampler.trouble)
     assert "wrote" in (sampler.trouble or "")
@@ -112,7 +123,9 @@ def test_a_sampler_that_dies_is_replaced(node_with: Callable[[str], Node], tmp_p
     assert node.status()["available"]
 
 
-def test_a_driver_that_raises_is_a_reason_and_the_host_is_still_read(node_with: Callable[[str], Node]) -> None:
+def test_a_driver_that_raises_is_a_reason_and_the_host_is_still_read(
+    node_with: Callable[[str], Node],
+) -> None:
     node = node_with("raise")
     eventually(lambda: "gpu_unknown" in node.codes())
     status = node.status()
@@ -121,7 +134,9 @@ def test_a_driver_that_raises_is_a_reason_and_the_host_is_still_read(node_with: 
     assert status["cpu"]["usage_percent"] == 10.0
 
 
-def test_what_a_library_prints_does_not_mix_with_the_samples(node_with: Callable[[str], Node], tmp_path: Path) -> None:
+def test_what_a_library_prints_does_not_mix_with_the_samples(
+    node_with: Callable[[str], Node], tmp_path: Path
+) -> None:
     node, marker = node_with("print"), tmp_path / "marker"
     eventually(marker.exists)
     count = len(node.sampler.samples)
@@ -143,7 +158,9 @@ def test_stop_ends_the_process(node_with: Callable[[str], Node]) -> None:
 @pytest.mark.parametrize("behaviour", ["none", "hang"])
 def test_a_sampler_ends_with_its_parent_even_while_it_hangs(behaviour: str, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
-    process = subprocess.Popen(argv(behaviour, marker), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        argv(behaviour, marker), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdin
     assert process.stdout
     process.stdout.readline()
@@ -167,7 +184,9 @@ def test_samples_older_than_the_window_are_dropped() -> None:
     sampler.stop()
 
 
-def test_a_process_that_cannot_be_had_now_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_be_had_now_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As on a node that is out of processes for a while."""
     popen, refusals = subprocess.Popen, iter([OSError(11, "Resource temporarily unavailable")] * 2)
 

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import psutil
 
+from devtools import ROOT
 from jobqueue.resources import GpuProcess, NodeReasonCode
-from resource_monitor.host import Host
-from resource_monitor.no_gpu import NoGpu
-from resource_monitor.reading import Fault, GpuReading, GpuReport, HostReading, Sample
+from resource_monitor.readings.host import Host
+from resource_monitor.readings.no_gpu import NoGpu
+from resource_monitor.readings.reading import Fault, GpuReading, GpuReport, HostReading, Sample
 from resource_monitor.sampler_process import take
 
-ROOT = Path(__file__).parent.parent.parent.parent
 HOST = HostReading(45.0, (2.1, 1.9, 1.7), 12288, 32768, 37.5)
 REPORT = GpuReport(
     (
-        GpuReading(0, "GPU-a", "H100", 1, 3, 2, 50, None, 40, 1, processes=(GpuProcess(4242, None, "bob"),)),
+        GpuReading(
+            0, "GPU-a", "H100", 1, 3, 2, 50, None, 40, 1, processes=(GpuProcess(4242, None, "bob"),)
+        ),
         GpuReading(1, "GPU-b", "H100", fault="lost", lost=True),
     ),
     (Fault(NodeReasonCode.GPU_LOST, "GPU 2 cannot be read."),),
@@ -50,7 +52,9 @@ def test_a_sample_survives_the_pipe() -> None:
 def test_the_sampler_process_stays_small() -> None:
     big = ("flask", "gunicorn", "prometheus_client", "pydantic", "requests", "redis")
     code = f"import sys, resource_monitor.sampler_process; print([name for name in {big} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout == "[]\n"
 
 
@@ -78,10 +82,14 @@ def test_the_host_of_this_machine_is_sane() -> None:
     assert reading.memory_total_mb == psutil.virtual_memory().total // 2**20
     assert reading.memory_used_mb is not None
     assert reading.memory_percent is not None
-    assert abs(100 * reading.memory_used_mb / reading.memory_total_mb - reading.memory_percent) < 0.2
+    assert (
+        abs(100 * reading.memory_used_mb / reading.memory_total_mb - reading.memory_percent) < 0.2
+    )
 
 
-def test_a_pci_bus_with_an_nvidia_card_lacks_a_driver_and_one_without_has_no_gpu(tmp_path: Path) -> None:
+def test_a_pci_bus_with_an_nvidia_card_lacks_a_driver_and_one_without_has_no_gpu(
+    tmp_path: Path,
+) -> None:
     def card(name: str, vendor: str, kind: str) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "vendor").write_text(f"{vendor}\n")

@@ -3,14 +3,18 @@
 import pytest
 
 from jobqueue.resources import Thresholds
-from jobqueue.settings import load_settings
+from jobqueue.service.settings import load_settings
 from resource_monitor.settings import Settings
 
 
 def test_the_seeds_thresholds_are_the_defaults() -> None:
     settings = load_settings(Settings)
     assert settings.thresholds == Thresholds(200, 80, 90, 85)
-    assert (settings.monitor_port, settings.require_gpu, settings.monitor_host) == (8080, True, "127.0.0.1")
+    assert (settings.monitor_port, settings.require_gpu, settings.monitor_host) == (
+        8080,
+        True,
+        "127.0.0.1",
+    )
 
 
 def test_each_threshold_can_be_set_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +44,11 @@ def test_each_threshold_can_be_set_or_off(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_wrong_value_is_named_with_its_rule(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, rule: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    rule: str,
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as refused:

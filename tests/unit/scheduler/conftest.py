@@ -1,18 +1,18 @@
 """A scheduler on a real store with a fake engine, fake monitors and a clock that stands still."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devtools import ROOT
+from devtools.testbed.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
 from jobqueue.job import Job, JobSpec
-from jobqueue.store import Caps, Store
+from jobqueue.store.client import Caps, Store
 from scheduler.loop import Scheduler
 from scheduler.settings import SchedulerSettings
-from tests.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
 
-TEMPLATES = Path(__file__).parent.parent.parent.parent / "workflows"
+TEMPLATES = ROOT / "workflows"
 
 
 @dataclass
@@ -48,5 +48,7 @@ class Rig:
 
 @pytest.fixture
 def rig(store: Store) -> Rig:
-    settings = SchedulerSettings(workflow_template=TEMPLATES / "proto-gcn-workflow.yaml", lease_s=60)
+    settings = SchedulerSettings(
+        workflow_template=TEMPLATES / "proto-gcn-workflow.yaml", lease_s=60
+    )
     return Rig(store, FakeEngine(), FakeMonitors(make_node()), FakeAlerts(), FakeClock(), settings)

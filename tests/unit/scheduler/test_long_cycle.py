@@ -6,20 +6,22 @@ from typing import Any
 
 import pytest
 
+from devtools.testbed.fakes import FakeClock, make_node
 from jobqueue.errors import StaleLeader
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
-from scheduler.argo_calls import NoAnswer, Refused
-from scheduler.argo_pods import Pods
-from scheduler.engine import EngineUnavailable, WorkflowNotMade, WorkflowPhase
+from jobqueue.store.leader import Leader
+from scheduler.engines.argo.errors import NoAnswer, Refused
+from scheduler.engines.argo.pods import Pods
+from scheduler.engines.contract import EngineUnavailable, WorkflowNotMade, WorkflowPhase
 from scheduler.loop import Scheduler
-from tests.fakes import FakeClock, make_node
-from tests.unit.scheduler.argo_shapes import make_pod, terminated
 from tests.unit.scheduler.conftest import Rig
+from tests.unit.scheduler.engines.argo_shapes import make_pod, terminated
 from workflows.render import workflow_name
 
 
-def slowly(rig: Rig, call: str, meanwhile: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+def slowly(
+    rig: Rig, call: str, meanwhile: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each such call of the engine takes half a lease, in which something happens."""
     quick = getattr(rig.engine, call)
 
@@ -35,11 +37,15 @@ class TestSignsOfLife:
     @pytest.fixture
     def path(self, rig: Rig, tmp_path: Path) -> Path:
         path = tmp_path / "heartbeat"
-        rig.settings = rig.settings.model_copy(update={"heartbeat_file": path, "max_running_jobs": 3})
+        rig.settings = rig.settings.model_copy(
+            update={"heartbeat_file": path, "max_running_jobs": 3}
+        )
         rig.monitors.answer = [make_node(gpus=3)]
         return path
 
-    def test_between_any_two_jobs(self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_between_any_two_jobs(
+        self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ids, scheduler, seen = [rig.submit(user) for user in "abc"], rig.scheduler(), []
 
         def look() -> None:
@@ -57,11 +63,18 @@ class TestSignsOfLife:
         assert seen[1:] == [True] * 2
         assert path.exists()
 
-    def test_of_other_workflows_too(self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_other_workflows_too(
+        self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ids, scheduler, seen = [rig.submit(user) for user in "abc"], rig.scheduler(), []
         scheduler.run_cycle()
         for job_id in ids:
-            rig.engine.set(workflow_name(rig.job(job_id)), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=1.0)
+            rig.engine.set(
+                workflow_name(rig.job(job_id)),
+                phase=WorkflowPhase.SUCCEEDED,
+                exit_code=0,
+                started_at=1.0,
+            )
         scheduler.run_cycle()
         rig.clock.tick(rig.settings.workflow_retention_s + 1)
 
@@ -73,7 +86,9 @@ class TestSignsOfLife:
         scheduler.run_cycle()
         assert seen[1:] == [True] * 2
 
-    def test_the_engine_is_given_what_makes_them(self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_engine_is_given_what_makes_them(
+        self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def look(_answering: object, beat: Callable[[], None]) -> list[Any]:
             path.unlink(missing_ok=True)
             beat()
@@ -85,7 +100,9 @@ class TestSignsOfLife:
 
 
 class TestLease:
-    def test_it_is_renewed_in_time(self, rig: Rig, raw_redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_is_renewed_in_time(
+        self, rig: Rig, raw_redis: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         rig.submit()
         scheduler = rig.scheduler()
         scheduler.run_cycle()
@@ -101,7 +118,12 @@ class TestLease:
         first = rig.submit("a")
         scheduler = rig.scheduler()
         scheduler.run_cycle()
-        rig.engine.set(workflow_name(rig.job(first)), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=1.0)
+        rig.engine.set(
+            workflow_name(rig.job(first)),
+            phase=WorkflowPhase.SUCCEEDED,
+            exit_code=0,
+            started_at=1.0,
+        )
         scheduler.run_cycle()
         rig.submit("b")
         rig.clock.tick(rig.settings.workflow_retention_s + 1)
@@ -123,7 +145,11 @@ def test_creates_that_outlast_the_lease_never_make_a_job_poison(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     """Two schedulers lose the lead to each other again and again, each in the middle of its create, and both live."""
-    job_id, pair, create = rig.submit(), [rig.scheduler("one"), rig.scheduler("two")], rig.engine.create
+    job_id, pair, create = (
+        rig.submit(),
+        [rig.scheduler("one"), rig.scheduler("two")],
+        rig.engine.create,
+    )
     for number in range(6):
         _outlast(rig, job_id, pair[number % 2], pair[1 - number % 2], error, monkeypatch)
         rig.clock.tick(61)
@@ -135,7 +161,12 @@ def test_creates_that_outlast_the_lease_never_make_a_job_poison(
 
 
 def _outlast(
-    rig: Rig, job_id: str, slow: Scheduler, other: Scheduler, error: Exception | None, monkeypatch: pytest.MonkeyPatch
+    rig: Rig,
+    job_id: str,
+    slow: Scheduler,
+    other: Scheduler,
+    error: Exception | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def late(*_args: object) -> str:
         Leader.resign(rig.store, slow._holder)  # its lease ran out
@@ -162,7 +193,9 @@ class Kubelets:
         self.asked: list[str] = []
         self.ready = "True"
 
-    def call(self, method: str, path: str, query: object = None, body: object = None) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, query: object = None, body: object = None
+    ) -> dict[str, Any]:
         return {"status": {"conditions": [{"type": "Ready", "status": self.ready}]}}
 
     def text(self, path: str, query: object) -> str:

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from devtools.testbed.fakes import NOW, make_node
+from devtools.testbed.invariants import LiveWorkflow, violations
 from jobqueue.errors import StaleLeader, StoreUnavailable
-from jobqueue.invariants import LiveWorkflow, violations
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
-from jobqueue.store import Caps, Store
-from scheduler.engine import (
+from jobqueue.store.client import Caps, Store
+from jobqueue.store.leader import Leader
+from scheduler.engines.contract import (
     EndedBy,
     EngineForbidden,
     EngineUnavailable,
@@ -20,7 +21,6 @@ from scheduler.engine import (
     WorkflowStatus,
 )
 from scheduler.loop import HURRY_PAUSE_S
-from tests.fakes import NOW, make_node
 
 
 def name(job_id: str, attempt: int = 1) -> str:
@@ -224,7 +224,9 @@ class TestCreate:
         finally:
             Leader.admit = admit
         assert rig.engine.created == []
-        assert rig.job(job_id).phase is Phase.ADMITTED  # the new leader finds it, and asks the engine by name
+        assert (
+            rig.job(job_id).phase is Phase.ADMITTED
+        )  # the new leader finds it, and asks the engine by name
 
 
 class TestRestart:
@@ -258,14 +260,18 @@ class TestRestart:
 
     def test_redis_lost_the_admission_but_the_engine_did_not(self, rig) -> None:
         job_id, other = rig.submit("a"), rig.submit("b")
-        rig.engine.made[name(job_id)] = WorkflowStatus(name(job_id), "u", job_id, 1, WorkflowPhase.RUNNING, "gpu-1")
+        rig.engine.made[name(job_id)] = WorkflowStatus(
+            name(job_id), "u", job_id, 1, WorkflowPhase.RUNNING, "gpu-1"
+        )
         rig.scheduler().run_cycle()
         assert rig.job(job_id).phase.holds_slot
         assert rig.job(other).phase is Phase.QUEUED
         sound(rig, job_id, other)
 
     def test_an_empty_redis_never_stops_what_runs(self, rig) -> None:
-        rig.engine.made["w"] = WorkflowStatus("w", "u", "gone_20261124120000", 1, WorkflowPhase.RUNNING, "gpu-1")
+        rig.engine.made["w"] = WorkflowStatus(
+            "w", "u", "gone_20261124120000", 1, WorkflowPhase.RUNNING, "gpu-1"
+        )
         waiting, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         scheduler.run_cycle()
@@ -276,7 +282,9 @@ class TestRestart:
     def test_a_live_workflow_of_a_finished_job_is_stopped(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.store.cancel(job_id, NOW)
-        rig.engine.made[name(job_id)] = WorkflowStatus(name(job_id), "u", job_id, 1, WorkflowPhase.RUNNING)
+        rig.engine.made[name(job_id)] = WorkflowStatus(
+            name(job_id), "u", job_id, 1, WorkflowPhase.RUNNING
+        )
         scheduler.run_cycle()
         assert rig.engine.stopped == [name(job_id)]
 
@@ -343,7 +351,9 @@ class TestPoison:
 
         create = rig.engine.create
         rig.engine.create = lambda workflow, *rest: (
-            Broken()["x"] if workflow["metadata"]["name"] == name(first) else create(workflow, *rest)
+            Broken()["x"]
+            if workflow["metadata"]["name"] == name(first)
+            else create(workflow, *rest)
         )
         for _ in range(5):
             scheduler.run_cycle()
@@ -491,7 +501,9 @@ class TestReviewed:
         assert heartbeat is not None
         assert "ZeroDivisionError" in heartbeat["summary"]
 
-    def test_unreadable_records_beyond_the_heads_do_not_make_it_go_round(self, rig, raw_redis) -> None:
+    def test_unreadable_records_beyond_the_heads_do_not_make_it_go_round(
+        self, rig, raw_redis
+    ) -> None:
         rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
         rig.monitors.answer = [make_node(gpus=2)]
         ids = [rig.submit("greedy") for _ in range(120)]
@@ -502,7 +514,11 @@ class TestReviewed:
         assert rig.job(ids[0]).phase is Phase.ADMITTED
 
     def test_a_broken_template_holds_nobody_up(self, rig) -> None:
-        broken, fine, scheduler = rig.submit("a", workflow="nowhere"), rig.submit("b"), rig.scheduler()
+        broken, fine, scheduler = (
+            rig.submit("a", workflow="nowhere"),
+            rig.submit("b"),
+            rig.scheduler(),
+        )
         scheduler.run_cycle()
         assert rig.job(fine).phase is Phase.ADMITTED
         reason = rig.job(broken).reason
@@ -556,7 +572,9 @@ class TestReviewed:
         rig.engine.set(first, phase=WorkflowPhase.FAILED, finished_at=rig.clock())
         scheduler.run_cycle()
         rig.clock.tick(601)
-        started = replace(rig.engine.made[second], phase=WorkflowPhase.RUNNING, started_at=rig.clock())
+        started = replace(
+            rig.engine.made[second], phase=WorkflowPhase.RUNNING, started_at=rig.clock()
+        )
         monkeypatch.setattr(rig.engine, "get", {second: started}.get)
         scheduler.run_cycle()
         assert rig.job(ids[1]).phase is Phase.RUNNING

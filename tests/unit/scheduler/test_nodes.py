@@ -3,17 +3,17 @@
 import pytest
 import redis
 
-from jobqueue import keys
+from devtools.testbed.fakes import FakeEngine, make_node
+from devtools.testbed.invariants import LiveWorkflow, violations
 from jobqueue.errors import StaleLeader
 from jobqueue.failpoints import FailpointRaised
-from jobqueue.invariants import LiveWorkflow, violations
-from jobqueue.leader import Leader
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
-from jobqueue.store import Store
-from scheduler.capacity import Node
-from scheduler.engine import EndedBy, Placement, WorkflowPhase
-from tests.fakes import FakeEngine, make_node
+from jobqueue.store import keys
+from jobqueue.store.client import Store
+from jobqueue.store.leader import Leader
+from scheduler.decide.capacity import Node
+from scheduler.engines.contract import EndedBy, Placement, WorkflowPhase
 from tests.unit.scheduler.conftest import Rig
 
 MESSAGE = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
@@ -36,7 +36,10 @@ def sound(rig: Rig, *job_ids: str) -> None:
     dead = rig.store.dead_nodes()
     live = [w for w in rig.engine.workflows() if w.is_live and not (w.node_lost and w.node in dead)]
     gpus = {node.name: len(node.snapshot.gpus) for node in rig.monitors.answer if node.snapshot}
-    assert violations(rig.store, [LiveWorkflow(w.name, w.job_id) for w in live], job_ids, gpus=gpus) == []
+    assert (
+        violations(rig.store, [LiveWorkflow(w.name, w.job_id) for w in live], job_ids, gpus=gpus)
+        == []
+    )
 
 
 def test_jobs_are_spread_and_never_more_on_a_node_than_it_has_gpus(rig: Rig) -> None:
@@ -76,7 +79,9 @@ class TestShort:
         assert job.reason.message.endswith(MESSAGE)
         assert rig.engine.deleted == rig.engine.stopped == []
 
-    def test_its_start_deadline_begins_when_a_gpu_was_given_back(self, rig: Rig, short: str) -> None:
+    def test_its_start_deadline_begins_when_a_gpu_was_given_back(
+        self, rig: Rig, short: str
+    ) -> None:
         scheduler = rig.scheduler()
         scheduler.run_cycle()
         rig.clock.tick(7000)
@@ -89,14 +94,18 @@ class TestShort:
         scheduler.run_cycle()
         assert rig.job(short).reason.code is ReasonCode.START_DEADLINE
 
-    def test_where_another_node_passes_it_moves_there_under_the_same_name(self, rig: Rig, short: str) -> None:
+    def test_where_another_node_passes_it_moves_there_under_the_same_name(
+        self, rig: Rig, short: str
+    ) -> None:
         scheduler, rig.engine.slow_to_delete = rig.scheduler(), True
         rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
         waiting = rig.submit("zoe")
         scheduler.run_cycle()
         assert rig.engine.deleted == [name(short)]
         assert "gpu-2 can: it is being withdrawn" in rig.job(short).reason.message
-        for _ in range(2):  # it is still there: nothing is made, and nobody takes the place it goes to
+        for _ in range(
+            2
+        ):  # it is still there: nothing is made, and nobody takes the place it goes to
             scheduler.run_cycle()
         assert rig.engine.created == [name(short)]
         assert rig.job(waiting).phase is Phase.QUEUED
@@ -114,7 +123,12 @@ class TestShort:
         get = rig.engine.get
 
         def started(workflow_name: str):
-            rig.engine.set(workflow_name, phase=WorkflowPhase.RUNNING, started_at=rig.clock(), short_of_gpus=False)
+            rig.engine.set(
+                workflow_name,
+                phase=WorkflowPhase.RUNNING,
+                started_at=rig.clock(),
+                short_of_gpus=False,
+            )
             return get(workflow_name)
 
         rig.engine.get = started
@@ -147,7 +161,10 @@ class TestShort:
     def test_a_scheduler_that_dies_in_the_middle(
         self, rig: Rig, short: str, monkeypatch: pytest.MonkeyPatch, point: str, slow: bool
     ) -> None:
-        rig.monitors.answer, rig.engine.slow_to_delete = [make_node("gpu-1"), make_node("gpu-2")], slow
+        rig.monitors.answer, rig.engine.slow_to_delete = (
+            [make_node("gpu-1"), make_node("gpu-2")],
+            slow,
+        )
         monkeypatch.setenv("GPUQ_TESTING", "1")
         monkeypatch.setenv("FAILPOINT", f"{point}:raise")
         with pytest.raises(FailpointRaised):
@@ -193,22 +210,34 @@ def turned_away(rig: Rig) -> str:
 
 
 class TestTurnedAway:
-    def test_it_waits_without_a_deadline_and_nothing_else_is_sent_there(self, rig: Rig, turned_away: str) -> None:
+    def test_it_waits_without_a_deadline_and_nothing_else_is_sent_there(
+        self, rig: Rig, turned_away: str
+    ) -> None:
         waiting, scheduler = rig.submit("zoe"), rig.scheduler()
         rig.monitors.answer = [make_node("gpu-1", gpus=2)]
         for _ in range(3):
             rig.clock.tick(700)
             scheduler.run_cycle()
         assert rig.job(turned_away).reason.code is ReasonCode.UNSCHEDULABLE
-        assert rig.job(waiting).reason.message == f"1st in line; gpu-1 takes no training now: {CORDONED}"
-        over = {"phase": WorkflowPhase.SUCCEEDED, "exit_code": 0, "started_at": rig.clock(), "message": ""}
+        assert (
+            rig.job(waiting).reason.message
+            == f"1st in line; gpu-1 takes no training now: {CORDONED}"
+        )
+        over = {
+            "phase": WorkflowPhase.SUCCEEDED,
+            "exit_code": 0,
+            "started_at": rig.clock(),
+            "message": "",
+        }
         rig.engine.set(name(turned_away), unschedulable=False, **over)  # it ran within a moment
         scheduler.run_cycle()
         assert rig.job(turned_away).phase is Phase.SUCCEEDED
         assert rig.job(waiting).node == "gpu-1"  # at once: it takes pods again
         sound(rig, turned_away, waiting)
 
-    def test_it_moves_to_a_node_that_passes_and_the_next_goes_there_too(self, rig: Rig, turned_away: str) -> None:
+    def test_it_moves_to_a_node_that_passes_and_the_next_goes_there_too(
+        self, rig: Rig, turned_away: str
+    ) -> None:
         rig.monitors.answer = [make_node("gpu-1", gpus=2), make_node("gpu-2", gpus=2)]
         waiting, scheduler, rig.engine.slow_to_delete = rig.submit("zoe"), rig.scheduler(), True
         scheduler.run_cycle()
@@ -250,7 +279,9 @@ class TestNodeLost:
         assert rig.store.nodes()["gpu-1"]["error"] == "no monitor answers for it"
         sound(rig, lost, waiting)
 
-    def test_nobody_is_told_how_long_it_will_still_take(self, rig: Rig, lost: str, raw_redis: "redis.Redis") -> None:
+    def test_nobody_is_told_how_long_it_will_still_take(
+        self, rig: Rig, lost: str, raw_redis: "redis.Redis"
+    ) -> None:
         job = rig.job(lost)
         raw_redis.lpush(keys.durations(job.spec.user, job.spec.config)[0], 3600)
         waiting, scheduler = rig.submit("zoe"), rig.scheduler()
@@ -262,7 +293,9 @@ class TestNodeLost:
         assert "has been running for" in rig.job(waiting).reason.message
         assert "left" not in rig.job(waiting).reason.message
 
-    def test_declared_dead_its_job_goes_on_elsewhere_and_its_remains_hold_nothing(self, rig: Rig, lost: str) -> None:
+    def test_declared_dead_its_job_goes_on_elsewhere_and_its_remains_hold_nothing(
+        self, rig: Rig, lost: str
+    ) -> None:
         rig.monitors.answer.append(make_node("gpu-1"))  # its monitor may well answer from the grave
         rig.store.declare_dead("gpu-1", rig.clock())
         scheduler = rig.scheduler()
@@ -287,7 +320,13 @@ class TestNodeLost:
         rig.store.declare_dead("gpu-1", rig.clock())
         rig.monitors.answer = [make_node("gpu-1")]
         waiting, scheduler = rig.submit("zoe"), rig.scheduler()
-        rig.engine.set(name(lost), phase=WorkflowPhase.FAILED, exit_code=1, node_lost=False, finished_at=rig.clock())
+        rig.engine.set(
+            name(lost),
+            phase=WorkflowPhase.FAILED,
+            exit_code=1,
+            node_lost=False,
+            finished_at=rig.clock(),
+        )
         scheduler.run_cycle()
         assert "gpuq admin node alive gpu-1" in rig.job(waiting).reason.message
         assert rig.store.declare_alive("gpu-1")
@@ -308,7 +347,11 @@ class TestNodeLost:
         rig.engine.set(name(lost), node_lost=False, message="")
         scheduler.run_cycle()
         job = rig.job(lost)
-        assert (job.phase, job.attempt, job.reason.message) == (Phase.RUNNING, 1, "Running on gpu-1.")
+        assert (job.phase, job.attempt, job.reason.message) == (
+            Phase.RUNNING,
+            1,
+            "Running on gpu-1.",
+        )
 
 
 # -- two schedulers --------------------------------------------------------------------------------------------------
@@ -343,7 +386,9 @@ class TestTwoSchedulers:
 
         def meanwhile() -> None:
             other.run_cycle()  # asks the engine by name, queues it again and starts it
-            rig.engine.set(name(job_id), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=rig.clock())
+            rig.engine.set(
+                name(job_id), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=rig.clock()
+            )
             other.run_cycle()
             assert rig.job(job_id).phase is Phase.SUCCEEDED
 
@@ -353,19 +398,28 @@ class TestTwoSchedulers:
         assert rig.job(job_id).phase is Phase.SUCCEEDED
         sound(rig, job_id)
 
-    def test_a_late_create_of_an_evicted_attempt_meets_its_tombstone(self, rig: Rig, paused: Paused) -> None:
+    def test_a_late_create_of_an_evicted_attempt_meets_its_tombstone(
+        self, rig: Rig, paused: Paused
+    ) -> None:
         job_id, other = rig.submit(), rig.scheduler("other")
 
         def meanwhile() -> None:
             other.run_cycle()
-            rig.engine.set(name(job_id), phase=WorkflowPhase.FAILED, ended_by=EndedBy.EVICTION, started_at=rig.clock())
+            rig.engine.set(
+                name(job_id),
+                phase=WorkflowPhase.FAILED,
+                ended_by=EndedBy.EVICTION,
+                started_at=rig.clock(),
+            )
             other.run_cycle()
 
         paused.wakes_after(meanwhile)
         assert rig.engine.created == [name(job_id), name(job_id, 2)]
         sound(rig, job_id)
 
-    def test_a_late_create_that_succeeds_is_the_one_that_counts(self, rig: Rig, paused: Paused) -> None:
+    def test_a_late_create_that_succeeds_is_the_one_that_counts(
+        self, rig: Rig, paused: Paused
+    ) -> None:
         """The other one has queued it again and waits for a GPU: it finds the workflow, and makes none."""
         job_id, other = rig.submit(), rig.scheduler("other")
 

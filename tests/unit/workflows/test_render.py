@@ -9,10 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes import make_job
+from devtools import ROOT
+from devtools.testbed.fakes import make_job
 from workflows.render import TemplateError, load_template, render, template_names, workflow_name
 
-FOLDER = Path(__file__).parent.parent.parent.parent / "workflows"
+FOLDER = ROOT / "workflows"
 TEMPLATE = load_template(FOLDER, "proto-gcn")
 
 
@@ -83,7 +84,10 @@ def test_the_pin_is_added_to_each_term_of_the_templates_own_affinity() -> None:
     big = {"matchExpressions": [{"key": "gpu", "operator": "In", "values": ["a100"]}]}
     field = {"key": "metadata.name", "operator": "NotIn", "values": ["gpu-9"]}
     template = deepcopy(TEMPLATE)
-    template["spec"]["affinity"] = {"podAntiAffinity": {"x": 1}, "nodeAffinity": pin(big, {"matchFields": [field]})}
+    template["spec"]["affinity"] = {
+        "podAntiAffinity": {"x": 1},
+        "nodeAffinity": pin(big, {"matchFields": [field]}),
+    }
     assert render(template, make_job(), node="gpu-1")["spec"]["affinity"] == {
         "podAntiAffinity": {"x": 1},
         "nodeAffinity": pin({**big, "matchFields": [NAMED]}, {"matchFields": [field, NAMED]}),
@@ -120,14 +124,18 @@ def test_no_gpu_is_asked_for_where_none_is_required() -> None:
 
 
 @pytest.mark.parametrize(
-    "patch", ["runtimeClassName: gvisor # ours", "priority: {{workflow.parameters.p}}", "[1]", "", None]
+    "patch",
+    ["runtimeClassName: gvisor # ours", "priority: {{workflow.parameters.p}}", "[1]", "", None],
 )
 def test_another_patch_stays_letter_by_letter(patch: str | None) -> None:
     assert patched(patch, require_gpu=False) == patch
 
 
 def test_with_a_gpu_nvidias_runtime_stays() -> None:
-    assert patched("runtimeClassName: nvidia # seen", require_gpu=True) == "runtimeClassName: nvidia # seen"
+    assert (
+        patched("runtimeClassName: nvidia # seen", require_gpu=True)
+        == "runtimeClassName: nvidia # seen"
+    )
     assert patched('{"runtimeClassName": "nvidia"}', require_gpu=False) == "{}"
 
 

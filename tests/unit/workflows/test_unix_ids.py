@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobqueue.settings import load_settings
+from jobqueue.service.settings import load_settings
 from scheduler.settings import SchedulerSettings
 from workflows.unix_ids import load_unix_ids
 
@@ -47,7 +47,9 @@ def test_a_map_that_makes_no_sense(tmp_path: Path, text: str, says: str) -> None
         load_unix_ids(path)
 
 
-def test_as_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_as_a_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert SchedulerSettings().unix_ids == {}
     monkeypatch.setenv("UNIX_IDS", "")
     assert SchedulerSettings().unix_ids == {}
@@ -56,4 +58,6 @@ def test_as_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setenv("UNIX_IDS", str(tmp_path / "absent"))
     with pytest.raises(SystemExit):
         load_settings(SchedulerSettings)
-    assert "is refused: the file cannot be read (No such file or directory)" in capsys.readouterr().err
+    assert (
+        "is refused: the file cannot be read (No such file or directory)" in capsys.readouterr().err
+    )

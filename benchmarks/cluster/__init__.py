@@ -1,0 +1,1 @@
+"""Benchmarks that need a real API server (devtools/cluster starts it)."""

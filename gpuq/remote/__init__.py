@@ -1,0 +1,1 @@
+"""The command's connections: the queue manager over HTTP, and Redis for administrators."""

@@ -1,0 +1,30 @@
+"""The access token of the one who calls: from --token-file, else GPUQ_TOKEN. Never an option: `ps` would show it."""
+
+import os
+from pathlib import Path
+
+from gpuq.errors import GpuqFailure
+
+ENV = "GPUQ_TOKEN"
+
+
+def read_token(path: Path | None) -> str | None:
+    """None where there is none; raises GpuqFailure, which never repeats what was read."""
+    source = str(path) if path is not None else ENV
+    token = (_read(path) if path is not None else os.environ.get(ENV, "")).strip()
+    if not token and path is None:
+        return None
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise GpuqFailure(
+            f"{source} holds no token: it must be the one line that gpuq admin token create printed."
+        )
+    return token
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ""
+    except OSError as error:
+        raise GpuqFailure(f"--token-file {path} cannot be read ({error.strerror}).") from error

@@ -1,0 +1,201 @@
+"""The scheduler's writes. Each carries the epoch of its lead; a stale leader's is refused in Lua (StaleLeader)."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jobqueue.clock import rfc3339
+from jobqueue.errors import CorruptEntry, JobNotFound
+from jobqueue.job import Job, QueueEntry, Result
+from jobqueue.phase import Phase
+from jobqueue.reason import Reason
+from jobqueue.store.client import Store
+
+_PAGE = 500
+_HEADS = 100  # what a cycle looks at
+
+
+class Leader:
+    """A lead over the queue, for as long as its epoch is the newest."""
+
+    def __init__(self, store: Store, epoch: str) -> None:
+        self.store, self.epoch = store, epoch
+
+    @classmethod
+    def lead(cls, store: Store, holder: str, lease_s: float) -> "Leader | None":
+        """Become or stay the leader for `lease_s`; None while another one leads."""
+        epoch = str(store.run("lead", holder, int(lease_s * 1000)))
+        return None if epoch == "0" else cls(store, epoch)
+
+    @staticmethod
+    def resign(store: Store, holder: str) -> None:
+        store.run("resign", holder)
+
+    @staticmethod
+    def survived(store: Store, job_id: str) -> None:
+        """Take back the break that the next leader counts for an admission of ours: we lost the lead, and live."""
+        store.run("survived", job_id)
+
+    def admit(
+        self, job: Job, at: float, *, node: str, gpu_uuids: Iterable[str], workflow_name: str, message: str,
+        max_running: int, max_per_user: int,
+    ) -> str:  # fmt: skip
+        """From the queue into a slot, which is returned. Raises InvalidTransition, NoFreeSlot."""
+        uuids = json.dumps(list(gpu_uuids))
+        return str(
+            self._run(
+                "admit", job.job_id, rfc3339(at), max_running, max_per_user, node, uuids, workflow_name, message,
+                job.attempt,
+            )
+        )  # fmt: skip
+
+    def record_workflow(
+        self, job_id: str, name: str, uid: str, node: str, gpu_uuids: Iterable[str]
+    ) -> None:
+        """The workflow of this attempt, and where it really is."""
+        self._run("record_workflow", job_id, name, uid, node, json.dumps(list(gpu_uuids)))
+
+    def mark_running(self, job_id: str, started_at: float, message: str) -> None:
+        self._run("mark_running", job_id, rfc3339(started_at), message)
+
+    def requeue(
+        self, job_id: str, at: float, reason: Reason, *, attempt: bool = False, counts: bool = False,
+        breaks: bool = False, unmade: bool = False,
+    ) -> Phase:  # fmt: skip
+        """Back to the front of the queue; `cancelled` instead where a cancel was asked for. Returns the phase now.
+
+        `attempt`: a container may have started, so the next one is another attempt; `counts`: towards the requeue
+        limit; `breaks`: towards being put aside as poison; `unmade`: its workflow was not made, for certain, so that it
+        has waited all along, and one more try that ends for the same reason is no news for its timeline.
+        """
+        cancelled = "Cancelled by its user."
+        args = (
+            int(attempt),
+            int(counts),
+            int(breaks),
+            reason.code,
+            reason.message,
+            cancelled,
+            int(unmade),
+        )
+        return Phase(self._run("requeue", job_id, rfc3339(at), at, *args))
+
+    def finish(
+        self,
+        job_id: str,
+        phase: Phase,
+        at: float,
+        reason: Reason,
+        result: Result,
+        run_time_s: float | None = None,
+    ) -> Phase:
+        """Into a final phase, the slot freed; `run_time_s` feeds the estimates. A finished job stays as it is."""
+        code = "" if result.exit_code is None else result.exit_code
+        tail, learnt = (
+            json.dumps(result.log_tail),
+            "" if run_time_s is None else f"{run_time_s:.3f}",
+        )
+        args = (phase, rfc3339(at), at, reason.code, reason.message, code, tail, learnt)
+        return Phase(self._run("finish", job_id, *args))
+
+    def withdraw(self, job_id: str, uid: str, at: float, reason: Reason) -> bool:
+        """Mark that this workflow of an admitted job is about to be deleted by us; False where it is too late."""
+        return bool(self._run("withdraw", job_id, uid, rfc3339(at), reason.code, reason.message))
+
+    def extend_start(self, job_id: str, at: float) -> None:
+        """Let an admitted job's start deadline count from `at`."""
+        self._run("extend_start", job_id, rfc3339(at))
+
+    def restore(self, job: Job, at: float, run_time_s: float | None = None) -> bool:
+        """Write the record of a job that Redis had lost, as it stands in `job`; False where there is one already."""
+        learnt = "" if run_time_s is None else f"{run_time_s:.3f}"
+        head = (
+            job.job_id,
+            job.spec.user,
+            job.spec.config,
+            job.phase,
+            rfc3339(at),
+            job.entry,
+            job.submitted_at,
+        )
+        why = (job.finished_at or 0, learnt, job.reason.code, job.reason.message)
+        fields = [word for pair in job.to_hash().items() for word in pair]
+        return bool(self._run("restore", *head, *why, *fields))
+
+    def set_reasons(self, reasons: Iterable[tuple[Job, Reason]]) -> int:
+        """Write why jobs stand where they stand; returns how many changed."""
+        args = [
+            word
+            for job, reason in reasons
+            for word in (job.job_id, job.phase, reason.code, reason.message)
+        ]
+        return int(self._run("set_reasons", *args)) if args else 0
+
+    def confirm(self, job_id: str) -> bool:
+        """Right before the create: whether the job still wants to start. Raises StaleLeader where the lead is lost."""
+        return bool(self._run("confirm", job_id))
+
+    def count_break(self, job_id: str) -> int:
+        """Handling this job broke the scheduler once more; returns how often since it last ran."""
+        return int(self._run("count_break", job_id))
+
+    def observe(self, heartbeat: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the heartbeat and what each monitor said."""
+        said = [word for node, what in nodes.items() for word in (node, json.dumps(what))]
+        self._run("observe", json.dumps(heartbeat), *said)
+
+    def trim(self, older_than: float, keep: int, at_most: int = 100) -> list[str]:
+        """Forget finished jobs from before `older_than` (epoch seconds) and beyond `keep`; returns their ids."""
+        return list(self._run("trim", older_than, keep, at_most))
+
+    # -- repair ----------------------------------------------------------------------------------------------------
+
+    def repair(self, at: float) -> str:
+        """Put aside what cannot be read in the queue, in running_jobs and in their records, and restore both from the
+        records; returns what was put aside in words, "" when all was well. Cheap then, so it is part of every cycle.
+        """
+        records = self._repair_records(at)
+        # Asked twice: a submission between two of its reads looks like a fault.
+        in_step = self._is_in_step() or self._is_in_step()
+        entries = 0 if in_step else int(self._run("repair_queue", rfc3339(at))[0])
+        found = {"queue entries": entries, "slots": self._repair_slots(at), "records": records}
+        return ", ".join(f"{count} {what}" for what, count in found.items() if count)
+
+    def _is_in_step(self, heads: int = _HEADS) -> bool:
+        """Whether job_queue and queue_order agree in length and in their first `heads` jobs."""
+        store = self.store
+        try:
+            ids = [QueueEntry.decode(raw).job_id for raw in store.queue_raw(0, heads)]
+        except CorruptEntry:
+            return False
+        return ids == store.order(0, heads) and store.queue_length() == store.order_length()
+
+    def _repair_records(self, at: float) -> int:
+        ids = self.store.order(0, _HEADS)
+        lost = set(ids) - {job.job_id for job in self.store.jobs(ids)}
+        for job_id in lost:
+            self._run("quarantine_job", job_id, rfc3339(at))
+        return len(lost)
+
+    def _repair_slots(self, at: float) -> int:
+        broken = 0
+        for slot, raw in self.store.running_raw().items():
+            try:
+                self.store.job(QueueEntry.decode(raw).job_id)
+            except (CorruptEntry, JobNotFound):
+                self._run("repair_slot", slot, raw, self._claimant(slot) or "", rfc3339(at))
+                broken += 1
+        return broken
+
+    def _claimant(self, slot: str) -> str | None:
+        """The job whose record says that it holds this slot."""
+        user, start = slot.partition("#")[0], 0
+        while ids := self.store.user_jobs(user, start, _PAGE):
+            for job in self.store.jobs(ids):
+                if job.slot == slot and job.phase.holds_slot:
+                    return job.job_id
+            start += _PAGE
+        return None
+
+    def _run(self, script: str, *args: Any) -> Any:
+        return self.store.run(script, self.epoch, *args)

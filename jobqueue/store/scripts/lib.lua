@@ -1,0 +1,122 @@
+-- Stands before every script (store.py), behind the table TRANSITIONS that is made from phase.py.
+-- Keys: see jobqueue/store/keys.py. A script validates first and writes last: Redis runs it alone, but rolls nothing back.
+-- Refusals are error replies that begin with GPUQ_…; store.py turns them into jobqueue.errors.
+
+local function fail(code, detail)
+  return redis.error_reply(code .. ' ' .. detail)
+end
+
+local function is_stale(epoch)
+  return redis.call('GET', 'scheduler_epoch') ~= epoch
+end
+
+local function record(id, ...)
+  return redis.call('HMGET', 'job:' .. id, ...)
+end
+
+local function may(from, to)
+  return TRANSITIONS[from] ~= nil and TRANSITIONS[from][to] == true
+end
+
+-- Refuse early where a key has another type than ours: LLEN and the like answer WRONGTYPE before anything was written.
+local function check_types(user, id)
+  redis.call('LLEN', 'job_timeline:' .. id)
+  redis.call('LLEN', 'job_queue')
+  redis.call('ZCARD', 'queue_order')
+  redis.call('ZCARD', 'user_queue:' .. user)
+  redis.call('ZCARD', 'user_jobs:' .. user)
+  redis.call('XLEN', 'events')
+  redis.call('HLEN', 'running_jobs')
+  redis.call('ZCARD', 'finished_jobs')
+  redis.call('HLEN', 'finished_counts')
+end
+
+-- scheduler_epoch etc. are read only; an event says who wrote it (api or scheduler), so that the loop does not wake itself.
+local function publish(id, from, to, code, at, by)
+  redis.call('XADD', 'events', 'MAXLEN', '~', '10000', '*',
+    'job_id', id, 'from', from, 'to', to, 'code', code, 'at', at, 'by', by)
+end
+
+local function move(id, from, to, at, code, message, by)
+  redis.call('HSET', 'job:' .. id, 'phase', to, 'reason_code', code, 'reason_message', message)
+  local length = redis.call('RPUSH', 'job_timeline:' .. id,
+    cjson.encode({at = at, from = from, to = to, code = code, message = message}))
+  if length > 100 then redis.call('LTRIM', 'job_timeline:' .. id, -100, -1) end
+  publish(id, from, to, code, at, by)
+end
+
+-- The dispatch order of a job that joins at the back ('last') or at the front ('first').
+local function new_order(place)
+  local command, step = 'ZREVRANGE', 1
+  if place == 'first' then command, step = 'ZRANGE', -1 end
+  local edge = redis.call(command, 'queue_order', 0, 0, 'WITHSCORES')
+  return (tonumber(edge[2]) or 0) + step
+end
+
+local function join_queue(id, user, entry, place)
+  local order = new_order(place)
+  if place == 'first' then redis.call('RPUSH', 'job_queue', entry) else redis.call('LPUSH', 'job_queue', entry) end
+  redis.call('ZADD', 'queue_order', order, id)
+  redis.call('ZADD', 'user_queue:' .. user, order, id)
+end
+
+local function leave_queue(id, user, entry)
+  redis.call('LREM', 'job_queue', -1, entry)
+  redis.call('ZREM', 'queue_order', id)
+  redis.call('ZREM', 'user_queue:' .. user, id)
+end
+
+-- Free whatever slot holds the job, also where its record does not say which.
+local function leave_slot(id, slot, entry)
+  if slot and slot ~= '' then
+    redis.call('HDEL', 'running_jobs', slot)
+  else
+    local all = redis.call('HGETALL', 'running_jobs')
+    for i = 1, #all, 2 do
+      if all[i + 1] == entry then redis.call('HDEL', 'running_jobs', all[i]) end
+    end
+  end
+  redis.call('HDEL', 'job:' .. id, 'slot')
+end
+
+local function position(id)
+  return redis.call('ZRANK', 'queue_order', id) + 1
+end
+
+-- The cap that one more queued job of this user would break, if any.
+local function broken_cap(user, max_per_user, max_total)
+  if redis.call('ZCARD', 'user_queue:' .. user) >= tonumber(max_per_user) then
+    return fail('GPUQ_QUEUE_FULL', 'user ' .. max_per_user)
+  end
+  if redis.call('ZCARD', 'queue_order') >= tonumber(max_total) then
+    return fail('GPUQ_QUEUE_FULL', 'total ' .. max_total)
+  end
+end
+
+local function durations(user, config)
+  return {'durations:' .. user .. ':' .. config, 'durations::' .. config, 'durations'}
+end
+
+local function check_durations(user, config)
+  for _, key in ipairs(durations(user, config)) do redis.call('LLEN', key) end
+end
+
+-- How long a whole training took, for the estimates; '' where there is nothing to learn.
+local function learn(user, config, phase, run_time)
+  if phase ~= 'succeeded' or run_time == '' then return end
+  for _, key in ipairs(durations(user, config)) do
+    redis.call('LPUSH', key, run_time)
+    redis.call('LTRIM', key, 0, 49)
+  end
+end
+
+-- Into a final phase from any other: out of the queue or the slot, into the history.
+local function finish(id, to, at, score, code, message, by)
+  local r = record(id, 'phase', 'user', 'entry', 'slot')
+  local from, user, entry, slot = r[1], r[2], r[3], r[4]
+  if from == 'queued' then leave_queue(id, user, entry) else leave_slot(id, slot, entry) end
+  redis.call('HSET', 'job:' .. id, 'finished_at', at)
+  redis.call('ZADD', 'finished_jobs', score, id)
+  redis.call('HINCRBY', 'finished_counts', to, 1)
+  move(id, from, to, at, code, message, by)
+end

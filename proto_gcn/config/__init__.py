@@ -1,0 +1,1 @@
+"""The training configuration: its sections, its defaults, and how a file is read."""

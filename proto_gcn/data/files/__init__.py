@@ -1,0 +1,1 @@
+"""The formats of data files, and how they are read safely."""

@@ -1,0 +1,1 @@
+"""The fast implementations of the model's operations."""

@@ -1,0 +1,1 @@
+"""Files below the data root, read safely: run folders and logs."""

@@ -1,0 +1,1 @@
+"""HTTP in general: problem documents, ETags, query parameters, JSON bodies."""

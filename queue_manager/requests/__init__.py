@@ -1,0 +1,1 @@
+"""What the routes share while they serve a request: access control, services, long polls."""

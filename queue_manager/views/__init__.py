@@ -1,0 +1,1 @@
+"""What the API answers about jobs: records, reasons, pages, Prometheus metrics."""

@@ -1,0 +1,1 @@
+"""The raw readings of a node: GPUs, CPU, memory, processes."""

@@ -1,0 +1,1 @@
+"""Making decisions happen: every write, through the leader and an engine."""

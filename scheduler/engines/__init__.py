@@ -1,0 +1,1 @@
+"""The engines that run jobs: `contract.py` says what an engine must do."""

@@ -1,0 +1,223 @@
+"""What a call to the API server may come back with, and what that means: pure translation into the errors of engine.py.
+
+CallFailed
+├── NoAnswer   nothing that can be relied on came back; `sent` tells whether the request may have taken effect
+└── Refused    the API server's own no, with its own words
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from scheduler.engines.contract import (
+    EngineError,
+    EngineForbidden,
+    EngineUnavailable,
+    WorkflowExists,
+    WorkflowNotMade,
+    WorkflowRefused,
+    WorkflowRejected,
+)
+
+_SHOWN = 400  # of a proxy's page of HTML nobody wants to read more
+_QUOTA = re.compile(r"exceeded quota|failed quota")
+_DENIED = re.compile(
+    r"denied (the )?request"
+)  # admission webhooks and policies, which answer 403 as RBAC does
+_RBAC = re.compile(r"forbidden: User .* cannot ")
+
+
+class CallFailed(Exception):
+    pass
+
+
+class NoAnswer(CallFailed):
+    def __init__(self, message: str, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Refused(CallFailed):
+    """An HTTP status above 299; `reason` and `name` are those of the Status object, empty where there was none."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        reason: str = "",
+        name: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{message} ({status})")
+        self.status, self.message, self.reason, self.name = status, message, reason, name
+        self.retry_after_s = retry_after_s
+
+
+class Stream(Protocol):
+    """A watch: its lines as they come, until the server ends it or `end` is called from another thread."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def end(self) -> None: ...
+
+
+class Api(Protocol):
+    """Calls to one API server; each of them raises CallFailed."""
+
+    def call(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> dict[str, Any]:
+        """One request, one JSON object; the body of a PATCH is a merge patch."""
+
+    def text(self, path: str, query: Mapping[str, str]) -> str:
+        """What is not JSON: a log."""
+
+    def stream(
+        self, path: str, query: Mapping[str, str], silence_s: float
+    ) -> AbstractContextManager[Stream]:
+        """A watch that counts as broken after `silence_s` without a word."""
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
+    """The API server's no as it says it in a Status object; a proxy's in its own words."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    said = said if isinstance(said, dict) and said.get("kind") == "Status" else {}
+    details = said.get("details") or {}
+    text = str(
+        said.get("message")
+        or " ".join(body.decode("utf-8", "replace").split())
+        or "no reason given"
+    )
+    wait = headers.get("Retry-After") or details.get("retryAfterSeconds")
+    return Refused(
+        status,
+        text[:_SHOWN],
+        str(said.get("reason") or ""),
+        str(details.get("name") or ""),
+        _seconds(wait),
+    )
+
+
+def is_absent(error: CallFailed, name: str) -> bool:
+    """Whether the server says for certain that there is no `name`; a missing namespace or CRD is another 404."""
+    return isinstance(error, Refused) and error.status == 404 and error.name == name
+
+
+def get_or_none(api: Api, path: str, name: str) -> dict[str, Any] | None:
+    """The object at `path`, whose name is `name`; None only where the server says that there is none."""
+    try:
+        return api.call("GET", path)
+    except CallFailed as error:
+        if is_absent(error, name):
+            return None
+        raise
+
+
+def change(api: Api, method: str, path: str, name: str, body: dict[str, Any]) -> bool:
+    """Change one object whose uid stands in `body`; False where another one bears its name now."""
+    try:
+        api.call(method, path, body=body)
+    except CallFailed as error:
+        if isinstance(error, Refused) and (
+            error.status == 409 or (error.status == 422 and "metadata.uid" in error.message)
+        ):
+            return False
+        if not is_absent(error, name):
+            raise
+    return True
+
+
+def of_a_look(error: CallFailed) -> EngineError:
+    """What a failed call means that makes nothing."""
+    if not isinstance(error, Refused):
+        return EngineUnavailable(f"The API server does not answer: {error}.")
+    if error.status == 401:
+        return EngineForbidden(
+            f"The API server does not accept the scheduler's credentials: {error}; restart the scheduler's pod, or "
+            "mend what KUBECONFIG names."
+        )
+    if error.status == 403:
+        return EngineForbidden(
+            f"The API server refuses the scheduler a right: {error}; give it back: kubectl apply -k deploy/"
+        )
+    if error.status == 404:
+        return EngineForbidden(
+            f"The namespace or Argo Workflows itself is missing: {error}; see: kubectl get namespaces, and kubectl get "
+            "crd workflows.argoproj.io"
+        )
+    return EngineUnavailable(f"The API server cannot do it now: {error}.", error.retry_after_s)
+
+
+def of_a_call(error: CallFailed) -> EngineError:
+    """What a failed call on one object means."""
+    if not is_of_one(error):
+        return of_a_look(error)
+    return WorkflowRefused(
+        f"The API server refuses a call on this one object: {error}; mend the object, or the policy that refuses it: "
+        "the call is made again in every cycle."
+    )
+
+
+def is_of_one(error: CallFailed) -> bool:
+    """Whether one object is refused (by its schema, or an admission policy), and not a right of the scheduler."""
+    if not isinstance(error, Refused):
+        return False
+    if _DENIED.search(error.message):
+        return True
+    if error.status == 403:
+        return error.reason == "Forbidden" and not _RBAC.search(error.message)
+    return 400 <= error.status < 500 and error.status not in (401, 404, 408, 410, 429)
+
+
+def of_a_create(error: CallFailed) -> EngineError:
+    """What a failed create means: certain that nothing was made, refused for good, or unknown."""
+    if not isinstance(error, Refused):
+        certain = isinstance(error, NoAnswer) and not error.sent
+        return (
+            WorkflowNotMade(f"The API server cannot be reached: {error}.")
+            if certain
+            else of_a_look(error)
+        )
+    if (
+        error.status == 409 and error.reason != "Conflict"
+    ):  # a Conflict is a quota that was counted at the same time
+        return WorkflowExists(error.message)
+    if error.status in (400, 413, 422) or (error.status == 403 and _DENIED.search(error.message)):
+        return WorkflowRejected(error.message)
+    if error.status in (401, 403, 404) and not _QUOTA.search(error.message):
+        return of_a_look(error)
+    if _is_certain(error):
+        return WorkflowNotMade(
+            f"The API server did not make the workflow: {error}.", error.retry_after_s
+        )
+    return of_a_look(error)
+
+
+@contextmanager
+def engine_errors(meant: Callable[[CallFailed], EngineError] = of_a_look) -> Iterator[None]:
+    """Around calls that make nothing; `meant` is of_a_call where they are all on one object."""
+    try:
+        yield
+    except CallFailed as error:
+        raise meant(error) from error
+
+
+def _is_certain(error: Refused) -> bool:
+    """Whether this no was said before anything was stored; a timeout (408, 504) and etcd's errors (500) never tell."""
+    if error.status < 500:
+        return error.status != 408
+    if error.status == 500:
+        return "failed calling webhook" in error.message
+    return error.status == 503 and error.reason == "ServiceUnavailable"
+
+
+def _seconds(text: Any) -> float | None:
+    try:
+        return max(0.0, float(text))
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,107 @@
+"""Single fields out of a Workflow or a pod, whatever a person's edit has made of them: pure, and never an error."""
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from workflows.render import ANNOTATION_SUBMISSION, LABEL_ATTEMPT, LABEL_JOB, LABEL_USER
+
+MAIN = "main"  #: Argo's name for the container of a template
+_ATTEMPT = re.compile(r"-r([0-9]{1,6})$")
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def seconds(text: Any) -> float | None:
+    """A Kubernetes time as seconds since the epoch."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def identity(workflow: dict[str, Any]) -> tuple[str, int]:
+    """The job id and the attempt, by its labels, else by what `render` wrote beside; ('', 0): it is not ours."""
+    metadata = as_dict(workflow.get("metadata"))
+    labels = as_dict(metadata.get("labels"))
+    job_id = labels.get(LABEL_JOB) or as_dict((submission(workflow) or {}).get("entry")).get(
+        "job_id"
+    )
+    if not isinstance(job_id, str) or not job_id:
+        return "", 0
+    attempt = str(labels.get(LABEL_ATTEMPT, ""))
+    if not attempt.isdecimal():
+        suffix = _ATTEMPT.search(str(metadata.get("name")))
+        attempt = suffix[1] if suffix else "1"
+    return job_id, int(attempt)
+
+
+def submission(workflow: dict[str, Any]) -> dict[str, Any] | None:
+    annotations = as_dict(as_dict(workflow.get("metadata")).get("annotations"))
+    try:
+        said = json.loads(annotations[ANNOTATION_SUBMISSION])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def pod_node(workflow: dict[str, Any]) -> dict[str, Any]:
+    """The newest of the Workflow's nodes that is a pod of its entrypoint; {} where there is none yet."""
+    nodes = as_dict(as_dict(workflow.get("status")).get("nodes")).values()
+    pods = [node for node in nodes if isinstance(node, dict) and node.get("type") == "Pod"]
+    entrypoint = as_dict(workflow.get("spec")).get("entrypoint")
+    ours = [node for node in pods if node.get("templateName") == entrypoint] or pods
+    return max(ours, key=lambda node: seconds(node.get("startedAt")) or 0, default={})
+
+
+def node_name(workflow: dict[str, Any], pod: dict[str, Any] | None) -> str | None:
+    """Where its pod is, else where it has to go."""
+    at = pod_node(workflow).get("hostNodeName") or as_dict((pod or {}).get("spec")).get("nodeName")
+    return at or pinned_node(workflow)
+
+
+def pinned_node(workflow: dict[str, Any]) -> str | None:
+    """The node that `render` pinned it to."""
+    affinity = as_dict(as_dict(as_dict(workflow.get("spec")).get("affinity")).get("nodeAffinity"))
+    required = as_dict(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"))
+    for term in as_list(required.get("nodeSelectorTerms")):
+        for field in as_list(term.get("matchFields")):
+            if field.get("key") == "metadata.name" and field.get("values"):
+                return str(field["values"][0])
+    return None
+
+
+def main_state(pod: dict[str, Any] | None, which: str) -> dict[str, Any]:
+    """The main container's state `which` (waiting, running, terminated); {} where it is in another one."""
+    for container in as_list(as_dict((pod or {}).get("status")).get("containerStatuses")):
+        if container.get("name") == MAIN:
+            return as_dict(as_dict(container.get("state")).get(which))
+    return {}
+
+
+def exit_code(workflow: dict[str, Any], pod: dict[str, Any] | None) -> int | None:
+    """The main container's exit code, by its pod, else by Argo."""
+    said: Any = main_state(pod, "terminated").get("exitCode")
+    if said is None:
+        said = as_dict(pod_node(workflow).get("outputs")).get("exitCode")
+    try:
+        return int(said)
+    except (TypeError, ValueError):
+        return None
+
+
+def folder_hint(workflow: dict[str, Any], said: str) -> str:
+    """The command that mends a user's folder which cannot be mounted; '' where that is not the trouble."""
+    if "subpath" not in said.lower():
+        return ""
+    context = as_dict(as_dict(workflow.get("spec")).get("securityContext"))
+    owner = f"-o {context.get('runAsUser', 1000)} -g {context.get('runAsGroup', 1000)}"
+    user = as_dict(as_dict(workflow.get("metadata")).get("labels")).get(LABEL_USER, "<user>")
+    return f"; make the folder on the node: install -d {owner} /data/{user}"

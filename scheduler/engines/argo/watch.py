@@ -1,0 +1,131 @@
+"""What wakes the loop: a watch of the workflows. A hint only; a gap in it costs a poll interval, never a job."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from jobqueue.service.log import get_logger
+from scheduler.engines.argo.errors import Api, CallFailed, NoAnswer, Refused, Stream
+from scheduler.engines.argo.fields import as_dict
+from scheduler.engines.argo.manifests import OPEN
+
+log = get_logger(__name__)
+
+#: The server ends a watch after so long, and sends a bookmark about once a minute until then (s).
+WATCH_S = 1800
+SILENCE_S = 150.0
+#: One that lasted so long was a good one: the pause before the next starts small again (s).
+_GOOD_S = 5.0
+_LONGEST_PAUSE_S = 60.0
+
+
+class Watcher:
+    """Calls `on_change` when a Workflow changes in a way that the loop may act on."""
+
+    def __init__(
+        self, api: Api, path: str, version: str | None, on_change: Callable[[], None]
+    ) -> None:
+        self._api, self._path, self._version, self._on_change = api, path, version, on_change
+        self._seen: dict[str, object] = {}  # uid -> what of it matters
+        self._stream: Stream | None = None
+
+    def run(self, stopping: threading.Event) -> None:
+        """Until `stopping`; ends within a second of it."""
+        reader = threading.Thread(
+            target=self._keep_watching, args=(stopping,), name="argo-watch", daemon=True
+        )
+        reader.start()
+        while reader.is_alive() and not stopping.wait(0.5):
+            pass
+        for _ in range(
+            20
+        ):  # it may have opened the next one just now; one that was never answered is left behind
+            stream = self._stream
+            if stream is not None:
+                stream.end()
+            reader.join(0.05)
+
+    def _keep_watching(self, stopping: threading.Event) -> None:
+        failures = 0
+        while not stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._watch(stopping)
+                trouble = ""
+            except CallFailed as error:
+                trouble = str(error)
+                self._expire(error)
+            failures = 0 if time.monotonic() - began > _GOOD_S else failures + 1
+            pause = min(2.0 ** max(0, failures - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1)
+            if trouble and not stopping.is_set():
+                log.info(
+                    "The watch of the workflows broke off; it goes on.",
+                    error=trouble,
+                    pause_s=round(pause, 1),
+                )
+            stopping.wait(pause)
+
+    def _watch(self, stopping: threading.Event) -> None:
+        query = {
+            "watch": "1",
+            "labelSelector": OPEN,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_S),
+            **({"resourceVersion": self._version} if self._version else {}),
+        }
+        with self._api.stream(self._path, query, SILENCE_S) as stream:
+            self._stream = stream
+            try:
+                for line in stream:
+                    if stopping.is_set():
+                        return
+                    self._take(line)
+            finally:
+                self._stream = None
+
+    def _take(self, line: bytes) -> None:
+        with suppress(ValueError):
+            event = as_dict(json.loads(line))
+            kind, obj = event.get("type"), as_dict(event.get("object"))
+            if kind == "ERROR":
+                raise Refused(
+                    int(obj.get("code") or 500), str(obj.get("message")), str(obj.get("reason"))
+                )
+            metadata = as_dict(obj.get("metadata"))
+            self._version = metadata.get("resourceVersion") or self._version
+            if kind != "BOOKMARK" and self._matters(str(kind), str(metadata.get("uid")), obj):
+                self._on_change()
+            return
+        raise NoAnswer("a watch's line that is no JSON")
+
+    def _matters(self, kind: str, uid: str, obj: dict[str, Any]) -> bool:
+        """Whether the loop would see anything new; Argo's progress and bookkeeping are nothing."""
+        if kind == "DELETED":  # gone, or labelled as completed
+            self._seen.pop(uid, None)
+            return True
+        now, before = _essence(obj), self._seen.get(uid)
+        self._seen[uid] = now
+        return now != before and not (before is None and now == _essence({}))
+
+    def _expire(self, error: CallFailed) -> None:
+        """What happened since a version that the server has forgotten is not known: look now, watch from now on."""
+        if isinstance(error, Refused) and error.status == 410:
+            self._version = None
+            self._seen.clear()
+            self._on_change()
+
+
+def _essence(workflow: dict[str, Any]) -> tuple[object, ...]:
+    spec, status = as_dict(workflow.get("spec")), as_dict(workflow.get("status"))
+    nodes = [node for node in as_dict(status.get("nodes")).values() if isinstance(node, dict)]
+    return (
+        status.get("phase"),
+        spec.get("shutdown"),
+        spec.get("suspend"),
+        as_dict(workflow.get("metadata")).get("deletionTimestamp"),
+        [(node.get("phase"), node.get("message")) for node in nodes],
+    )

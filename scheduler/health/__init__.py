@@ -1,0 +1,1 @@
+"""The scheduler's own health: lead, pace, outages, alerts, liveness, backoff."""

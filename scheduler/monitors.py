@@ -1,0 +1,177 @@
+"""Asks every node's resource monitor; the only file here that imports `requests`."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from jobqueue.clock import rfc3339
+from jobqueue.resources import InvalidSnapshot, NodeSnapshot
+from scheduler.decide.capacity import Node
+
+TIMEOUT_S = 2.0
+MAX_BYTES = 64 * 1024
+
+
+class MonitorClient:
+    """Snapshots of all nodes behind one URL. A headless Service's name has one address a node, and each is asked: one
+    balanced address would answer for the wrong node."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        self._url, self._clock = url.rstrip("/"), clock
+        self._silent_since: dict[
+            str, float
+        ] = {}  # address -> when it first gave no answer that could be trusted
+        self._names: dict[str, str] = {}  # address -> the node that answered there last
+
+    def nodes(self, window_s: Mapping[str, float] | None = None) -> list[Node]:
+        """Every node with its snapshot, or with what is wrong, in the order of their names; in parallel.
+
+        `window_s`: node -> how far back its answer shall look (s), where less than the monitor's own window is wanted.
+        """
+        addresses = self._addresses()
+        if isinstance(addresses, str):
+            return [Node(name, error=addresses) for name in sorted(set(self._names.values()))] or [
+                Node(urlsplit(self._url).hostname or self._url, error=addresses)
+            ]
+        windows = window_s or {}
+        asked = {
+            address: _Call(self._ask, address, windows.get(self._name(address)))
+            for address in addresses
+        }
+        deadline = time.monotonic() + TIMEOUT_S + 0.5
+        found = [
+            call.result(deadline) or self._without_answer(address, requests.Timeout())
+            for address, call in asked.items()
+        ]
+        self._forget_all_but(addresses)
+        return _one_a_name(found)
+
+    def _addresses(self) -> list[str] | str:
+        parts = urlsplit(self._url)
+        try:
+            infos = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+        except OSError as error:
+            return f"the resource monitor's name {parts.hostname} has no address ({error.strerror})"
+        hosts = dict.fromkeys(str(info[4][0]) for info in infos)
+        if parts.hostname == "localhost":  # both families of one machine, not two nodes
+            return [self._url]
+        return [
+            urlunsplit(parts._replace(netloc=_netloc(host, parts.port or 80))) for host in hosts
+        ]
+
+    def _ask(self, address: str, window_s: float | None) -> Node:
+        query = f"?window_s={min(max(window_s, 0.001), 10):.3f}" if window_s is not None else ""
+        try:
+            snapshot = NodeSnapshot.decode(_get(f"{address}/status{query}"))
+        except (requests.RequestException, HTTPError, InvalidSnapshot, _Refused) as error:
+            return self._without_answer(address, error)
+        self._silent_since.pop(address, None)
+        self._names[address] = snapshot.node
+        return Node(snapshot.node, snapshot)
+
+    def _forget_all_but(self, addresses: list[str]) -> None:
+        """A pod that is made anew has another address."""
+        for known in (self._silent_since, self._names):
+            for address in known.keys() - set(addresses):
+                known.pop(address, None)
+
+    def _name(self, address: str) -> str:
+        return self._names.get(address, urlsplit(address).hostname or address)
+
+    def _without_answer(self, address: str, error: Exception) -> Node:
+        since = rfc3339(self._silent_since.setdefault(address, self._clock()))
+        return Node(self._name(address), error=f"{_sentence(address, error)}, since {since}")
+
+
+def _one_a_name(found: list[Node]) -> list[Node]:
+    """One node for each name, by name: two addresses of one machine are no two nodes."""
+    by_name: dict[str, list[Node]] = {}
+    for node in found:
+        by_name.setdefault(node.name, []).append(node)
+    return [_merged(by_name[name]) for name in sorted(by_name)]
+
+
+def _merged(same: list[Node]) -> Node:
+    """Of several answers under one name the one that passes least: while a monitor is replaced, both may answer."""
+    answers = [(node, node.snapshot) for node in same if node.snapshot is not None]
+    machines = {
+        tuple(sorted(gpu.uuid for gpu in snapshot.gpus)) for _, snapshot in answers if snapshot.gpus
+    }
+    if len(machines) > 1:
+        text = f"{len(answers)} monitors of different machines call themselves {same[0].name}; set NODE_NAME of each"
+        return Node(same[0].name, error=text)
+    if not answers:
+        return same[0]
+    return min(answers, key=lambda answer: _passing(answer[1]))[0]
+
+
+def _passing(snapshot: NodeSnapshot) -> int:
+    """More for a node that passes than for one that does not, and more with each GPU that passes."""
+    return (1 + sum(gpu.available for gpu in snapshot.gpus)) if snapshot.available else 0
+
+
+class _Call(threading.Thread):
+    """One call in a daemon thread: whoever sends its headers byte by byte is left to it, and holds nobody up."""
+
+    def __init__(
+        self, ask: Callable[[str, float | None], Node], address: str, window_s: float | None
+    ) -> None:
+        super().__init__(name="monitor", daemon=True)
+        self._ask, self._address, self._window_s = ask, address, window_s
+        self._node: Node | None = None
+        self.start()
+
+    def run(self) -> None:
+        self._node = self._ask(self._address, self._window_s)
+
+    def result(self, deadline: float) -> Node | None:
+        self.join(max(0.0, deadline - time.monotonic()))
+        return self._node
+
+
+class _Refused(Exception):
+    """The monitor answers, but not with what can be a snapshot."""
+
+
+def _get(url: str) -> bytes:
+    """The body of a 200, at most MAX_BYTES of it, within TIMEOUT_S in all: a slow drip does not count as an answer."""
+    deadline, body = time.monotonic() + TIMEOUT_S, b""
+    with (
+        _direct() as session,
+        session.get(url, timeout=TIMEOUT_S, stream=True, allow_redirects=False) as response,
+    ):
+        if response.status_code != 200:
+            raise _Refused(f"answers with status {response.status_code}")
+        while chunk := response.raw.read1(8192, decode_content=True):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise _Refused(f"answers with more than {MAX_BYTES // 1024} KiB")
+            if time.monotonic() > deadline:
+                raise requests.Timeout
+    return body
+
+
+def _direct() -> requests.Session:
+    """A lab's HTTP_PROXY is for the world outside: it knows no node, and may not give its answer for one."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def _sentence(address: str, error: Exception) -> str:
+    if isinstance(error, InvalidSnapshot):
+        return f"the monitor's answer cannot be trusted ({error})"
+    if isinstance(error, _Refused):
+        return f"the monitor {error}"
+    if isinstance(error, (requests.Timeout, ReadTimeoutError)):
+        return f"the monitor at {address} does not answer within {TIMEOUT_S:g} s"
+    return f"the monitor at {address} cannot be reached"
+
+
+def _netloc(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,193 @@
+"""The loader's worker processes: what they raise, and when they end."""
+
+import ctypes
+import errno
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from proto_gcn.config.train import TrainConfig
+from proto_gcn.data import dataset
+from proto_gcn.data.dataset import Loader, SkeletonDataset, make_loader
+from proto_gcn.data.samples import Samples
+from proto_gcn.errors import DataError
+
+PR_GET_PDEATHSIG = 2
+ROOT = Path(dataset.__file__).parents[2]
+
+
+class Keypoints(list[Any]):
+    """Clips of one person; the one of a `bad` number cannot be read."""
+
+    def __init__(self, size: int, bad: int | None = None) -> None:
+        super().__init__(
+            np.random.default_rng(n).random((1, 9, 25, 3), np.float32) for n in range(size)
+        )
+        self.bad = bad
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == self.bad:
+            raise DataError(f"kp/{index}.pkl: sample {index} is cut off")
+        return super().__getitem__(index)
+
+
+def loader_of(
+    config: TrainConfig, workers: int, bad: int | None = None, clips: int = 0, batch: int = 2
+) -> Loader:
+    none = np.zeros(12, np.int64)
+    samples = Samples([str(n) for n in range(12)], none, none, Keypoints(12, bad))
+    data = config.data.model_copy(update={"workers_per_gpu": workers, "videos_per_gpu": batch})
+    return make_loader(SkeletonDataset(samples, config, clips), data, seed=None)
+
+
+@pytest.fixture(autouse=True)
+def _cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_sample_that_cannot_be_read_is_one_sentence_and_the_others_come_first(
+    config: TrainConfig, workers: int
+) -> None:
+    batches = iter(loader_of(config, workers, bad=5))
+    assert [len(next(batches)[0]) for _ in range(2)] == [2, 2]
+    with pytest.raises(DataError, match=r"^kp/5\.pkl: sample 5 is cut off$"):
+        next(batches)
+
+
+@pytest.mark.parametrize(
+    ("clips", "batch", "wanted"),
+    [(0, 8, [8, 4]), (4, 8, [2] * 6), (3, 8, [2] * 6), (10, 4, [1] * 12)],
+)
+def test_a_batch_holds_no_more_clips_than_one_of_training(
+    config: TrainConfig, clips: int, batch: int, wanted: list[int]
+) -> None:
+    loader = loader_of(config, 0, clips=clips, batch=batch)
+    assert [len(some) for some, _ in loader] == wanted
+    assert len(loader) == len(wanted)
+
+
+PROGRAM = """
+import os, sys
+os.sched_getaffinity = lambda _: {0, 1}
+from proto_gcn.config.train import TrainConfig
+from tests.unit.proto_gcn.data.test_loader import loader_of
+config = TrainConfig.model_validate({"data": {"ann_file": "x", "clip_len": 8}})
+loader = loader_of(config, workers=2, bad=BAD)
+batches = iter(loader)
+next(batches)
+print(*[worker.pid for worker in __import__("multiprocessing").active_children()], flush=True)
+"""
+
+
+Start = Callable[..., tuple[subprocess.Popen[str], list[int]]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a process whose loader has two workers: (process, pids of the workers)."""
+    all_processes: list[subprocess.Popen[str]] = []
+
+    def started(rest: str, bad: int | None = None) -> tuple[subprocess.Popen[str], list[int]]:
+        program = PROGRAM.replace("BAD", repr(bad)) + rest
+        process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        all_processes.append(process)
+        assert process.stdout is not None
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(pids) == 2
+        return process, pids
+
+    yield started
+    for process in all_processes:
+        process.kill()
+        process.communicate()
+
+
+def assert_ended(pids: list[int]) -> None:
+    deadline = time.monotonic() + 30
+    while any(map(is_running, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_process_that_fails_while_its_workers_work_ends(start: Start) -> None:
+    process, pids = start("list(batches)", bad=7)
+    assert process.wait(60) == 1
+    assert_ended(pids)
+
+
+def test_workers_are_killed_with_their_trainer(start: Start) -> None:
+    process, pids = start("import time; time.sleep(60)")
+    process.kill()
+    process.wait(10)
+    assert_ended(pids)
+
+
+def _ends_with_what_its_parents_death_sends() -> None:
+    dataset._join_loader(os.getppid(), 0)
+    sent = ctypes.c_int()
+    ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(sent))
+    os._exit(sent.value)
+
+
+def test_that_needs_no_look_by_the_worker() -> None:
+    """PyTorch's workers look for their parent every five seconds, and one that hangs in a read does not."""
+    child = multiprocessing.get_context("fork").Process(
+        target=_ends_with_what_its_parents_death_sends
+    )
+    child.start()
+    child.join(30)
+    assert child.exitcode == signal.SIGKILL
+
+
+def test_a_signal_to_the_process_group_is_the_trainers_alone(start: Start) -> None:
+    rest = """
+import signal, time
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+print("ready", flush=True)
+while not told:
+    time.sleep(0.01)
+print(len(list(batches)))
+"""
+    process, pids = start(rest)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == "5\n"
+    assert process.returncode == 0
+    assert_ended(pids)
+
+
+def test_a_file_that_cannot_be_read_now_keeps_its_reason_across_the_worker(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "/data/kp/5.pkl")
+
+    monkeypatch.setattr(SkeletonDataset, "_batch", away)
+    with pytest.raises(OSError, match="handle") as raised:
+        next(iter(loader_of(config, 2)))
+    assert (raised.value.errno, raised.value.filename) == (errno.ESTALE, "/data/kp/5.pkl")

@@ -1,0 +1,70 @@
+"""A folder that is not the training's own: the message has the command that mends it, and the command does."""
+
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from proto_gcn.engine.run_folder import RunFolder
+from proto_gcn.errors import ConfigError
+
+NOBODY = 65534
+
+
+@contextmanager
+def without_root() -> Iterator[None]:
+    """Root may write anywhere, so it steps down."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def foreign() -> Iterator[Path]:
+    """A folder as a kubelet makes it for a `subPath` that is missing: everybody may look, only root may write."""
+    with tempfile.TemporaryDirectory(
+        dir="/tmp"
+    ) as made:  # pytest's own folders are closed to others
+        Path(made).chmod(0o755)
+        folder = Path(made, "ann o'hara")
+        folder.mkdir(mode=0o555)
+        yield folder
+
+
+def test_a_folder_of_somebody_elses(foreign: Path) -> None:
+    run = RunFolder(foreign / "runs" / "ann_1")
+    with without_root(), pytest.raises(ConfigError) as refused:
+        run.create()
+    said, _, command = str(refused.value).partition("; on the node that has it: ")
+    assert said == f"cannot create {run.path}: Permission denied"
+    owner = NOBODY if os.geteuid() == 0 else os.geteuid()
+    assert shlex.split(command) == [
+        "sudo",
+        "install",
+        "-d",
+        "-o",
+        str(owner),
+        "-g",
+        str(os.getegid()),
+        str(foreign),
+    ]
+    subprocess.run(shlex.split(command)[1:], check=True)
+    with without_root():
+        run.create()
+    assert run.latest.parent.is_dir()
+
+
+def test_a_file_in_the_way_is_not_a_matter_of_access(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(ConfigError, match="Not a directory; check WORK_DIR"):
+        RunFolder(tmp_path / "runs" / "ann_1").create()

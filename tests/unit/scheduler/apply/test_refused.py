@@ -1,0 +1,141 @@
+"""One workflow that the engine refuses to show or to change: its job is told so, and the others go on."""
+
+import pytest
+
+from devtools.testbed.fakes import NOW, make_job, make_node
+from jobqueue.phase import Phase
+from jobqueue.reason import ReasonCode
+from scheduler.engines.contract import (
+    EngineForbidden,
+    WorkflowNotMade,
+    WorkflowPhase,
+    WorkflowRefused,
+    WorkflowStatus,
+)
+from tests.unit.scheduler.conftest import Rig
+from workflows.render import workflow_name
+
+REFUSED = WorkflowRefused("The API server refuses a call on this one object.")
+
+
+@pytest.fixture
+def rig(rig: Rig) -> Rig:
+    rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
+    rig.monitors.answer = [make_node(gpus=2)]
+    return rig
+
+
+def name(rig: Rig, job_id: str) -> str:
+    return workflow_name(rig.job(job_id))
+
+
+def running(rig: Rig, job_id: str) -> None:
+    rig.engine.set(name(rig, job_id), phase=WorkflowPhase.RUNNING, started_at=NOW)
+
+
+def test_a_stop_that_is_refused_is_said_on_its_job_and_the_queue_goes_on(rig: Rig) -> None:
+    stuck, scheduler = rig.submit("a"), rig.scheduler()
+    scheduler.run_cycle()
+    running(rig, stuck)
+    scheduler.run_cycle()
+    rig.store.cancel(stuck, NOW)
+    rig.engine.locked[name(rig, stuck)] = REFUSED
+    other = rig.submit("b")
+    for _ in range(9):
+        scheduler._one_cycle(True)
+    assert (rig.job(stuck).phase, rig.job(other).phase) == (Phase.RUNNING, Phase.ADMITTED)
+    assert (rig.job(stuck).reason.code, rig.job(stuck).reason.message) == (
+        ReasonCode.ENGINE_UNAVAILABLE,
+        str(REFUSED),
+    )
+    assert rig.alerts.sent == [f"{stuck}: {REFUSED}"]
+    assert scheduler._halt() is None
+    rig.engine.locked.clear()
+    scheduler.run_cycle()
+    assert rig.engine.stopped == [name(rig, stuck)]
+    assert rig.job(stuck).reason.code is ReasonCode.CANCELLING
+
+
+def test_a_look_that_is_refused_is_said_until_it_is_not(rig: Rig) -> None:
+    hidden, scheduler = rig.submit("a"), rig.scheduler()
+    scheduler.run_cycle()
+    running(rig, hidden)
+    scheduler.run_cycle()
+    rig.engine.locked[name(rig, hidden)] = REFUSED
+    seen = rig.engine.made.pop(name(rig, hidden))  # no list shows it
+    other = rig.submit("b")
+    scheduler.run_cycle()
+    assert rig.job(hidden).reason.code is ReasonCode.ENGINE_UNAVAILABLE
+    assert rig.job(other).phase is Phase.ADMITTED
+    rig.engine.made[seen.name] = seen
+    rig.engine.locked.clear()
+    scheduler.run_cycle()
+    assert rig.job(hidden).reason.code is ReasonCode.RUNNING
+
+
+def test_a_withdrawal_that_is_refused(rig: Rig) -> None:
+    rig.engine.pins_gpus = False
+    stuck, scheduler = rig.submit("a"), rig.scheduler()
+    scheduler.run_cycle()
+    rig.engine.set(name(rig, stuck), short_of_gpus=True, message="Insufficient nvidia.com/gpu")
+    rig.engine.locked[name(rig, stuck)] = REFUSED
+    rig.monitors.answer = [make_node("gpu-1", gpus=2), make_node("gpu-2")]
+    other = rig.submit("b")
+    scheduler.run_cycle()
+    assert rig.job(stuck).reason.message == str(REFUSED)
+    assert rig.job(other).phase is Phase.ADMITTED
+
+
+@pytest.mark.parametrize("phase", [WorkflowPhase.RUNNING, WorkflowPhase.FAILED])
+def test_one_that_no_job_needs_and_that_can_be_neither_stopped_nor_deleted(
+    rig: Rig, phase: WorkflowPhase
+) -> None:
+    gone, other, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
+    rig.store.cancel(gone, NOW)
+    made = WorkflowStatus(name(rig, gone), "u", gone, 1, phase, "gpu-1", finished_at=NOW)
+    rig.engine.made[made.name] = made
+    rig.engine.locked[made.name] = REFUSED
+    rig.clock.tick(rig.settings.workflow_retention_s + 1)
+    for _ in range(2):
+        scheduler.run_cycle()
+    assert rig.job(other).phase is Phase.ADMITTED
+    assert rig.alerts.sent == [f"{made.name}: {REFUSED}"]
+
+
+def test_what_a_create_left_and_cannot_be_removed_is_tried_again(rig: Rig) -> None:
+    gone, scheduler = rig.submit("a"), rig.scheduler()
+    rig.engine.refuse = WorkflowNotMade("The disk is full.")
+    scheduler.run_cycle()
+    rig.store.cancel(gone, NOW)
+    rig.engine.locked[name(rig, gone)] = REFUSED
+    other = rig.submit("b")
+    rig.clock.tick(5)
+    scheduler.run_cycle()
+    assert rig.job(other).phase is Phase.ADMITTED
+    rig.engine.locked.clear()
+    scheduler.run_cycle()
+    assert rig.engine.cleared == [name(rig, gone)]
+
+
+def test_a_lost_job_whose_config_cannot_be_looked_at(rig: Rig) -> None:
+    job = make_job("gone")
+    made = WorkflowStatus(
+        workflow_name(job), "u", job.job_id, 1, WorkflowPhase.RUNNING, "gpu-1", submission={"x": 1}
+    )
+    rig.engine.made[made.name] = made
+    rig.engine.locked[made.name] = REFUSED
+    other, scheduler = rig.submit("b"), rig.scheduler()
+    scheduler.run_cycle()
+    assert rig.job(other).phase is Phase.ADMITTED
+
+
+def test_a_right_that_the_scheduler_lacks_is_everybodys(rig: Rig) -> None:
+    stuck, scheduler = rig.submit("a"), rig.scheduler()
+    scheduler.run_cycle()
+    rig.store.cancel(stuck, NOW)
+    rig.engine.locked[name(rig, stuck)] = EngineForbidden(
+        "The API server refuses the scheduler a right."
+    )
+    for _ in range(9):
+        scheduler._one_cycle(True)
+    assert scheduler._halt() is not None

@@ -1,0 +1,369 @@
+"""What follows from how a workflow stands."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from devtools.testbed.fakes import NOW, make_job
+from jobqueue.job import Job
+from jobqueue.phase import Phase
+from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
+from scheduler.decide import next_action as reconcile
+from scheduler.decide.actions import (
+    Action,
+    Delete,
+    Explain,
+    ExtendStart,
+    Finish,
+    MarkRunning,
+    RecordWorkflow,
+    Requeue,
+    Stop,
+)
+from scheduler.engines.contract import EndedBy, WorkflowPhase, WorkflowStatus
+
+ADMITTED = make_job(phase=Phase.ADMITTED, node="gpu-1", workflow_uid="uid", workflow_name="w")
+RUNNING = replace(ADMITTED, phase=Phase.RUNNING, started_at=NOW)
+TO_CANCEL = replace(RUNNING, cancel_requested_at=NOW)
+PENDING = WorkflowStatus("w", "uid", ADMITTED.job_id, 1, WorkflowPhase.PENDING, "gpu-1")
+LIVE = replace(PENDING, phase=WorkflowPhase.RUNNING, started_at=NOW)
+ENDED = replace(
+    LIVE, phase=WorkflowPhase.FAILED, exit_code=1, finished_at=NOW + 60, log_tail=("a", "boom")
+)
+
+
+def decide(job: Job, workflow: WorkflowStatus | None, **more: Any) -> list[Action]:
+    return reconcile.decide(job, workflow, NOW, **more)
+
+
+def test_no_answer_to_the_create_is_not_the_jobs_fault() -> None:
+    [action] = decide(replace(ADMITTED, workflow_uid=None), None, was_unanswered=True)
+    assert isinstance(action, Requeue)
+    assert (action.attempt, action.breaks, action.reason.code) == (
+        False,
+        False,
+        ReasonCode.ENGINE_UNAVAILABLE,
+    )
+
+
+def test_a_container_that_does_not_start_in_time_fails_the_job() -> None:
+    stop, finish = decide(
+        replace(ADMITTED, admitted_at=NOW - 601), replace(PENDING, message="ErrImagePull")
+    )
+    assert stop == Stop(replace(PENDING, message="ErrImagePull"))
+    assert isinstance(finish, Finish)
+    assert finish.reason.code is ReasonCode.START_DEADLINE
+    assert "ErrImagePull" in finish.reason.message
+    assert isinstance(decide(replace(ADMITTED, admitted_at=NOW - 599), PENDING)[0], Explain)
+
+
+def test_only_whole_trainings_teach() -> None:
+    done = replace(ENDED, phase=WorkflowPhase.SUCCEEDED, exit_code=0)
+    [first] = decide(RUNNING, done)
+    [second] = decide(replace(RUNNING, attempt=2), replace(done, attempt=2))
+    assert isinstance(first, Finish)
+    assert isinstance(second, Finish)
+    assert (first.run_time_s, second.run_time_s) == (60, None)
+
+
+def test_never_made_goes_back_to_the_front_as_the_same_attempt() -> None:
+    [action] = decide(replace(ADMITTED, workflow_uid=None), None)
+    assert isinstance(action, Requeue)
+    assert (action.attempt, action.counts, action.breaks) == (False, False, True)
+
+
+def test_deleted_by_hand_is_cancelled_and_not_run_again() -> None:
+    [action] = decide(RUNNING, None)
+    assert isinstance(action, Finish)
+    assert (action.phase, action.reason.code) == (Phase.CANCELLED, ReasonCode.WORKFLOW_DELETED)
+
+
+def test_a_made_but_unrecorded_workflow_is_adopted() -> None:
+    assert decide(replace(ADMITTED, workflow_uid=None), LIVE)[0] == RecordWorkflow(LIVE)
+
+
+@pytest.mark.parametrize("foreign", [replace(LIVE, job_id="other"), replace(LIVE, uid="other")])
+def test_a_foreign_object_of_that_name_is_not_adopted(foreign: WorkflowStatus) -> None:
+    [action] = decide(ADMITTED, foreign)
+    assert isinstance(action, Finish)
+    assert action.reason.code is ReasonCode.NAME_TAKEN
+
+
+def test_pending_says_so() -> None:
+    [action] = decide(ADMITTED, PENDING)
+    assert isinstance(action, Explain)
+    assert action.reason.code is ReasonCode.STARTING
+
+
+def test_running_is_marked_once() -> None:
+    assert decide(ADMITTED, LIVE) == [MarkRunning(NOW, "Running on gpu-1.")]
+    assert decide(RUNNING, LIVE) == []
+
+
+@pytest.mark.parametrize("workflow", [PENDING, LIVE])
+def test_a_cancel_stops_whatever_lives(workflow: WorkflowStatus) -> None:
+    assert decide(TO_CANCEL, workflow) == [Stop(workflow)]
+
+
+def test_success_between_two_looks_passes_through_running() -> None:
+    done = replace(ENDED, phase=WorkflowPhase.SUCCEEDED, exit_code=0)
+    mark, finish = decide(ADMITTED, done)
+    assert isinstance(mark, MarkRunning)
+    assert isinstance(finish, Finish)
+    assert (finish.phase, finish.run_time_s, finish.result.exit_code) == (Phase.SUCCEEDED, 60, 0)
+
+
+def test_who_succeeded_first_stays_succeeded_though_a_cancel_was_asked_for() -> None:
+    [finish] = decide(TO_CANCEL, replace(ENDED, phase=WorkflowPhase.SUCCEEDED, exit_code=0))
+    assert isinstance(finish, Finish)
+    assert finish.phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("job", "exit_code", "ended_by", "phase", "code"),
+    [
+        (RUNNING, 1, EndedBy.ITSELF, Phase.FAILED, ReasonCode.TRAINING_FAILED),
+        (RUNNING, 2, EndedBy.ITSELF, Phase.FAILED, ReasonCode.BAD_CONFIG),
+        (RUNNING, 137, EndedBy.ITSELF, Phase.FAILED, ReasonCode.KILLED),
+        (RUNNING, 139, EndedBy.ITSELF, Phase.FAILED, ReasonCode.KILLED),
+        (RUNNING, 143, EndedBy.TIME_LIMIT, Phase.FAILED, ReasonCode.TIME_LIMIT),
+        (RUNNING, 143, EndedBy.STOP, Phase.CANCELLED, ReasonCode.WORKFLOW_DELETED),
+        (TO_CANCEL, 143, EndedBy.STOP, Phase.CANCELLED, ReasonCode.CANCELLED),
+        (TO_CANCEL, 137, EndedBy.STOP, Phase.CANCELLED, ReasonCode.CANCELLED),
+        (TO_CANCEL, 1, EndedBy.ITSELF, Phase.FAILED, ReasonCode.TRAINING_FAILED),
+        (
+            replace(RUNNING, requeues=3),
+            None,
+            EndedBy.EVICTION,
+            Phase.FAILED,
+            ReasonCode.REQUEUE_LIMIT,
+        ),
+    ],
+)
+def test_ends_for_good(job, exit_code, ended_by, phase, code) -> None:
+    [action] = decide(job, replace(ENDED, exit_code=exit_code, ended_by=ended_by))
+    assert isinstance(action, Finish)
+    assert (action.phase, action.reason.code) == (phase, code)
+    assert action.result.log_tail == ("a", "boom")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "ended_by", "counts", "avoid", "code"),
+    [
+        (None, EndedBy.EVICTION, True, False, ReasonCode.EVICTED),
+        (143, EndedBy.ITSELF, True, False, ReasonCode.EVICTED),
+        (143, EndedBy.SHUTDOWN, False, False, ReasonCode.EVICTED),
+        (137, EndedBy.SHUTDOWN, False, False, ReasonCode.EVICTED),
+        (75, EndedBy.ITSELF, False, True, ReasonCode.GPU_BUSY),
+    ],
+)
+def test_goes_on_as_the_next_attempt(exit_code, ended_by, counts, avoid, code) -> None:
+    [action] = decide(RUNNING, replace(ENDED, exit_code=exit_code, ended_by=ended_by))
+    assert isinstance(action, Requeue)
+    assert (action.attempt, action.counts, action.avoid_node, action.reason.code) == (
+        True,
+        counts,
+        avoid,
+        code,
+    )
+
+
+@pytest.mark.parametrize(("limit", "said"), [(60, "60 s"), (None, "its template's time limit")])
+def test_whose_time_limit_it_was(limit: int | None, said: str) -> None:
+    job = replace(RUNNING, spec=replace(RUNNING.spec, time_limit_s=limit))
+    [action] = decide(job, replace(ENDED, ended_by=EndedBy.TIME_LIMIT))
+    assert isinstance(action, Finish)
+    assert (
+        action.reason.message
+        == f"Stopped at its time limit ({said}); a retry goes on from its checkpoint."
+    )
+
+
+def test_a_failure_shows_the_last_line_of_its_log() -> None:
+    [action] = decide(RUNNING, ENDED)
+    assert isinstance(action, Finish)
+    assert action.reason.message == "The training ended with exit code 1: boom"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "message"),
+    [
+        (
+            {"exit_code": 137},
+            ReasonCode.KILLED,
+            "by signal 9 (often the kernel, for want of memory).",
+        ),
+        ({"exit_code": 255}, ReasonCode.TRAINING_FAILED, "ended with exit code 255."),
+        ({"exit_code": 137, "message": "OOMKilled"}, ReasonCode.KILLED, "by signal 9; OOMKilled."),
+        (
+            {"exit_code": None, "message": "no such template"},
+            ReasonCode.TRAINING_FAILED,
+            "did not run: no such template",
+        ),
+    ],
+)
+def test_a_failure_shows_the_engines_word(
+    fields: dict[str, Any], code: ReasonCode, message: str
+) -> None:
+    [action] = decide(RUNNING, replace(ENDED, **{"log_tail": (), **fields}))
+    assert isinstance(action, Finish)
+    assert action.reason.code is code
+    assert message in action.reason.message
+
+
+def test_what_the_engine_says_of_a_running_one_is_told_as_long_as_it_says_so() -> None:
+    known = replace(RUNNING, reason=Reason(ReasonCode.RUNNING, "Running on gpu-1."))
+    suspended = replace(LIVE, message="It is suspended by hand; its container runs on.")
+    assert decide(known, LIVE) == []
+    assert decide(known, suspended) == [Explain(Reason(ReasonCode.RUNNING, suspended.message))]
+    told = replace(known, reason=Reason(ReasonCode.RUNNING, suspended.message))
+    assert decide(told, suspended) == []
+    assert decide(told, LIVE) == [Explain(known.reason)]
+
+
+class TestShortOfGpus:
+    """The founding document's "GPU short -> keep waiting", after the create."""
+
+    SHORT = replace(
+        PENDING,
+        short_of_gpus=True,
+        message="0/2 nodes are available: 2 Insufficient nvidia.com/gpu",
+    )
+
+    def test_it_waits_beyond_every_deadline_and_says_what_the_engine_says(self) -> None:
+        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), self.SHORT)
+        assert isinstance(action, Explain)
+        assert action.reason.code is ReasonCode.SHORT_OF_GPUS
+        assert action.reason.message.startswith(
+            "gpu-1 has no GPU to give it now; it starts when one is given back: 0/2"
+        )
+
+    def test_turned_away_for_another_reason_it_waits_and_says_so(self) -> None:
+        away = replace(
+            PENDING, unschedulable=True, message="0/1 nodes are available: 1 Insufficient memory."
+        )
+        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), away)
+        assert isinstance(action, Explain)
+        assert action.reason.code is ReasonCode.UNSCHEDULABLE
+        assert action.reason.message.startswith(
+            "gpu-1 does not take it now; it starts when that, or another node, does"
+        )
+
+    @pytest.mark.parametrize("code", sorted(NO_KNOWN_END))
+    def test_its_deadline_begins_when_it_has_a_gpu(self, code: ReasonCode) -> None:
+        waited = replace(ADMITTED, admitted_at=NOW - 86400, reason=Reason(code, "It waits."))
+        assert decide(waited, PENDING)[0] == ExtendStart()
+        begun = replace(waited, reason=Reason(ReasonCode.STARTING, "Starting."))
+        assert isinstance(decide(replace(begun, waited_until=NOW - 599), PENDING)[0], Explain)
+        assert isinstance(decide(replace(begun, waited_until=NOW - 601), PENDING)[-1], Finish)
+
+    def test_an_engine_that_nobody_attends_to_is_not_the_jobs_fault(self) -> None:
+        unattended = replace(
+            PENDING, unattended=True, message="The Argo controller is not running."
+        )
+        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), unattended)
+        assert action == Explain(
+            Reason(ReasonCode.ENGINE_UNAVAILABLE, "The Argo controller is not running.")
+        )
+
+
+class TestWithdrawal:
+    JOB = replace(ADMITTED, withdrawn_uid="uid")
+
+    def test_as_long_as_it_is_there_it_is_deleted(self) -> None:
+        assert decide(self.JOB, PENDING) == [Delete(PENDING)]
+
+    @pytest.mark.parametrize("workflow", [None, replace(PENDING, uid="another")])
+    def test_once_it_is_gone_the_job_is_next_as_the_same_attempt(
+        self, workflow: WorkflowStatus | None
+    ) -> None:
+        [action] = decide(self.JOB, workflow)
+        assert isinstance(action, Requeue)
+        assert (action.attempt, action.counts, action.breaks, action.avoid_node) == (
+            False,
+            False,
+            False,
+            True,
+        )
+        assert action.reason.code is ReasonCode.SHORT_OF_GPUS
+
+    def test_it_says_again_why_it_was_turned_away(self) -> None:
+        job = replace(self.JOB, reason=Reason(ReasonCode.UNSCHEDULABLE, "It is being withdrawn."))
+        [action] = decide(job, None)
+        assert isinstance(action, Requeue)
+        text = "Withdrawn from gpu-1, which did not take it; it is next again."
+        assert action.reason == Reason(ReasonCode.UNSCHEDULABLE, text)
+
+    def test_one_that_started_after_all_goes_on(self) -> None:
+        assert decide(self.JOB, LIVE) == [MarkRunning(NOW, "Running on gpu-1.")]
+
+    def test_one_that_had_started_when_it_was_deleted_is_the_next_attempt(self) -> None:
+        [action] = decide(replace(RUNNING, withdrawn_uid="uid"), None)
+        assert isinstance(action, Requeue)
+        assert action.attempt
+
+
+class TestNodeLost:
+    LOST = replace(LIVE, node_lost=True, message="The node gpu-1 does not answer")
+    SINCE = "The node gpu-1 does not answer, since 2026-11-18T11:06:40.000Z"
+    WORDS = f"{SINCE}; when it is certain that it is off: gpuq admin node dead gpu-1"
+
+    def test_the_slot_is_kept_and_the_remedy_named(self) -> None:
+        assert decide(RUNNING, self.LOST) == [Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))]
+        assert decide(RUNNING, replace(self.LOST, message="")) == decide(RUNNING, self.LOST)
+
+    def test_since_when_is_when_it_was_first_seen(self) -> None:
+        known = replace(RUNNING, reason=Reason(ReasonCode.NODE_LOST, self.WORDS))
+        assert reconcile.decide(known, self.LOST, NOW + 3600) == []
+
+    def test_no_start_deadline_runs_there(self) -> None:
+        lost = replace(PENDING, node_lost=True, message=self.LOST.message)
+        assert decide(replace(ADMITTED, admitted_at=NOW - 86400), lost) == [
+            Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))
+        ]
+
+    def test_a_cancel_is_passed_on_and_waits_for_the_node(self) -> None:
+        assert decide(TO_CANCEL, self.LOST) == [
+            Stop(self.LOST),
+            Explain(Reason(ReasonCode.NODE_LOST, self.WORDS)),
+        ]
+
+    def test_declared_dead_it_is_evicted(self) -> None:
+        stop, requeue = decide(RUNNING, self.LOST, dead={"gpu-1"})
+        assert stop == Stop(self.LOST)
+        assert isinstance(requeue, Requeue)
+        assert (requeue.attempt, requeue.counts, requeue.reason.code) == (
+            True,
+            True,
+            ReasonCode.EVICTED,
+        )
+        assert (
+            requeue.reason.message
+            == "The node gpu-1 was declared dead; it is next and resumes from its checkpoint."
+        )
+
+    def test_a_declaration_alone_moves_nothing(self) -> None:
+        """Its node answers the cluster, so its container runs, whatever an admin says."""
+        assert decide(RUNNING, LIVE, dead={"gpu-1"}) == []
+
+    def test_the_fourth_time_ends_it_but_not_one_that_is_to_be_cancelled(self) -> None:
+        finish = decide(replace(RUNNING, requeues=3), self.LOST, dead={"gpu-1"})[-1]
+        assert isinstance(finish, Finish)
+        assert finish.reason.code is ReasonCode.REQUEUE_LIMIT
+        assert isinstance(
+            decide(replace(TO_CANCEL, requeues=3), self.LOST, dead={"gpu-1"})[-1], Requeue
+        )
+
+    @pytest.mark.parametrize(
+        ("job", "code"), [(RUNNING, ReasonCode.RUNNING), (TO_CANCEL, ReasonCode.CANCELLING)]
+    )
+    def test_once_the_node_answers_again_the_reason_goes(self, job: Job, code: ReasonCode) -> None:
+        action = decide(replace(job, reason=Reason(ReasonCode.NODE_LOST, self.WORDS)), LIVE)[-1]
+        assert isinstance(action, Explain)
+        assert action.reason.code is code
+
+    def test_a_withdrawal_that_hangs_on_a_dead_node_ends(self) -> None:
+        lost = replace(PENDING, node_lost=True)
+        assert decide(TestWithdrawal.JOB, lost) == [Delete(lost)]
+        assert isinstance(decide(TestWithdrawal.JOB, lost, dead={"gpu-1"})[-1], Requeue)

@@ -1,0 +1,539 @@
+"""Who starts where, and what the others are told."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devtools.testbed.fakes import NOW, make_job, make_node
+from jobqueue.phase import Phase
+from jobqueue.reason import ReasonCode
+from jobqueue.resources import GpuProcess, NodeSnapshot, Thresholds
+from resource_monitor.decision import decide
+from resource_monitor.readings.reading import GpuReading, GpuReport, HostReading, Sample
+from scheduler.decide.capacity import Ledger, Limits, Node, free_count, known_nodes
+from scheduler.decide.nominate import Withdrawal, nominate, ordinal
+from scheduler.engines.contract import WorkflowPhase, WorkflowStatus
+
+ONE = Limits()
+MANY = Limits(max_running=10)
+
+
+def names(nomination: object) -> list[str]:
+    return [admission.job.job_id for admission in nomination.admissions]  # type: ignore[attr-defined]
+
+
+def why(nomination: object, number: int = 0) -> tuple[ReasonCode, str]:
+    reason = nomination.reasons[number][1]  # type: ignore[attr-defined]
+    return reason.code, reason.message
+
+
+def running(user: str = "zoe", node: str = "gpu-1", uuids: Sequence[str] = ("GPU-00000000-gpu-1",)):
+    return make_job(
+        user,
+        9,
+        Phase.RUNNING,
+        node=node,
+        gpu_uuids=tuple(uuids),
+        started_at=NOW - 720,
+        admitted_at=NOW - 730,
+    )
+
+
+def test_the_head_starts_on_a_free_node() -> None:
+    nomination = nominate([make_job("a"), make_job("b")], [make_node()], [], ONE, NOW)
+    [admission] = nomination.admissions
+    assert (admission.job.spec.user, admission.node, admission.gpu_uuids) == (
+        "a",
+        "gpu-1",
+        ("GPU-00000000-gpu-1",),
+    )
+    assert why(nomination) == (
+        ReasonCode.SLOTS_FULL,
+        f"1st in line; {admission.job.job_id} starts just now",
+    )
+
+
+def test_while_one_runs_the_others_wait_and_are_told_for_whom() -> None:
+    nomination = nominate([make_job("a"), make_job("b")], [make_node()], [running()], ONE, NOW)
+    assert names(nomination) == []
+    assert why(nomination, 0) == (
+        ReasonCode.SLOTS_FULL,
+        "1st in line; zoe_20261124120009 has been running for 12 minutes",
+    )
+    assert why(nomination, 1)[0] is ReasonCode.WAITING_TURN
+    assert why(nomination, 1)[1].startswith("2nd in line; zoe_")
+
+
+def test_how_long_it_still_takes_is_told_where_it_is_known() -> None:
+    job = running()
+    nomination = nominate(
+        [make_job("a")], [make_node()], [job], ONE, NOW, left_s={job.job_id: 1200.0}
+    )
+    assert why(nomination)[1].endswith("has been running for 12 minutes, about 20 minutes left")
+
+
+def test_a_busy_node_is_named_with_its_number() -> None:
+    nomination = nominate([make_job()], [make_node(busy=(0,))], [], ONE, NOW)
+    assert why(nomination) == (
+        ReasonCode.RESOURCES_BUSY,
+        "1st in line; gpu-1: GPU 0 is at 93 % (limit: below 80 %)",
+    )
+
+
+def test_a_monitor_without_an_answer_is_not_available() -> None:
+    nomination = nominate(
+        [make_job()], [Node("gpu-1", error="the monitor cannot be reached")], [], ONE, NOW
+    )
+    assert names(nomination) == []
+    assert why(nomination) == (
+        ReasonCode.MONITOR_UNAVAILABLE,
+        "1st in line; gpu-1: the monitor cannot be reached",
+    )
+
+
+def test_no_node_at_all() -> None:
+    assert why(nominate([make_job()], [], [], ONE, NOW))[0] is ReasonCode.MONITOR_UNAVAILABLE
+
+
+def test_a_gpu_is_free_only_by_ledger_and_measurement() -> None:
+    """Just admitted, NVML still shows its GPU free; the reservation holds."""
+    nomination = nominate([make_job()], [make_node()], [running()], MANY, NOW)
+    assert names(nomination) == []
+    assert "0 of 1 GPUs free (1 held by running jobs)" in why(nomination)[1]
+
+
+def test_the_second_gpu_of_the_node_goes_to_the_second_job() -> None:
+    jobs = [make_job("a"), make_job("b"), make_job("c")]
+    nomination = nominate(jobs, [make_node(gpus=2)], [], MANY, NOW)
+    assert [admission.gpu_uuids for admission in nomination.admissions] == [
+        ("GPU-00000000-gpu-1",),
+        ("GPU-00000001-gpu-1",),
+    ]
+    assert len(nomination.reasons) == 1
+
+
+def test_another_node_is_taken_where_the_first_is_busy() -> None:
+    nomination = nominate([make_job()], [make_node(busy=(0,)), make_node("gpu-2")], [], ONE, NOW)
+    assert nomination.admissions[0].node == "gpu-2"
+
+
+def test_several_gpus_must_pass_on_one_node() -> None:
+    wants_two = make_job(spec_gpus=2)
+    nodes = [make_node("gpu-1", 2, busy=(0,)), make_node("gpu-2", 2)]
+    assert nominate([wants_two], nodes, [], ONE, NOW).admissions[0].node == "gpu-2"
+    assert names(nominate([wants_two], nodes[:1], [], ONE, NOW)) == []
+
+
+def test_a_head_that_does_not_fit_now_is_not_overtaken() -> None:
+    heads = [make_job("a", spec_gpus=2), make_job("b")]
+    nomination = nominate(heads, [make_node(gpus=2, busy=(0,))], [], MANY, NOW)
+    assert names(nomination) == []
+    assert why(nomination, 1)[0] is ReasonCode.WAITING_TURN
+
+
+def test_what_could_never_fit_is_passed_over() -> None:
+    heads = [make_job("a", spec_gpus=4), make_job("b")]
+    nomination = nominate(heads, [make_node(gpus=2)], [], MANY, NOW)
+    assert [admission.job.spec.user for admission in nomination.admissions] == ["b"]
+    assert why(nomination) == (
+        ReasonCode.NEVER_FITS,
+        "1st in line; asks for 4 GPUs, but the largest node has 2",
+    )
+
+
+def test_as_long_as_a_node_is_unknown_anything_might_fit() -> None:
+    heads = [make_job("a", spec_gpus=4), make_job("b")]
+    nomination = nominate(heads, [make_node(gpus=2), Node("gpu-2", error="away")], [], MANY, NOW)
+    assert names(nomination) == []
+
+
+def test_a_user_at_the_limit_is_passed_over() -> None:
+    heads = [make_job("zoe", 1), make_job("a")]
+    nomination = nominate(heads, [make_node(gpus=2)], [running("zoe")], MANY, NOW)
+    assert [admission.job.spec.user for admission in nomination.admissions] == ["a"]
+    assert why(nomination) == (
+        ReasonCode.USER_LIMIT,
+        "1st in line; zoe already runs 1 of at most 1 at once",
+    )
+
+
+def test_when_all_heads_are_passed_over_it_asks_for_more() -> None:
+    heads = [make_job("zoe", 1), make_job("zoe", 2)]
+    assert nominate(heads, [make_node(gpus=2)], [running("zoe")], MANY, NOW).wants_more
+    assert not nominate(heads, [make_node(gpus=2)], [running("zoe")], ONE, NOW).wants_more
+
+
+def test_a_node_where_the_gpu_was_taken_after_all_is_avoided() -> None:
+    job = make_job()
+    pairs = frozenset({(job.job_id, "gpu-1")})
+    assert names(nominate([job], [make_node()], [], ONE, NOW, pairs)) == []
+    assert (
+        nominate([job], [make_node(), make_node("gpu-2")], [], ONE, NOW, pairs).admissions[0].node
+        == "gpu-2"
+    )
+
+
+def test_a_node_without_gpus_is_one_slot_where_none_is_required() -> None:
+    laptop = make_node("laptop", gpus=0)
+    limits = Limits(max_running=5, require_gpu=False)
+    nomination = nominate([make_job("a"), make_job("b")], [laptop], [], limits, NOW)
+    assert [admission.gpu_uuids for admission in nomination.admissions] == [()]
+    assert (
+        names(nominate([make_job("a")], [laptop], [running(node="laptop", uuids=())], limits, NOW))
+        == []
+    )
+
+
+def test_live_workflows_that_the_queue_does_not_know_occupy_slots() -> None:
+    stray = WorkflowStatus(
+        "w", "u", "gone", 1, WorkflowPhase.RUNNING, "gpu-1", ("GPU-00000000-gpu-1",)
+    )
+    nomination = nominate([make_job()], [make_node()], [], ONE, NOW, strays=[stray])
+    assert names(nomination) == []
+    assert "no record" in why(nomination)[1]
+    [admission] = nominate(
+        [make_job()], [make_node(gpus=2)], [], MANY, NOW, strays=[stray]
+    ).admissions
+    assert admission.gpu_uuids == ("GPU-00000001-gpu-1",)
+
+
+def test_a_template_that_cannot_be_used_holds_nobody_up() -> None:
+    heads = [make_job("a", spec_workflow="other"), make_job("b")]
+    nomination = nominate(
+        heads, [make_node()], [], ONE, NOW, unfit={"other": "The template other cannot be read."}
+    )
+    assert [admission.job.spec.user for admission in nomination.admissions] == ["b"]
+    assert why(nomination) == (
+        ReasonCode.ENGINE_UNAVAILABLE,
+        "1st in line; The template other cannot be read.",
+    )
+
+
+def test_reasons_for_the_first_hundred_only() -> None:
+    heads = [make_job(f"u{number}") for number in range(150)]
+    assert len(nominate(heads, [], [], ONE, NOW).reasons) == 100
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (22, "22nd"), (113, "113th")],
+)
+def test_ordinal(number: int, word: str) -> None:
+    assert ordinal(number) == word
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 4)), max_size=12),
+    st.lists(st.tuples(st.integers(0, 4), st.sets(st.integers(0, 3)), st.booleans()), max_size=4),
+    st.integers(1, 6),
+    st.integers(1, 3),
+)
+def test_never_more_than_there_is(
+    wishes: list[tuple[str, int]],
+    shapes: list[tuple[int, set[int], bool]],
+    max_running: int,
+    per_user: int,
+) -> None:
+    heads = [make_job(user, number, spec_gpus=gpus) for number, (user, gpus) in enumerate(wishes)]
+    nodes = [make_node(f"n{i}", gpus, up, tuple(busy)) for i, (gpus, busy, up) in enumerate(shapes)]
+    nomination = nominate(heads, nodes, [], Limits(max_running, per_user), NOW)
+    uuids = [uuid for admission in nomination.admissions for uuid in admission.gpu_uuids]
+    assert len(uuids) == len(set(uuids))
+    assert len(nomination.admissions) <= max_running
+    users = [admission.job.spec.user for admission in nomination.admissions]
+    assert all(users.count(user) <= per_user for user in users)
+    free = {
+        gpu.uuid
+        for node in nodes
+        if node.snapshot and node.snapshot.available
+        for gpu in node.snapshot.gpus
+        if gpu.available
+    }
+    assert set(uuids) <= free
+    assert all(
+        len(admission.gpu_uuids) == admission.job.spec.gpus for admission in nomination.admissions
+    )
+    assert len(nomination.admissions) + len(nomination.reasons) == len(heads)
+    assert all(reason.message for _, reason in nomination.reasons)
+
+
+BY_BOB = "used by pid 4242 of bob (22,100 MB)"
+
+
+def monitored(*gpus: GpuReading) -> Node:
+    """A node as its monitor describes it, over the wire."""
+    host = HostReading(10.0, (0.1, 0.1, 0.1), 1000, 8000, 12.5)
+    samples = [Sample(at, 0.5, host, GpuReport(gpus)) for at in (9.0, 9.5, 10.0)]
+    snapshot = decide(samples, Thresholds(), node="gpu-1", now=10.0)
+    return Node("gpu-1", NodeSnapshot.decode(json.dumps(snapshot.encode())))
+
+
+def card(index: int, utilization: int = 3) -> GpuReading:
+    bob = (GpuProcess(4242, 22_100, "bob"),)
+    return GpuReading(
+        index,
+        f"GPU-{index}",
+        "H100",
+        100,
+        24_000,
+        23_900,
+        utilization,
+        processes=bob,
+        process_count=1,
+    )
+
+
+def test_who_uses_a_gpu_outside_the_queue_reads_well_to_the_end() -> None:
+    nomination = nominate([make_job()], [monitored(card(0, 93))], [], ONE, NOW)
+    assert (
+        why(nomination)[1] == f"1st in line; gpu-1: GPU 0 is at 93 % (limit: below 80 %), {BY_BOB}"
+    )
+
+
+def test_a_job_for_two_gpus_is_told_what_holds_the_other() -> None:
+    node = monitored(card(0), card(1, 93))
+    nomination = nominate([make_job(spec_gpus=2)], [node], [], MANY, NOW)
+    assert why(nomination) == (
+        ReasonCode.RESOURCES_BUSY,
+        f"1st in line; gpu-1 has 1 of 2 GPUs free; GPU 1 is at 93 % (limit: below 80 %), {BY_BOB}",
+    )
+    ours = running(uuids=("GPU-1",))
+    nomination = nominate([make_job(spec_gpus=2)], [node], [ours], MANY, NOW)
+    assert why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (1 held by running jobs)"
+
+
+# -- engines that count GPUs -----------------------------------------------------------------------------------------
+
+COUNTED = Limits(max_running=20, max_per_user=20, pins_gpus=False)
+
+
+def at_work(number: int, phase: Phase, node: str = "gpu-1", gpus: int = 1, **fields: object):
+    """A job that holds a slot on a node whose engine said nothing about which GPU it has."""
+    return make_job("zoe", number, phase, node=node, spec_gpus=gpus, admitted_at=NOW, **fields)
+
+
+def test_counted_gpus_have_no_name() -> None:
+    [admission] = nominate([make_job()], [make_node(gpus=2)], [], COUNTED, NOW).admissions
+    assert (admission.node, admission.gpu_uuids) == ("gpu-1", ())
+
+
+@pytest.mark.parametrize(
+    ("phase", "busy", "fits"),
+    [
+        (Phase.ADMITTED, (), True),  # it will take one of the two that pass
+        (Phase.ADMITTED, (1,), False),  # it will take the one that passes
+        (Phase.RUNNING, (), True),  # it runs, and is idle just now
+        (Phase.RUNNING, (0,), True),  # the busy one is its own
+    ],
+)
+def test_a_job_beside_one_that_has_an_unknown_gpu_of_two(
+    phase: Phase, busy: tuple[int, ...], fits: bool
+) -> None:
+    nomination = nominate(
+        [make_job()], [make_node(gpus=2, busy=busy)], [at_work(9, phase)], COUNTED, NOW
+    )
+    assert bool(nomination.admissions) is fits
+
+
+def test_a_node_full_of_ours_says_so_and_not_how_busy_we_are() -> None:
+    ours = [at_work(8, Phase.RUNNING), at_work(9, Phase.RUNNING)]
+    nomination = nominate([make_job()], [make_node(gpus=2, busy=(0, 1))], ours, COUNTED, NOW)
+    assert why(nomination)[1] == "1st in line; gpu-1 has 0 of 1 GPUs free (2 held by running jobs)"
+
+
+def test_somebody_elses_load_is_named_where_ours_does_not_explain_it() -> None:
+    node = monitored(card(0, 93), card(1, 94), card(2))
+    wants_two = make_job(spec_gpus=2)
+    nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING)], COUNTED, NOW)
+    assert why(nomination)[1].startswith(
+        "1st in line; gpu-1 has 1 of 2 GPUs free (1 held by running jobs); GPU 0 is at"
+    )
+    nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING, gpus=2)], COUNTED, NOW)
+    assert why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (2 held by running jobs)"
+
+
+def test_a_stray_holds_as_many_as_it_was_submitted_with() -> None:
+    stray = WorkflowStatus(
+        "w", "u", "gone", 1, WorkflowPhase.RUNNING, "gpu-1", submission={"gpus": "2"}
+    )
+    assert (
+        names(nominate([make_job()], [make_node(gpus=2)], [], COUNTED, NOW, strays=[stray])) == []
+    )
+    assert (
+        len(names(nominate([make_job()], [make_node(gpus=3)], [], COUNTED, NOW, strays=[stray])))
+        == 1
+    )
+
+
+@pytest.mark.parametrize("limits", [COUNTED, MANY])
+def test_the_node_where_the_fewest_gpus_stay_free_is_taken(limits: Limits) -> None:
+    nodes = [make_node("gpu-1", 4), make_node("gpu-2", 2), make_node("gpu-3", 2)]
+    jobs = [make_job("a"), make_job("b", spec_gpus=4), make_job("c"), make_job("d", spec_gpus=2)]
+    nomination = nominate(jobs, nodes, [], limits, NOW)
+    assert [admission.node for admission in nomination.admissions] == [
+        "gpu-2",
+        "gpu-1",
+        "gpu-2",
+        "gpu-3",
+    ]
+
+
+def test_without_gpus_a_node_is_one_slot_for_a_counting_engine_too() -> None:
+    limits = Limits(max_running=5, require_gpu=False, pins_gpus=False)
+    nodes = [make_node("cpu-1", gpus=0), make_node("cpu-2", gpus=0)]
+    nomination = nominate([make_job("a"), make_job("b"), make_job("c")], nodes, [], limits, NOW)
+    assert [admission.node for admission in nomination.admissions] == ["cpu-1", "cpu-2"]
+
+
+class TestShort:
+    """Admitted, but its node has no GPU to give."""
+
+    def test_it_is_withdrawn_where_another_node_passes(self) -> None:
+        short = at_work(9, Phase.ADMITTED, "gpu-1")
+        nodes = [make_node("gpu-1"), make_node("gpu-2")]
+        nomination = nominate(
+            [], nodes, [short], COUNTED, NOW, turned_away=frozenset({short.job_id})
+        )
+        assert nomination.withdrawals == (Withdrawal(short, "gpu-2"),)
+
+    def test_where_none_does_it_stays(self) -> None:
+        short = at_work(9, Phase.ADMITTED, "gpu-1")
+        nodes = [make_node("gpu-1", 2), make_node("gpu-2", busy=(0,))]
+        assert (
+            nominate(
+                [], nodes, [short], COUNTED, NOW, turned_away=frozenset({short.job_id})
+            ).withdrawals
+            == ()
+        )
+
+    def test_nobody_gets_ahead_of_it_there(self) -> None:
+        short = at_work(9, Phase.ADMITTED, "gpu-1")
+        nodes = [make_node("gpu-1", busy=(0,)), make_node("gpu-2")]
+        underway = at_work(9, Phase.ADMITTED, "gpu-1", withdrawn_uid="uid")
+        for job, few in ((short, frozenset({short.job_id})), (underway, frozenset())):
+            nomination = nominate([make_job()], nodes, [job], COUNTED, NOW, turned_away=few)
+            assert names(nomination) == []
+        assert nomination.withdrawals == ()  # it is underway
+
+    def test_two_of_them_do_not_share_one_gpu(self) -> None:
+        both = [at_work(8, Phase.ADMITTED, "gpu-1"), at_work(9, Phase.ADMITTED, "gpu-1")]
+        nodes = [make_node("gpu-1", 2), make_node("gpu-2")]
+        nomination = nominate(
+            [], nodes, both, COUNTED, NOW, turned_away=frozenset(job.job_id for job in both)
+        )
+        assert [withdrawal.job for withdrawal in nomination.withdrawals] == both[:1]
+
+    @pytest.mark.parametrize("fields", [{"phase": Phase.RUNNING}, {"cancel_requested_at": NOW}])
+    def test_one_that_runs_or_is_being_cancelled_stays(self, fields: dict[str, object]) -> None:
+        job = replace(at_work(9, Phase.ADMITTED, "gpu-1"), **fields)
+        nodes = [make_node("gpu-1"), make_node("gpu-2")]
+        assert (
+            nominate(
+                [], nodes, [job], COUNTED, NOW, turned_away=frozenset({job.job_id})
+            ).withdrawals
+            == ()
+        )
+
+
+phases = st.sampled_from([Phase.ADMITTED, Phase.RUNNING])
+holders = st.lists(st.tuples(phases, st.integers(0, 2), st.integers(1, 3)), max_size=6)
+shapes_of_nodes = st.lists(
+    st.tuples(st.integers(1, 4), st.sets(st.integers(0, 3))), min_size=1, max_size=3
+)
+
+
+def held(node: str, jobs: Sequence[object]) -> int:
+    return sum(job.spec.gpus for job in jobs if job.node == node)  # type: ignore[attr-defined]
+
+
+@given(st.lists(st.integers(1, 4), max_size=8), holders, shapes_of_nodes, st.booleans())
+def test_never_more_reserved_on_a_node_than_it_has_gpus(
+    wishes: list[int],
+    held_now: list[tuple[Phase, int, int]],
+    shapes: list[tuple[int, set[int]]],
+    is_short: bool,
+) -> None:
+    heads = [make_job("a", number, spec_gpus=gpus) for number, gpus in enumerate(wishes)]
+    nodes = [make_node(f"n{i}", gpus, busy=tuple(busy)) for i, (gpus, busy) in enumerate(shapes)]
+    running = [
+        at_work(number, phase, f"n{i}", gpus) for number, (phase, i, gpus) in enumerate(held_now)
+    ]
+    short = frozenset(job.job_id for job in running if is_short)
+    nomination = nominate(heads, nodes, running, COUNTED, NOW, turned_away=short)
+    for node in nodes:
+        assert node.snapshot is not None
+        given = sum(each.job.spec.gpus for each in nomination.admissions if each.node == node.name)
+        moved = sum(each.job.spec.gpus for each in nomination.withdrawals if each.node == node.name)
+        passing = sum(gpu.available for gpu in node.snapshot.gpus)
+        if given + moved:
+            assert held(node.name, running) + given + moved <= len(node.snapshot.gpus)
+            starting = [job for job in running if job.phase is Phase.ADMITTED]
+            assert held(node.name, starting) + given + moved <= passing
+
+
+@given(holders, shapes_of_nodes, st.sets(st.integers(0, 3)))
+def test_a_busy_measurement_never_makes_more_free(
+    held_now: list[tuple[Phase, int, int]], shapes: list[tuple[int, set[int]]], more: set[int]
+) -> None:
+    ledger = Ledger()
+    for number, (phase, i, gpus) in enumerate(held_now):
+        ledger.book(at_work(number, phase, f"n{i}", gpus), f"n{i}", ())
+    for i, (gpus, busy) in enumerate(shapes):
+        before, after = (
+            make_node(f"n{i}", gpus, busy=tuple(busy)),
+            make_node(f"n{i}", gpus, busy=tuple(busy | more)),
+        )
+        assert before.snapshot is not None
+        assert after.snapshot is not None
+        assert free_count(after.snapshot, ledger, COUNTED) <= free_count(
+            before.snapshot, ledger, COUNTED
+        )
+        assert free_count(before.snapshot, Ledger(), COUNTED) >= free_count(
+            before.snapshot, ledger, COUNTED
+        )
+
+
+# -- which nodes there are -------------------------------------------------------------------------------------------
+
+
+def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
+    nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {"gpu-1": NOW}, [], {})
+    [admission] = nominate([make_job()], nodes, [], MANY, NOW).admissions
+    assert admission.node == "gpu-2"
+    nomination = nominate([make_job()], nodes[:1], [], MANY, NOW)
+    words = "gpu-1: declared dead at 2026-11-18T11:06:40.000Z; when it is back: gpuq admin node alive gpu-1"
+    assert why(nomination) == (ReasonCode.MONITOR_UNAVAILABLE, f"1st in line; {words}")
+
+
+def test_a_node_of_ours_without_a_monitor_is_not_forgotten() -> None:
+    nodes = known_nodes([make_node("gpu-1", 2)], {}, ["gpu-2", "gpu-1", ""], {})
+    assert [(node.name, node.error) for node in nodes] == [
+        ("gpu-1", ""),
+        ("gpu-2", "no monitor answers for it"),
+    ]
+    assert (
+        why(nominate([make_job(spec_gpus=4)], nodes, [], MANY, NOW))[0] is ReasonCode.RESOURCES_BUSY
+    )  # may yet fit
+
+
+def test_a_node_declared_dead_says_nothing_about_what_fits() -> None:
+    nodes = known_nodes([make_node("gpu-1", 2)], {"gpu-9": NOW}, [], {})
+    nomination = nominate([make_job(spec_gpus=4), make_job(1)], nodes, [], MANY, NOW)
+    assert why(nomination)[0] is ReasonCode.NEVER_FITS
+    assert [admission.node for admission in nomination.admissions] == ["gpu-1"]
+
+
+def test_a_node_that_took_no_pod_is_sent_nothing_else() -> None:
+    said = "gpu-1 is cordoned; when it may take pods again: kubectl uncordon gpu-1"
+    nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {}, [], {"gpu-1": said})
+    [admission] = nominate([make_job()], nodes, [], MANY, NOW).admissions
+    assert admission.node == "gpu-2"
+    nomination = nominate([make_job()], nodes[:1], [], MANY, NOW)
+    assert why(nomination) == (
+        ReasonCode.RESOURCES_BUSY,
+        f"1st in line; gpu-1 takes no training now: {said}",
+    )
