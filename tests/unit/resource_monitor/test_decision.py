@@ -1,4 +1,4 @@
-"""The gate: exact at its boundaries, total, monotone, failing closed, and the worst of the window counts."""
+"""The gate is exact at its boundaries, total and monotone, and it fails closed."""
 
 import json
 from collections import Counter
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from jobqueue.resources import GpuProcess, NodeReasonCode, NodeSnapshot, Thresholds
 from resource_monitor.decision import decide
+from resource_monitor.gate import Gate
 from resource_monitor.readings.reading import Fault, GpuReading, GpuReport, HostReading, Sample
 
 NOW = 1000.0
@@ -36,9 +37,13 @@ def steady(
 
 
 def judged(
-    samples: Sequence[Sample], limits: Thresholds | None = None, **options: Any
+    samples: Sequence[Sample],
+    limits: Thresholds | None = None,
+    require_gpu: bool = True,
+    **options: Any,
 ) -> NodeSnapshot:
-    return decide(samples, limits or Thresholds(), node="gpu-1", now=NOW, **options)
+    gate = Gate(limits or Thresholds(), require_gpu)
+    return decide(samples, gate, node="gpu-1", now=NOW, **options)
 
 
 def codes(snapshot: NodeSnapshot) -> list[str]:
@@ -100,7 +105,9 @@ BOB = GpuProcess(4242, 22_100, "bob")
         (None, None, ""),
     ],
 )
-def test_a_busy_gpu_says_by_whom_it_is_used(processes: Any, count: int | None, by: str) -> None:
+def test_the_reason_for_a_busy_gpu_names_its_processes(
+    processes: Any, count: int | None, by: str
+) -> None:
     snapshot = judged(
         steady(replace(GPU, utilization_percent=93, processes=processes, process_count=count))
     )
@@ -110,7 +117,7 @@ def test_a_busy_gpu_says_by_whom_it_is_used(processes: Any, count: int | None, b
     assert NodeSnapshot.decode(json.dumps(snapshot.encode())) == snapshot
 
 
-def test_a_full_gpu_says_by_whom_and_says_it_once() -> None:
+def test_the_processes_of_a_full_gpu_are_named_once() -> None:
     full = replace(GPU, memory_free_mb=150, processes=(BOB,))
     [reason] = judged(steady(full)).reasons
     assert (
@@ -121,13 +128,13 @@ def test_a_full_gpu_says_by_whom_and_says_it_once() -> None:
     assert ("bob" in first.message, "bob" in second.message) == (True, False)
 
 
-def test_a_threshold_of_nought_percent_is_never_met() -> None:
+def test_a_threshold_of_zero_percent_is_never_met() -> None:
     snapshot = judged(steady(GPU, host=replace(HOST, cpu_percent=0.0)), Thresholds(cpu_percent=0))
     assert not snapshot.available
     assert codes(snapshot) == ["cpu_busy"]
 
 
-def test_a_reason_says_which_gpu_what_and_the_limit() -> None:
+def test_a_reason_has_the_gpu_the_value_and_the_limit() -> None:
     (reason,) = judged(steady(replace(GPU, utilization_percent=93))).reasons
     assert (reason.code, reason.gpu, reason.value, reason.threshold, reason.unit) == (
         "gpu_busy",
@@ -139,7 +146,7 @@ def test_a_reason_says_which_gpu_what_and_the_limit() -> None:
     assert reason.message == "GPU 0 is at 93 % (limit: below 80 %)."
 
 
-def test_a_reason_that_has_passed_says_how_long_ago() -> None:
+def test_a_reason_from_earlier_in_the_window_has_its_age() -> None:
     samples = steady(GPU)
     samples[-9] = sample(4.0, replace(GPU, utilization_percent=93, memory_free_mb=150))
     busy, short = judged(samples).reasons
@@ -147,7 +154,7 @@ def test_a_reason_that_has_passed_says_how_long_ago() -> None:
     assert short.message == "GPU 0 had 150 MB free 4 s ago (limit: above 200 MB)."
 
 
-def test_a_shorter_window_forgets_what_came_before_it() -> None:
+def test_a_shorter_window_ignores_older_samples() -> None:
     samples = steady(GPU)
     samples[-9] = sample(
         4.0, replace(GPU, utilization_percent=93), host=replace(HOST, cpu_percent=99.0)
@@ -181,10 +188,10 @@ def test_three_periods_are_fresh_and_more_are_stale() -> None:
     assert judged(samples).available
     snapshot = decide(
         samples,
-        Thresholds(),
+        Gate(Thresholds()),
         node="n",
         now=NOW + 0.01,
-        trouble="the sampler process was silent for 15 s",
+        problem="the sampler process was silent for 15 s",
     )
     assert codes(snapshot) == ["stale"]
     assert not snapshot.gpus[0].available
@@ -194,13 +201,13 @@ def test_three_periods_are_fresh_and_more_are_stale() -> None:
     )
 
 
-def test_a_slow_driver_stretches_what_is_fresh_but_not_for_ever() -> None:
+def test_a_slow_driver_extends_how_long_a_reading_is_fresh_up_to_a_limit() -> None:
     slow = [replace(sample(age_s, GPU), period_s=60.0) for age_s in (15.1, 14.9)]
     assert judged(slow, window_s=10).available
-    assert codes(decide(slow, Thresholds(), node="n", now=NOW + 0.2)) == ["stale"]
+    assert codes(decide(slow, Gate(Thresholds()), node="n", now=NOW + 0.2)) == ["stale"]
 
 
-def test_a_broken_gpu_does_not_hide_its_sister() -> None:
+def test_a_broken_gpu_does_not_hide_the_other_one() -> None:
     broken = replace(
         GPU, utilization_percent=None, memory_free_mb=None, fault="GPU is lost", lost=True
     )
@@ -221,7 +228,7 @@ def test_a_gpu_missing_from_the_newest_sample_is_lost_and_still_shown() -> None:
     ]
 
 
-def test_gpus_are_told_apart_by_uuid_when_indices_move() -> None:
+def test_gpus_are_identified_by_uuid_when_indices_change() -> None:
     busy = replace(GPU, utilization_percent=99)
     before, after = (
         sample(0.5, busy, SISTER),
@@ -234,20 +241,20 @@ def test_gpus_are_told_apart_by_uuid_when_indices_move() -> None:
     ]
 
 
-def test_a_gpu_that_came_back_waits_until_the_window_is_whole() -> None:
+def test_a_gpu_that_came_back_is_not_judged_before_the_window_is_complete() -> None:
     assert codes(judged([sample(1, GPU), sample(0.5), sample(0, GPU)])) == ["gpu_unknown"]
     assert judged(
         [sample(9, GPU), sample(8.5), sample(0.5, GPU), sample(0, GPU)], window_s=2
     ).available
 
 
-def test_two_gpus_with_one_uuid_are_both_not_believed() -> None:
+def test_two_gpus_with_the_same_uuid_are_unknown() -> None:
     twice = judged(steady(GPU, replace(SISTER, uuid=GPU.uuid)))
     assert codes(twice) == ["gpu_unknown"]
     assert not twice.available
 
 
-def test_no_gpu_is_a_reason_only_where_one_is_required() -> None:
+def test_no_gpu_is_a_reason_only_if_one_is_required() -> None:
     assert codes(judged(steady(faults=(NO_GPU,)))) == ["no_gpu"]
     assert codes(judged(steady())) == ["no_gpu"]
     assert judged(steady(faults=(NO_GPU,)), require_gpu=False).available
@@ -255,14 +262,14 @@ def test_no_gpu_is_a_reason_only_where_one_is_required() -> None:
     assert codes(busy) == ["cpu_busy"]
 
 
-def test_gpus_that_are_there_must_pass_even_where_none_is_required() -> None:
+def test_existing_gpus_must_pass_even_if_none_is_required() -> None:
     assert not judged(steady(replace(GPU, utilization_percent=99)), require_gpu=False).available
     unreadable = Fault(NodeReasonCode.GPU_UNKNOWN, "The GPUs cannot be read: Timeout.")
     assert codes(judged(steady(faults=(unreadable,)), require_gpu=False)) == ["gpu_unknown"]
     assert not judged([sample(0.5, GPU), sample(0, faults=(NO_GPU,))], require_gpu=False).available
 
 
-def test_a_fault_beside_working_gpus_is_told_and_does_not_block() -> None:
+def test_a_fault_beside_working_gpus_is_reported_and_does_not_block() -> None:
     snapshot = judged(
         steady(GPU, faults=(Fault(NodeReasonCode.GPU_LOST, "GPU 1 cannot be read: GPU is lost."),))
     )
@@ -287,12 +294,12 @@ def test_a_threshold_that_is_off_is_not_judged(
     assert judged(samples, replace(Thresholds(), **{limit: None})).available
 
 
-def test_a_drivers_own_words_cannot_break_the_answer() -> None:
+def test_text_from_a_driver_cannot_break_the_answer() -> None:
     odd = replace(GPU, name="H\n100\x00", fault="\ud800" + "x" * 5000)
     assert NodeSnapshot.decode(json.dumps(judged(steady(odd)).encode())).gpus[0].name == "H 100 "
 
 
-# Properties: whatever is read.
+# Properties of every reading.
 
 any_number = st.one_of(
     st.none(), st.floats(), st.integers(), st.floats(0, 100), st.sampled_from([80, 85, 90, 200])
@@ -380,7 +387,7 @@ def test_fails_closed_beyond_a_hundred_percent(name: str, beyond: float) -> None
     assert not judged(samples).available
 
 
-def test_more_free_memory_than_the_gpu_has_is_not_believed() -> None:
+def test_more_free_memory_than_the_gpu_has_is_unknown() -> None:
     assert codes(judged(steady(replace(GPU, memory_free_mb=10241)))) == ["gpu_unknown"]
 
 
