@@ -183,6 +183,7 @@ def test_what_is_no_json_object_is_refused(body: bytes, says: str) -> None:
         ("thresholds.cpu_percent", "OFF"),
         ("thresholds.cpu_percent", 101),
         ("reasons.0.code", "tired"),
+        ("reasons.0.code", ["gpu_busy"]),
         ("reasons.0.message", ""),
         ("reasons.0.gpu", "0"),
     ],
