@@ -16,7 +16,6 @@ from typing import (
     NoReturn,
     TypeVar,
     Union,
-    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -49,7 +48,7 @@ _BOOLEAN = Rule(lambda value: isinstance(value, bool), "true or false")
 def decode(record: type[Record], body: bytes | str) -> Record:
     """Return the record in a JSON text; raises InvalidRecord."""
     kind: Any = record
-    return cast(Record, _read_object(kind)(_parse(body), ""))
+    return _read_object(kind)(_parse(body), "")
 
 
 def _parse(body: bytes | str) -> Any:

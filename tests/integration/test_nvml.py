@@ -295,5 +295,5 @@ def test_a_machine_without_a_compiler_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(AssertionError, match="install the package gcc"):
+    with pytest.raises(AssertionError, match="apt install gcc"):
         compile_into(tmp_path)
