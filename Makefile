@@ -78,6 +78,10 @@ typecheck: setup ## Check the types alone
 docs: setup ## Make the documents that are made from the code: docs/cli.md, docs/settings.md
 	@$(BIN)/python -m devtools.docs.generate
 
+.PHONY: picture
+picture: setup ## Draw docs/queue.svg, the picture in the README, from a real queue (needs a C compiler)
+	@$(BIN)/python -m devtools.docs.picture
+
 lock: setup ## Settle on the newest versions of everything: constraints.txt, and the images' hashed requirements
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-emit-index-url --no-annotate --no-header --output-file constraints.txt
