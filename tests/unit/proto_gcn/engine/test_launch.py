@@ -8,7 +8,10 @@ import pytest
 
 from devtools import ROOT
 
-LAUNCH = "import sys; from proto_gcn.engine.processes import launch; launch.GRACE_S = {grace}; sys.exit(launch.launch({command}, 2))"
+LAUNCH = (
+    "import sys; from proto_gcn.engine.processes import launch; launch.GRACE_S = {grace}; "
+    "sys.exit(launch.launch({command}, 2))"
+)
 SLEEP = r"import time; os.write(1, b'up\n'); time.sleep(60)"  # in one piece: print may write the end of line apart
 
 
