@@ -62,6 +62,9 @@ class EngineConfig(Section):
             description="Arithmetic of products in training; weights, losses and batch statistics stay float32."
         ),
     ] = "fp32"
+    fused: Annotated[
+        bool, Field(description="The fast implementation of the network; false: the plain one.")
+    ] = True
     compile: Annotated[bool, Field(description="torch.compile for every block.")] = False
     channels_last: Annotated[
         bool, Field(description="Convolution weights in channels-last memory format.")
@@ -84,5 +87,15 @@ class EngineConfig(Section):
         if self.compile and self.recompute == "blocks":
             raise ValueError(
                 "recompute must not be blocks where compile is true (it decides by itself what to keep)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _plain_blocks_are_as_they_are(self) -> Self:
+        if not self.fused and self.compile:
+            raise ValueError("compile must be false if fused is false: only fused blocks compile")
+        if not self.fused and self.recompute == "blocks":
+            raise ValueError(
+                "recompute must not be blocks if fused is false: the plain network keeps everything"
             )
         return self

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from proto_gcn.config.train import EngineConfig, OptimizerConfig, TrainConfig
+from proto_gcn.config.train import OptimizerConfig, TrainConfig
+from proto_gcn.engine.network import build, prepare
 from proto_gcn.engine.processes.group import Group
-from proto_gcn.errors import ConfigError
-from proto_gcn.model.head import ProtoGCN
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LEAST_SCALE = 2.0**-10  # gradients that overflow float16 even so are infinite
@@ -27,7 +26,7 @@ class Learner:
     ) -> None:
         self.device, self.engine, self.group = device, config.engine, group or Group()
         seed_everything(config.seed)
-        self.model = ProtoGCN(config.model).to(device)
+        self.model = build(config.model, config.engine).to(device)
         self.model.memory = self.model.memory  # moved by hand, because it is no buffer
         self.optimizer = torch.optim.SGD(self.model.parameters(), **_settings(config.optimizer))
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.engine.precision == "fp16")
@@ -94,23 +93,6 @@ class Learner:
 
     def _moved(self, *tensors: Tensor) -> list[Tensor]:
         return [tensor.to(self.device, non_blocking=True) for tensor in tensors]
-
-
-def prepare(model: ProtoGCN, engine: EngineConfig, processes: int) -> None:
-    """Sets what the section `engine` asks for; raises ConfigError for what processes cannot do together."""
-    if engine.compile and processes > 1:
-        raise ConfigError(
-            f"engine.compile must be false where several processes train together (here {processes})"
-        )
-    allowed = engine.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
-        allowed  # cuDNN's own default is true
-    )
-    model.backbone.recompute = engine.recompute
-    if engine.channels_last:
-        model.to(memory_format=torch.channels_last)
-    if engine.compile:
-        model.backbone.compile_blocks()
 
 
 def _settings(optimizer: OptimizerConfig) -> dict[str, Any]:

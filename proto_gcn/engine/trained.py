@@ -10,7 +10,7 @@ from proto_gcn.config.file import load_config
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.engine.checkpoints import checkpoint
 from proto_gcn.engine.checkpoints.checkpoint import DamagedError
-from proto_gcn.engine.learner import prepare
+from proto_gcn.engine.network import build, prepare
 from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.errors import ConfigError
 from proto_gcn.model.head import ProtoGCN
@@ -57,7 +57,7 @@ def loaded(
     config: TrainConfig, path: Path, content: dict[str, Any], device: torch.device
 ) -> Trained:
     """Computes as its training's validation does; raises ConfigError where weights that scores depend on do not fit."""
-    model = ProtoGCN(config.model)
+    model = build(config.model, config.engine)
     try:
         state, odd = fitting(content["state_dict"], model)
     except ConfigError as error:

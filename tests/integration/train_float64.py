@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 from proto_gcn.engine.processes.launch import command, launch, processes
 
@@ -11,6 +12,7 @@ if count > 1:
 
 from proto_gcn.data.dataset import Batch, Place, SkeletonDataset  # noqa: E402 - the launcher needs none of it
 from proto_gcn.engine import learner, run  # noqa: E402
+from proto_gcn.engine.network import build  # noqa: E402
 from proto_gcn.model.head import ProtoGCN  # noqa: E402
 
 load = SkeletonDataset.__getitems__
@@ -21,14 +23,13 @@ def doubled(self: SkeletonDataset, places: list[Place]) -> Batch:
     return clips.double(), labels
 
 
-class DoubleProtoGCN(ProtoGCN):
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
-        self.double()
-        self.memory = self.memory.double()
+def build_double(*arguments: Any) -> ProtoGCN:
+    model = build(*arguments).double()
+    model.memory = model.memory.double()
+    return model
 
 
 SkeletonDataset.__getitems__ = doubled  # type: ignore[method-assign]
-learner.ProtoGCN = DoubleProtoGCN  # type: ignore[misc]
+learner.build = build_double
 run.report = lambda *_: None  # it has a network of its own, in float32
 sys.exit(run.main())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from devtools.reference.matrix import MODES
 from devtools.reference.pairs import clips, fast, model_config
 from proto_gcn.config.train import ModelConfig
-from proto_gcn.model.absent_persons import merge_absent
+from proto_gcn.model.fused.absent_persons import merge_absent
 from proto_gcn.model.fused.norm import batch_norm
 from proto_gcn.model.head import ProtoGCN
 
