@@ -1,4 +1,4 @@
-"""The graph unit: joints exchange features over a topology that is learnt and refined per sample."""
+"""The graph unit: joints exchange features over a topology refined for every sample."""
 
 from typing import Literal
 

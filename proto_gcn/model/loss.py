@@ -10,7 +10,7 @@ EPSILON = 1e-12
 
 
 class ContrastiveLoss(nn.Module):
-    """Map graph [N, V*V], labels [N] and logits [N, L] to a scalar (arXiv 2411.18941, section 3).
+    """Map graph [N, V*V], labels [N] and logits [N, L] to a scalar (arXiv 2411.18941).
 
     Every class has a column of the memory F [dim, L], the running mean of its recognised samples;
     every call updates it. It is not a buffer, because published checkpoints have no key for it; our
@@ -34,9 +34,9 @@ class ContrastiveLoss(nn.Module):
         return functional.cross_entropy(similarities / self.config.temperature, labels)
 
     def _recognised(self, labels: Tensor, logits: Tensor) -> Tensor:
-        """Return [N, L]: 1 at a sample's class if it is predicted with enough confidence, else 0.
+        """Return [N, L]: 1 at a sample's own class if that is predicted, else 0.
 
-        Enough is a probability above the threshold.
+        Its probability must be above the threshold.
         """
         confidence, predicted = torch.softmax(logits, dim=1).max(dim=1)
         right = (predicted == labels) & (confidence > self.config.threshold)

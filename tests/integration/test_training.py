@@ -56,7 +56,7 @@ def test_a_training_learns_and_leaves_everything_behind(
     before = (lab.folder / "result.json").stat().st_mtime_ns
     code, lines = lab.run()
     assert (code, len(lines)) == (0, 1)
-    assert "has finished already" in lines[0]
+    assert "has already finished" in lines[0]
     assert (lab.folder / "result.json").stat().st_mtime_ns == before
 
 

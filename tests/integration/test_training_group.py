@@ -28,13 +28,13 @@ NO_DROPOUT = {"backbone": {"prn_dropout": 0.0}}  # what each process draws is it
 FAILING = """
 import os, sys
 from proto_gcn.engine import run
-from proto_gcn.engine.processes.launch import command, launch, processes
+from proto_gcn.engine.processes.launch import command, launch, process_count
 from proto_gcn.errors import DataError
 
 def broken(*_):
     raise DataError("this process reads something else")
 
-if processes(os.environ) > 1:
+if process_count(os.environ) > 1:
     sys.exit(launch(command(), 2))
 if os.environ["RANK"] == "1":
     run.load_splits = broken
@@ -188,4 +188,4 @@ def test_a_finished_run_ends_all_at_once(lab: Lab) -> None:
     assert lab.run()[0] == 0
     code, lines = lab.run(**TWO)
     assert (code, len(lines)) == (0, 1)
-    assert "has finished already" in lines[0]
+    assert "has already finished" in lines[0]

@@ -45,7 +45,7 @@ def unreadable() -> None:
         ),
         (
             partial(at_call, LOADING, 1, starve),
-            "out of memory outside of training's steps: give the training more memory, then retry",
+            "out of memory outside the training steps: give the training more memory, then retry",
         ),
     ],
     ids=["step", "validation", "test", "loading"],

@@ -158,7 +158,7 @@ def test_sigterm_while_it_is_set_up_costs_nothing(within: str, lab: Lab, whole: 
     code, lines = lab.fork(partial(at_call, within, 1, stop))
     assert (code, lines[-1]) == (
         STOPPED,
-        "stopped by SIGTERM before its first step; a retry goes on from the last checkpoint",
+        "stopped by SIGTERM before its first step; a retry resumes from the last checkpoint",
     )
     assert lab.latest.read_bytes() == before
     assert lab.fork()[0] == 0

@@ -4,9 +4,9 @@ import os
 import sys
 from typing import Any
 
-from proto_gcn.engine.processes.launch import command, launch, processes
+from proto_gcn.engine.processes.launch import command, launch, process_count
 
-count = processes(os.environ)
+count = process_count(os.environ)
 if count > 1:
     sys.exit(launch(command(), count))
 
@@ -31,5 +31,4 @@ def build_double(*arguments: Any) -> ProtoGCN:
 
 SkeletonDataset.__getitems__ = doubled  # type: ignore[method-assign]
 learner.build = build_double
-run.report = lambda *_: None  # it has a network of its own, in float32
 sys.exit(run.main())

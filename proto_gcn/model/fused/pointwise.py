@@ -69,7 +69,7 @@ class _Pointwise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         flat = grad.flatten(2)
-        to_x = to_weight = to_bias = None
+        to_x, to_weight, to_bias = None, None, None
         if ctx.needs_input_grad[0]:
             to_x = torch.bmm(_for_each_row(weight.t(), x), flat).view_as(x)
         if ctx.needs_input_grad[1]:

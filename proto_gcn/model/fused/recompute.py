@@ -60,7 +60,10 @@ class Recipe:
 
 @contextmanager
 def not_kept(tensor: Tensor, recipe: Recipe) -> Iterator[None]:
-    """Let the recipe make what operations in here would keep of `tensor` (contiguous) or its views."""
+    """Let the recipe make what operations in here would keep of `tensor` or of its views.
+
+    The tensor must be contiguous.
+    """
     storage = tensor.untyped_storage().data_ptr()
 
     def pack(kept: Tensor) -> Any:
@@ -78,7 +81,7 @@ def not_kept(tensor: Tensor, recipe: Recipe) -> Iterator[None]:
 def chained(
     tensor: Tensor, recipe: Recipe | None, consumers: Sequence[Callable[[Tensor], Any]]
 ) -> Any:
-    """Pass the tensor through the consumers in turn; with a recipe, none of them keeps its input."""
+    """Pass the tensor through the consumers in turn; with a recipe, none keeps its input."""
     for i, consumer in enumerate(consumers):
         if recipe is None:
             tensor = consumer(tensor)

@@ -93,7 +93,7 @@ def test_a_failed_write_keeps_the_earlier_checkpoint(
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"garbage" * 100])
 def test_a_damaged_checkpoint_is_said(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(content)
-    with pytest.raises(DamagedError, match=r"x\.pth is no readable checkpoint"):
+    with pytest.raises(DamagedError, match=r"x\.pth is not a readable checkpoint"):
         checkpoint.read(tmp_path / "x.pth")
 
 

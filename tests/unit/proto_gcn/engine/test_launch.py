@@ -8,7 +8,13 @@ import pytest
 
 from devtools import ROOT
 
-LAUNCH = "import sys; from proto_gcn.engine.processes import launch; launch.GRACE_S = {grace}; sys.exit(launch.launch({command}, 2))"
+LAUNCH = """
+import sys
+from proto_gcn.engine.processes import launch
+
+launch.GRACE_S = {grace}
+sys.exit(launch.launch({command}, 2))
+"""
 SLEEP = r"import time; os.write(1, b'up\n'); time.sleep(60)"  # in one piece: print may write the end of line apart
 
 
@@ -47,7 +53,10 @@ def test_the_exit_code_is_that_of_the_one_that_failed(first: str, second: str, c
 
 def test_processes_that_all_lost_each_other_are_told() -> None:
     code, out = ended(start("raise SystemExit(76)", "raise SystemExit(76)"))
-    lost = "the processes of the training lost each other (train.log says how); the last checkpoint is kept, retry\n"
+    lost = (
+        "the processes of the training lost contact (see train.log); "
+        "the last checkpoint is kept, retry\n"
+    )
     assert (code, out) == (1, lost)
 
 

@@ -19,7 +19,7 @@ def test_a_busy_gpu_is_refused_and_an_unknown_one_is_not(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     busy = Sample([Gpu(0, None, 80, None, None, None)])
     with pytest.raises(
-        BusyError, match=r"GPU 0 is in use by somebody else \(80 %, the limit is 80 %\)"
+        BusyError, match=r"GPU 0 is in use by another program \(80 %, the limit is 80 %\)"
     ):
         device.pick_device(busy, 80)
     assert device.pick_device(busy, None).type == "cuda"
@@ -41,7 +41,7 @@ def test_a_promised_gpu_that_cannot_be_used_is_refused_with_the_remedy(
         device.require_gpu()
     assert (
         refused.value.exit_code == 1
-    )  # the node's fault: with 2 its user would be told to mend the config
+    )  # the node's fault: with 2 its user would be asked to fix the config
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     device.require_gpu()
 

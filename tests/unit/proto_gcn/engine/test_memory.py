@@ -71,8 +71,8 @@ def test_what_makes_a_step_smaller(batch: int, parts: int, advice: str) -> None:
 @pytest.mark.parametrize(
     ("clips", "batch", "advice"),
     [
-        (1, 16, "halve data.videos_per_gpu (16 -> 8), which evaluation takes too"),
-        (4, 8, "halve data.videos_per_gpu (8 -> 4), which evaluation takes too"),
+        (1, 16, "halve data.videos_per_gpu (16 -> 8), which evaluation uses too"),
+        (4, 8, "halve data.videos_per_gpu (8 -> 4), which evaluation uses too"),
         (10, 16, "halve data.test_clips (10 -> 5)"),
         (1, 1, "one clip does not fit; halve data.clip_len"),
     ],

@@ -13,7 +13,7 @@ from proto_gcn.engine.checkpoints import checkpoint
 from proto_gcn.engine.checkpoints.checkpoint import Progress
 from proto_gcn.engine.learner import Learner
 from proto_gcn.engine.processes.group import Group
-from proto_gcn.engine.processes.launch import processes
+from proto_gcn.engine.processes.launch import process_count
 from proto_gcn.errors import ConfigError
 from proto_gcn.model.fused.head import FusedProtoGCN
 
@@ -210,7 +210,7 @@ def decoded(content: bytes) -> dict[str, Any]:
     ],
 )
 def test_every_visible_gpu_gets_a_process(environment: dict[str, str], count: int) -> None:
-    assert processes(environment) == count
+    assert process_count(environment) == count
 
 
 @pytest.mark.parametrize("text", ["two", "0", "-1", "1.5", "\u0662"])
@@ -218,4 +218,4 @@ def test_a_number_of_processes_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(
         ConfigError, match=f"TRAIN_PROCESSES must be a whole number from 1 up, not '{text}'"
     ):
-        processes({"TRAIN_PROCESSES": text})
+        process_count({"TRAIN_PROCESSES": text})

@@ -67,7 +67,7 @@ def test_a_damaged_checkpoint_is_moved_aside(run: Run, capsys: pytest.CaptureFix
     run.save(run.folder.best)
     run.folder.latest.write_bytes(b"PK broken")
     assert run.resume()[0] == AT
-    assert "latest.pth is no readable checkpoint" in capsys.readouterr().out
+    assert "latest.pth is not a readable checkpoint" in capsys.readouterr().out
     assert run.folder.latest.with_name("latest.pth.damaged").read_bytes() == b"PK broken"
     assert not run.folder.latest.exists()
 
@@ -106,10 +106,10 @@ def test_the_best_is_forgotten_with_its_checkpoint(run: Run) -> None:
     assert run.resume()[0] == AT.without_best()
 
 
-def test_all_done_without_a_best_is_said(run: Run) -> None:
+def test_all_epochs_done_without_a_best_checkpoint_is_refused(run: Run) -> None:
     run.save(run.folder.latest, replace(AT, epoch=2))
     with pytest.raises(
-        ConfigError, match=r"all 2 epochs are done, and there is no best\.pth to report; raise"
+        ConfigError, match=r"all 2 epochs are done, but there is no best\.pth to report; raise"
     ):
         run.resume()
 
@@ -121,7 +121,7 @@ def test_another_runs_best_and_report_stay_there(run: Run, tmp_path: Path) -> No
 
 def test_a_run_that_has_done_all_cannot_go_on(run: Run, tmp_path: Path) -> None:
     other = str(run.save(tmp_path / "other.pth", replace(AT, epoch=2)))
-    with pytest.raises(ConfigError, match="has done 2 epochs of 2 already; raise total_epochs"):
+    with pytest.raises(ConfigError, match="has already done 2 epochs of 2; raise total_epochs"):
         run.resume(resume_from=other)
     assert run.resume(resume_from=other, total_epochs=3)[0].epoch == 2
 
@@ -130,11 +130,11 @@ def test_a_run_that_has_done_all_cannot_go_on(run: Run, tmp_path: Path) -> None:
 def test_a_named_file_that_is_damaged_or_absent_is_bad_input(
     run: Run, tmp_path: Path, key: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"{key} names .*x.pth, and there is no such file"):
+    with pytest.raises(ConfigError, match=f"{key} names .*x.pth, which does not exist"):
         run.resume(**{key: str(tmp_path / "x.pth")})
     (tmp_path / "x.pth").write_bytes(b"PK broken")
     with pytest.raises(
-        ConfigError, match=rf"{key}: .*x\.pth is no readable checkpoint .*; name another file"
+        ConfigError, match=rf"{key}: .*x\.pth is not a readable checkpoint .*; name another file"
     ):
         run.resume(**{key: str(tmp_path / "x.pth")})
     assert (tmp_path / "x.pth").exists()

@@ -139,7 +139,7 @@ def test_a_published_checkpoint_needs_the_config(
     torch.save({"state_dict": state, "meta": meta, "optimizer": {}}, published)
     assert main(["evaluate", "--checkpoint", str(published)]) == 2
     assert (
-        "does not say how its network is built; add --config FILE, as published"
+        "does not contain the config of its network; add --config FILE, as published"
         in capsys.readouterr().err
     )
     wanted, given = tmp_path / "a.json", tmp_path / "b.json"
@@ -243,7 +243,7 @@ def test_a_config_that_the_weights_were_not_trained_with_is_refused(
     )
     assert main(["evaluate", *named]) == 2
     assert (
-        f"{lab.best} was trained otherwise than {file} says: modality; take"
+        f"{lab.best} was trained with other settings than {file} has: modality; use"
         in capsys.readouterr().err
     )
     assert main(["evaluate", "--checkpoint", str(lab.best), "--clips", "1"]) == 0

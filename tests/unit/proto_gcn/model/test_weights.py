@@ -86,9 +86,10 @@ MISFITS = [
     ),
     (
         renamed("", "model."),
-        r"says model\.backbone\.gcn\.0\.gcn\.A where ours is backbone\.gcn\.0\.gcn\.A, and so on: rename",
+        r"its key model\.backbone\.gcn\.0\.gcn\.A is backbone\.gcn\.0\.gcn\.A in ours, and so on: "
+        "rename",
     ),
-    (renamed("backbone.", ""), r"says gcn\.0\.gcn\.A where ours is backbone\.gcn"),
+    (renamed("backbone.", ""), r"its key gcn\.0\.gcn\.A is backbone\.gcn"),
     (
         other(num_stages=4),
         r"unknown: backbone\.gcn\.3.*, …; set model\.backbone\.num_stages to 4 \(it is 3\)$",
@@ -110,10 +111,10 @@ MISFITS = [
         lambda *_: {"conv1.weight": torch.zeros(1)},
         "it is of another network; use a checkpoint of ours or of the pub",
     ),
-    (lambda *_: [1], "its state_dict holds no weights by name; use a checkpoint"),
+    (lambda *_: [1], "its state_dict does not hold weights by name; use a checkpoint"),
     (
         lambda *_: {"backbone.gcn.0.gcn.A": 1},
-        "its state_dict holds no weights by name; use a checkpoint",
+        "its state_dict does not hold weights by name; use a checkpoint",
     ),
 ]
 
