@@ -129,6 +129,9 @@ class Job:
     requeues: int = 0
     breaks: int = 0  #: how often handling it broke the scheduler since it last ran
     slot: str | None = None
+    engine: str | None = (
+        None  #: the engine that runs it; None in records of versions with one engine
+    )
     node: str | None = None
     gpu_uuids: tuple[str, ...] = ()
     workflow_name: str | None = None
@@ -156,7 +159,11 @@ class Job:
                 spec=JobSpec.from_hash(record),
                 entry=record["entry"],
                 phase=Phase(record["phase"]),
-                reason=Reason.read(record["reason_code"], record.get("reason_message", "")),
+                reason=Reason.read(
+                    record["reason_code"],
+                    record.get("reason_message", ""),
+                    record.get("reason_detail"),
+                ),
                 submitted_at=seconds(record["submitted_at"]),
                 queued_at=seconds(record["queued_at"]),
                 admitted_at=_time(record, "admitted_at"),
@@ -166,6 +173,7 @@ class Job:
                 requeues=int(record.get("requeues") or 0),
                 breaks=int(record.get("breaks") or 0),
                 slot=record.get("slot") or None,
+                engine=record.get("engine") or None,
                 node=record.get("node") or None,
                 gpu_uuids=tuple(json.loads(record.get("gpu_uuids") or "[]")),
                 workflow_name=record.get("workflow_name") or None,
@@ -198,6 +206,7 @@ class Job:
             **{name: rfc3339(at) for name, at in times.items() if at is not None},
             "attempt": str(self.attempt),
             "requeues": str(self.requeues),
+            "engine": self.engine or "",
             "node": self.node or "",
             "gpu_uuids": json.dumps(list(self.gpu_uuids)),
             "workflow_name": self.workflow_name or "",
@@ -223,6 +232,7 @@ class Job:
             "phase",
             "reason_code",
             "reason_message",
+            "reason_detail",
             "submitted_at",
             "queued_at",
             "admitted_at",
@@ -234,6 +244,7 @@ class Job:
             "requeues",
             "breaks",
             "slot",
+            "engine",
             "node",
             "gpu_uuids",
             "workflow_name",

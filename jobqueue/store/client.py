@@ -19,6 +19,7 @@ from jobqueue import errors
 from jobqueue.clock import id_stamp, rfc3339, seconds, seed_timestamp
 from jobqueue.job import Job, JobSpec, QueueEntry
 from jobqueue.phase import TRANSITIONS, Phase
+from jobqueue.reason import Reason
 from jobqueue.store import keys
 from jobqueue.store.redis_errors import translate
 from jobqueue.tokens import MOST_LIVE_PER_USER, Token
@@ -185,14 +186,10 @@ class Store:
         return [job for record in records if record.get("job_id") and (job := _readable(record))]
 
     def timeline(self, job_id: str) -> list[dict[str, str]]:
-        """The job's transitions, the oldest first: at, from, to, code, message."""
+        """The job's transitions, the oldest first: at, from, to, code, message, detail."""
         with self._translated():
             lines = [json.loads(line) for line in self._redis.lrange(keys.timeline(job_id), 0, -1)]
-        # Lua's tables have no order, so what a script wrote has any.
-        return [
-            {name: line.get(name, "") for name in ("at", "from", "to", "code", "message")}
-            for line in lines
-        ]
+        return [_transition(line) for line in lines]
 
     def position(self, job_id: str) -> int | None:
         """1 = next; None when it is not queued."""
@@ -449,6 +446,13 @@ def _readable(record: dict[str, str]) -> Job | None:
         return Job.from_hash(record)
     except errors.CorruptEntry:  # the leader puts it aside (Leader.repair); a list does without it
         return None
+
+
+def _transition(line: dict[str, str]) -> dict[str, str]:
+    """Return a line of a timeline with its fields in order: a table of Lua has none."""
+    code, message = line.get("code", ""), line.get("message", "")
+    reason = Reason.read(code, message, line.get("detail"))
+    return {name: line.get(name, "") for name in ("at", "from", "to")} | reason.to_dict()
 
 
 def _node_record(text: str) -> dict[str, Any]:

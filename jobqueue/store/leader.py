@@ -2,17 +2,68 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobqueue.clock import rfc3339
 from jobqueue.errors import CorruptEntry, JobNotFound
 from jobqueue.job import Job, QueueEntry, Result
 from jobqueue.phase import Phase
-from jobqueue.reason import Reason
+from jobqueue.reason import REASONS_WRITTEN, Reason
 from jobqueue.store.client import Store
 
 _PAGE = 500
-_HEADS = 100  # what a cycle looks at
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where and as what an admitted job starts; `message` is its reason."""
+
+    node: str
+    gpu_uuids: tuple[str, ...]
+    workflow_name: str
+    message: str
+    engine: str = ""
+
+
+@dataclass(frozen=True)
+class SlotLimits:
+    """How many jobs may hold a slot at once: in all, and of one user."""
+
+    max_running: int
+    max_per_user: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A workflow as the engine reports it, for the job's record."""
+
+    name: str
+    uid: str
+    node: str
+    gpu_uuids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RequeueEffect:
+    """What a requeue changes in the job's record besides its place."""
+
+    next_attempt: bool = False  #: a container may have started, so the next one is another attempt
+    counts: bool = False  #: it counts towards the requeue limit
+    breaks: bool = False  #: it counts towards `internal_error`
+    #: no workflow was made, for certain: the job has waited all along, and one more try that ends
+    #: with the same reason code replaces the line of the last one in its timeline
+    nothing_made: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended; `run_time_s` (None = nothing to learn) feeds the estimates."""
+
+    phase: Phase
+    reason: Reason
+    result: Result = field(default_factory=Result)
+    run_time_s: float | None = None
 
 
 class Leader:
@@ -36,71 +87,53 @@ class Leader:
         """Take back the break that the next leader counts for an admission of ours: we lost the lead, and live."""
         store.run("survived", job_id)
 
-    def admit(
-        self, job: Job, at: float, *, node: str, gpu_uuids: Iterable[str], workflow_name: str, message: str,
-        max_running: int, max_per_user: int,
-    ) -> str:  # fmt: skip
-        """From the queue into a slot, which is returned. Raises InvalidTransition, NoFreeSlot."""
-        uuids = json.dumps(list(gpu_uuids))
-        return str(
-            self._run(
-                "admit", job.job_id, rfc3339(at), max_running, max_per_user, node, uuids, workflow_name, message,
-                job.attempt,
-            )
-        )  # fmt: skip
+    def admit(self, job: Job, at: float, start: Start, limits: SlotLimits) -> str:
+        """Move a job from the queue into a slot, which is returned.
 
-    def record_workflow(
-        self, job_id: str, name: str, uid: str, node: str, gpu_uuids: Iterable[str]
-    ) -> None:
-        """The workflow of this attempt, and where it really is."""
-        self._run("record_workflow", job_id, name, uid, node, json.dumps(list(gpu_uuids)))
+        Raises InvalidTransition, NoFreeSlot.
+        """
+        uuids = json.dumps(list(start.gpu_uuids))
+        args = (start.node, uuids, start.workflow_name, start.message, job.attempt, start.engine)
+        caps = (limits.max_running, limits.max_per_user)
+        return str(self._run("admit", job.job_id, rfc3339(at), *caps, *args))
+
+    def record_workflow(self, job_id: str, workflow: Recorded) -> None:
+        """Record the workflow of this attempt, and where it really is."""
+        uuids = json.dumps(list(workflow.gpu_uuids))
+        self._run("record_workflow", job_id, workflow.name, workflow.uid, workflow.node, uuids)
 
     def mark_running(self, job_id: str, started_at: float, message: str) -> None:
+        """Record that the job's container was seen running since `started_at`."""
         self._run("mark_running", job_id, rfc3339(started_at), message)
 
     def requeue(
-        self, job_id: str, at: float, reason: Reason, *, attempt: bool = False, counts: bool = False,
-        breaks: bool = False, unmade: bool = False,
-    ) -> Phase:  # fmt: skip
-        """Back to the front of the queue; `cancelled` instead where a cancel was asked for. Returns the phase now.
+        self, job_id: str, at: float, reason: Reason, effect: RequeueEffect | None = None
+    ) -> Phase:
+        """Put a job back to the front of the queue, and return its phase.
 
-        `attempt`: a container may have started, so the next one is another attempt; `counts`: towards the requeue
-        limit; `breaks`: towards being put aside as poison; `unmade`: its workflow was not made, for certain, so that it
-        has waited all along, and one more try that ends for the same reason is no news for its timeline.
+        A job whose cancel was requested becomes `cancelled` instead.
         """
-        cancelled = "Cancelled by its user."
-        args = (
-            int(attempt),
-            int(counts),
-            int(breaks),
-            reason.code,
-            reason.message,
-            cancelled,
-            int(unmade),
+        effect = effect or RequeueEffect()
+        flags = (
+            int(effect.next_attempt),
+            int(effect.counts),
+            int(effect.breaks),
+            int(effect.nothing_made),
         )
+        args = (*flags, reason.encode(), "Cancelled by its user.")
         return Phase(self._run("requeue", job_id, rfc3339(at), at, *args))
 
-    def finish(
-        self,
-        job_id: str,
-        phase: Phase,
-        at: float,
-        reason: Reason,
-        result: Result,
-        run_time_s: float | None = None,
-    ) -> Phase:
-        """Into a final phase, the slot freed; `run_time_s` feeds the estimates. A finished job stays as it is."""
-        code = "" if result.exit_code is None else result.exit_code
-        tail, learnt = (
-            json.dumps(result.log_tail),
-            "" if run_time_s is None else f"{run_time_s:.3f}",
-        )
-        args = (phase, rfc3339(at), at, reason.code, reason.message, code, tail, learnt)
+    def finish(self, job_id: str, at: float, outcome: Outcome) -> Phase:
+        """Move a job into a final phase and free its slot; a finished job keeps its phase."""
+        code = "" if outcome.result.exit_code is None else outcome.result.exit_code
+        tail = json.dumps(outcome.result.log_tail)
+        learnt = "" if outcome.run_time_s is None else f"{outcome.run_time_s:.3f}"
+        args = (outcome.phase, rfc3339(at), at, outcome.reason.encode(), code, tail, learnt)
         return Phase(self._run("finish", job_id, *args))
 
     def withdraw(self, job_id: str, uid: str, at: float, reason: Reason) -> bool:
         """Mark that this workflow of an admitted job is about to be deleted by us; False where it is too late."""
-        return bool(self._run("withdraw", job_id, uid, rfc3339(at), reason.code, reason.message))
+        return bool(self._run("withdraw", job_id, uid, rfc3339(at), reason.encode()))
 
     def extend_start(self, job_id: str, at: float) -> None:
         """Let an admitted job's start deadline count from `at`."""
@@ -118,16 +151,14 @@ class Leader:
             job.entry,
             job.submitted_at,
         )
-        why = (job.finished_at or 0, learnt, job.reason.code, job.reason.message)
+        why = (job.finished_at or 0, learnt, job.reason.encode())
         fields = [word for pair in job.to_hash().items() for word in pair]
         return bool(self._run("restore", *head, *why, *fields))
 
     def set_reasons(self, reasons: Iterable[tuple[Job, Reason]]) -> int:
         """Write why jobs stand where they stand; returns how many changed."""
         args = [
-            word
-            for job, reason in reasons
-            for word in (job.job_id, job.phase, reason.code, reason.message)
+            word for job, reason in reasons for word in (job.job_id, job.phase, reason.encode())
         ]
         return int(self._run("set_reasons", *args)) if args else 0
 
@@ -161,7 +192,7 @@ class Leader:
         found = {"queue entries": entries, "slots": self._repair_slots(at), "records": records}
         return ", ".join(f"{count} {what}" for what, count in found.items() if count)
 
-    def _is_in_step(self, heads: int = _HEADS) -> bool:
+    def _is_in_step(self, heads: int = REASONS_WRITTEN) -> bool:
         """Whether job_queue and queue_order agree in length and in their first `heads` jobs."""
         store = self.store
         try:
@@ -171,7 +202,7 @@ class Leader:
         return ids == store.order(0, heads) and store.queue_length() == store.order_length()
 
     def _repair_records(self, at: float) -> int:
-        ids = self.store.order(0, _HEADS)
+        ids = self.store.order(0, REASONS_WRITTEN)
         lost = set(ids) - {job.job_id for job in self.store.jobs(ids)}
         for job_id in lost:
             self._run("quarantine_job", job_id, rfc3339(at))

@@ -24,19 +24,20 @@ def scheduler_trouble(heartbeat: Mapping[str, Any] | None, now: float) -> Reason
     """Why nothing is started at `now` (s since the epoch), with the time since when; None while the scheduler works."""
     if heartbeat is None:
         return Reason(
-            ReasonCode.SCHEDULER_AWAY, "The scheduler has not reported yet; see whether it runs."
+            ReasonCode.SCHEDULER_NOT_RESPONDING,
+            "The scheduler has not reported yet; see whether it runs.",
         )
     try:
         at, interval_s = str(heartbeat["at"]), float(heartbeat["poll_interval_s"])
         is_stale = now - seconds(at) > MISSED_INTERVALS * interval_s
     except (KeyError, ValueError, TypeError):
         return Reason(
-            ReasonCode.SCHEDULER_AWAY,
+            ReasonCode.SCHEDULER_NOT_RESPONDING,
             "The scheduler's heartbeat cannot be read; see its version and log.",
         )
     if is_stale:
         text = f"The scheduler is away since {at}; jobs are kept and start when it is back."
-        return Reason(ReasonCode.SCHEDULER_AWAY, text)
+        return Reason(ReasonCode.SCHEDULER_NOT_RESPONDING, text)
     halted = heartbeat.get("halted")
     return _halted(halted) if isinstance(halted, dict) else None
 

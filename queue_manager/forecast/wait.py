@@ -15,7 +15,15 @@ ONE_BY_ONE = 200
 
 #: Reasons of the next job with which nobody can say when it starts: somebody else has the GPU, a service is away.
 HELD_UP = frozenset(
-    {ReasonCode.RESOURCES_BUSY, ReasonCode.MONITOR_UNAVAILABLE, ReasonCode.ENGINE_UNAVAILABLE}
+    {
+        ReasonCode.RESOURCES_BUSY,
+        ReasonCode.MONITOR_UNAVAILABLE,
+        ReasonCode.CREATE_FAILED,
+        ReasonCode.TEMPLATE_INVALID,
+        ReasonCode.ENGINE_UNREACHABLE,
+        ReasonCode.OBJECT_REFUSED,
+        ReasonCode.NAME_IN_USE,
+    }
 )
 
 _ANYBODY = ("", "")

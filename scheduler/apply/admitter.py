@@ -6,12 +6,12 @@ from typing import Any
 
 from jobqueue.errors import InvalidTransition, NoFreeSlot, StaleLeader
 from jobqueue.failpoints import failpoint
-from jobqueue.job import Job, Result
+from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.service.log import get_logger
 from jobqueue.store.client import Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome, Recorded, RequeueEffect, SlotLimits, Start
 from scheduler.apply.isolate_job import MAX_BREAKS, put_aside, put_aside_if_poison
 from scheduler.apply.orphans import record_workflow
 from scheduler.apply.unfinished_creates import Leftovers
@@ -77,7 +77,7 @@ class Admitter:
         found, all_held = {}, self._backoff.holds_all()
         for job in heads:
             if own := self._backoff.holds(job.job_id):
-                found[job.job_id] = Reason(ReasonCode.ENGINE_UNAVAILABLE, own)
+                found[job.job_id] = Reason(ReasonCode.CREATE_FAILED, own)
             elif all_held:
                 text = f"the workflow of another job could not be made, and is tried again soon: {all_held}"
                 found[job.job_id] = Reason(ReasonCode.WAITING_TURN, text)
@@ -141,16 +141,10 @@ class Admitter:
 
     def _take_slot(self, leader: Leader, job: Job, admission: Admission) -> bool:
         try:
-            leader.admit(
-                job,
-                self._clock(),
-                node=admission.node,
-                gpu_uuids=admission.gpu_uuids,
-                workflow_name=workflow_name(job),
-                message=f"Starts on {admission.node}.",
-                max_running=self._limits.max_running,
-                max_per_user=self._limits.max_per_user,
-            )
+            message = f"Starts on {admission.node}."
+            start = Start(admission.node, admission.gpu_uuids, workflow_name(job), message)
+            caps = SlotLimits(self._limits.max_running, self._limits.max_per_user)
+            leader.admit(job, self._clock(), start, caps)
         except (InvalidTransition, NoFreeSlot):
             return False  # cancelled a moment ago, or the slot is gone: the next cycle decides anew
         return True
@@ -164,7 +158,7 @@ class Admitter:
             self._take_existing(leader, job)
         except WorkflowRejected as error:
             reason = Reason(ReasonCode.REJECTED, f"The engine refuses this workflow: {error}")
-            leader.finish(job.job_id, Phase.FAILED, self._clock(), reason, Result())
+            leader.finish(job.job_id, self._clock(), Outcome(Phase.FAILED, reason))
             log.error("Rejected.", job_id=job.job_id, reason=reason.message)
         except (WorkflowNotMade, EngineForbidden) as error:
             self._give_back(leader, job, error)
@@ -180,7 +174,8 @@ class Admitter:
             failpoint("scheduler.create.after")
             self._backoff.made(job.job_id)
             name = workflow["metadata"]["name"]
-            leader.record_workflow(job.job_id, name, uid, placement.node, placement.gpu_uuids)
+            made = Recorded(name, uid, placement.node, placement.gpu_uuids)
+            leader.record_workflow(job.job_id, made)
             failpoint("scheduler.record.after")
 
     def _take_existing(self, leader: Leader, job: Job) -> None:
@@ -191,17 +186,12 @@ class Admitter:
             present is None and job.breaks < MAX_BREAKS - 1
         ):  # it was on its way out, and is gone: the next try makes it
             text = f"The name {name} was still taken when its workflow was to be made; it is next again."
-            reason = Reason(ReasonCode.ENGINE_UNAVAILABLE, text)
-            leader.requeue(job.job_id, self._clock(), reason, breaks=True)
+            reason = Reason(ReasonCode.NAME_IN_USE, text)
+            leader.requeue(job.job_id, self._clock(), reason, RequeueEffect(breaks=True))
         elif present is None or present.job_id != job.job_id:
             text = f"The name {name} is taken by an object that is not this job's; remove it, then retry the job."
-            leader.finish(
-                job.job_id,
-                Phase.FAILED,
-                self._clock(),
-                Reason(ReasonCode.NAME_TAKEN, text),
-                Result(),
-            )
+            reason = Reason(ReasonCode.NAME_TAKEN, text)
+            leader.finish(job.job_id, self._clock(), Outcome(Phase.FAILED, reason))
         else:
             record_workflow(leader, job, present)
 
@@ -209,8 +199,8 @@ class Admitter:
         """The founding document's failed create: HDEL running_jobs, an error in the log, next try in a later cycle."""
         self._leftovers.add(job)
         self._backoff.failed(job.job_id, error)
-        reason = Reason(ReasonCode.ENGINE_UNAVAILABLE, str(error))
-        leader.requeue(job.job_id, self._clock(), reason, unmade=True)
+        reason = Reason(ReasonCode.CREATE_FAILED, str(error))
+        leader.requeue(job.job_id, self._clock(), reason, RequeueEffect(nothing_made=True))
         log.error(
             "Its workflow was not made; the job is next again.", job_id=job.job_id, error=str(error)
         )

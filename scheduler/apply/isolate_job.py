@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from jobqueue.errors import StaleLeader, StoreUnavailable
 from jobqueue.failpoints import FailpointRaised
-from jobqueue.job import Job, Result
+from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.service.log import get_logger
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome
 from scheduler.engines.contract import EngineError, WorkflowRefused
 from scheduler.health.alerts import Alerts
 
@@ -46,12 +46,13 @@ def put_aside_if_poison(
 def say_refused(leader: Leader, job: Job, error: WorkflowRefused, alerts: Alerts) -> None:
     """Say it where the job stands; it is tried again in the next cycle, and keeps what it holds until then."""
     if not job.phase.is_finished:
-        leader.set_reasons([(job, Reason(ReasonCode.ENGINE_UNAVAILABLE, str(error)))])
+        leader.set_reasons([(job, Reason(ReasonCode.OBJECT_REFUSED, str(error)))])
     alerts.once(f"{job.job_id}: {error}", REMEDY)
 
 
 def put_aside(leader: Leader, job: Job, at: float, what: str, alerts: Alerts) -> None:
     """Fail the job for good, with an alert."""
     text = f"Handling this job broke the scheduler {MAX_BREAKS} times ({what}); it was put aside. Report it, then retry."
-    leader.finish(job.job_id, Phase.FAILED, at, Reason(ReasonCode.POISON, text), Result())
+    reason = Reason(ReasonCode.INTERNAL_ERROR, text)
+    leader.finish(job.job_id, at, Outcome(Phase.FAILED, reason))
     alerts.send(f"The job {job.job_id} was put aside.", text)

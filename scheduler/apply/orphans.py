@@ -10,7 +10,7 @@ from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.service.log import get_logger
 from jobqueue.store.client import Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Recorded, SlotLimits, Start
 from scheduler.apply.isolate_job import REMEDY
 from scheduler.apply.rebuilder import Rebuilder
 from scheduler.engines.contract import Engine, WorkflowRefused, WorkflowStatus
@@ -21,13 +21,13 @@ from workflows.render import workflow_name
 log = get_logger(__name__)
 
 #: Slots are not counted against an adopted workflow: it runs, whatever the limits say.
-_NO_LIMIT = 1_000_000
+_NO_LIMIT = SlotLimits(1_000_000, 1_000_000)
 
 
 def record_workflow(leader: Leader, job: Job, workflow: WorkflowStatus) -> None:
     """The workflow is this job's: put it into its record, with where it really is."""
     node, uuids = workflow.node or job.node or "", workflow.gpu_uuids or job.gpu_uuids
-    leader.record_workflow(job.job_id, workflow.name, workflow.uid, node, uuids)
+    leader.record_workflow(job.job_id, Recorded(workflow.name, workflow.uid, node, uuids))
 
 
 class Tidier:
@@ -111,16 +111,13 @@ class Tidier:
     def _adopt(self, leader: Leader, job: Job, workflow: WorkflowStatus) -> None:
         """Redis lost the admission; the engine did not."""
         try:
-            leader.admit(
-                replace(job, attempt=workflow.attempt),
-                self._clock(),
-                node=workflow.node or "",
-                gpu_uuids=workflow.gpu_uuids,
-                workflow_name=workflow.name,
-                message=f"Found running as {workflow.name}.",
-                max_running=_NO_LIMIT,
-                max_per_user=_NO_LIMIT,
+            start = Start(
+                workflow.node or "",
+                workflow.gpu_uuids,
+                workflow.name,
+                f"Found running as {workflow.name}.",
             )
+            leader.admit(replace(job, attempt=workflow.attempt), self._clock(), start, _NO_LIMIT)
         except InvalidTransition:
             return  # cancelled in the meantime; the next cycle stops the workflow
         record_workflow(leader, job, workflow)

@@ -9,7 +9,7 @@ from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.service.log import get_logger
 from jobqueue.store.client import Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome, RequeueEffect
 from scheduler.apply.isolate_job import put_aside_if_poison
 from scheduler.apply.orphans import Tidier, record_workflow
 from scheduler.apply.unfinished_creates import Leftovers
@@ -207,14 +207,8 @@ class Reconciler:
         failpoint("scheduler.requeue.before")
         if action.avoid_node and job.node:
             self._avoid.add(job.job_id, job.node)
-        phase = leader.requeue(
-            job.job_id,
-            self._clock(),
-            action.reason,
-            attempt=action.attempt,
-            counts=action.counts,
-            breaks=action.breaks,
-        )
+        effect = RequeueEffect(action.attempt, action.counts, action.breaks)
+        phase = leader.requeue(job.job_id, self._clock(), action.reason, effect)
         failpoint("scheduler.requeue.after")
         seen.ended_on.add(job.node or "")
         log.warning("Left its slot.", job_id=job.job_id, status=phase, reason=action.reason.message)
@@ -222,9 +216,8 @@ class Reconciler:
     def _finish(self, leader: Leader, job: Job, action: Finish, seen: Reconciled) -> None:
         failpoint("scheduler.finish.before")
         at = action.at or self._clock()
-        phase = leader.finish(
-            job.job_id, action.phase, at, action.reason, action.result, action.run_time_s
-        )
+        outcome = Outcome(action.phase, action.reason, action.result, action.run_time_s)
+        phase = leader.finish(job.job_id, at, outcome)
         failpoint("scheduler.finish.after")
         seen.ended_on.add(job.node or "")
         if phase is Phase.FAILED:  # the founding document's error log

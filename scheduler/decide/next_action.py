@@ -75,7 +75,7 @@ def is_gone(workflow: WorkflowStatus, dead: Collection[str]) -> bool:
 def _without_workflow(job: Job, was_unanswered: bool) -> Action:
     if job.workflow_uid is None and was_unanswered:
         text = "The engine did not answer when the workflow was to be made, and has none; the job is next again."
-        return Requeue(Reason(ReasonCode.ENGINE_UNAVAILABLE, text), attempt=False)
+        return Requeue(Reason(ReasonCode.ENGINE_UNREACHABLE, text), attempt=False)
     if job.workflow_uid is None:
         text = "The scheduler stopped before it had made the workflow; the job is next again."
         return Requeue(Reason(ReasonCode.SCHEDULER_RESTARTED, text), attempt=False, breaks=True)
@@ -122,7 +122,7 @@ def _live(job: Job, workflow: WorkflowStatus, now: float, start_deadline_s: floa
     )
     if job.cancel_requested_at is not None:
         actions.append(Stop(workflow))
-        if job.reason.code in (ReasonCode.NODE_LOST, ReasonCode.ENGINE_UNAVAILABLE):
+        if job.reason.code in (ReasonCode.NODE_LOST, ReasonCode.CONTROLLER_DOWN):
             text = "A cancel was asked for; the training is being stopped."
             actions.append(Explain(Reason(ReasonCode.CANCELLING, text)))
     elif workflow.phase is WorkflowPhase.PENDING:
@@ -130,7 +130,7 @@ def _live(job: Job, workflow: WorkflowStatus, now: float, start_deadline_s: floa
     elif job.reason.code in (
         ReasonCode.RUNNING,
         ReasonCode.NODE_LOST,
-        ReasonCode.ENGINE_UNAVAILABLE,
+        ReasonCode.CONTROLLER_DOWN,
     ):
         reason = Reason(
             ReasonCode.RUNNING, workflow.message or _runs_on(job, workflow)
@@ -152,7 +152,7 @@ def _pending(
         )
         return [Explain(Reason(ReasonCode.UNSCHEDULABLE, away))]
     if workflow.unattended:
-        return [Explain(Reason(ReasonCode.ENGINE_UNAVAILABLE, text))]
+        return [Explain(Reason(ReasonCode.CONTROLLER_DOWN, text))]
     starting = Explain(Reason(ReasonCode.STARTING, text))
     if (
         job.reason.code in NO_KNOWN_END

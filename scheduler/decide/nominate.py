@@ -115,7 +115,7 @@ def _passed_over(
 ) -> Reason | None:
     user = job.spec.user
     if job.spec.workflow in unfit:  # an admin's fault: the job keeps its place, and holds nobody up
-        return Reason(ReasonCode.ENGINE_UNAVAILABLE, unfit[job.spec.workflow])
+        return Reason(ReasonCode.TEMPLATE_INVALID, unfit[job.spec.workflow])
     if ledger.users[user] >= limits.max_per_user:
         text = f"{user} already runs {ledger.users[user]} of at most {limits.max_per_user} at once"
         return Reason(ReasonCode.USER_LIMIT, text)

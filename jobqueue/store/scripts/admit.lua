@@ -1,6 +1,6 @@
 -- The seed's RPOP job_queue, then HSET running_jobs, with nothing in between.
 -- ARGV: epoch, job id, at, max running, max running per user, node, GPU uuids (JSON), workflow name, reason message,
---       attempt (the engine's own, where it is ahead of the record)
+--       attempt (the engine's own, if it is ahead of the record), the engine's name
 local id, at = ARGV[2], ARGV[3]
 if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'admit') end
 local r = record(id, 'phase', 'user', 'entry')
@@ -21,6 +21,6 @@ if not slot then return fail('GPUQ_NO_SLOT', 'user ' .. ARGV[5]) end
 leave_queue(id, user, entry)
 redis.call('HSET', 'running_jobs', slot, entry)
 redis.call('HSET', 'job:' .. id, 'slot', slot, 'admitted_at', at, 'node', ARGV[6], 'gpu_uuids', ARGV[7],
-  'workflow_name', ARGV[8], 'attempt', ARGV[10])
-move(id, phase, 'admitted', at, 'admitted', ARGV[9], 'scheduler')
+  'workflow_name', ARGV[8], 'attempt', ARGV[10], 'engine', ARGV[11])
+move(id, phase, 'admitted', at, {code = 'admitted', message = ARGV[9]}, 'scheduler')
 return slot

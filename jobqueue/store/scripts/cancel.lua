@@ -7,11 +7,11 @@ if not phase then return fail('GPUQ_NOT_FOUND', id) end
 check_types(r[2], id)
 if phase == 'queued' then
   redis.call('HSET', 'job:' .. id, 'cancel_requested_at', at)
-  finish(id, 'cancelled', at, ARGV[3], 'cancelled', ARGV[4], 'api')
+  finish(id, 'cancelled', at, ARGV[3], {code = 'cancelled', message = ARGV[4]}, 'api')
   return 'cancelled'
 end
 if (phase == 'admitted' or phase == 'running') and (r[3] or '') == '' then
   redis.call('HSET', 'job:' .. id, 'cancel_requested_at', at)
-  move(id, phase, phase, at, 'cancelling', ARGV[5], 'api')
+  move(id, phase, phase, at, {code = 'cancelling', message = ARGV[5]}, 'api')
 end
 return phase

@@ -29,5 +29,5 @@ redis.call('HSET', 'job:' .. id, 'job_id', id, 'entry', entry, 'submitted_at', a
 join_queue(id, user, entry, 'last')
 redis.call('ZADD', 'user_jobs:' .. user, score, id)
 if idempotency ~= '' then redis.call('SET', idempotency, digest .. ' ' .. id, 'EX', ARGV[11]) end
-move(id, '', 'queued', at, 'submitted', ARGV[12], 'api')
+move(id, '', 'queued', at, {code = 'submitted', message = ARGV[12]}, 'api')
 return {'new', id, position(id)}

@@ -37,12 +37,20 @@ local function publish(id, from, to, code, at, by)
     'job_id', id, 'from', from, 'to', to, 'code', code, 'at', at, 'by', by)
 end
 
-local function move(id, from, to, at, code, message, by)
-  redis.call('HSET', 'job:' .. id, 'phase', to, 'reason_code', code, 'reason_message', message)
+-- A reason travels as JSON: {code, message, detail}.
+local function write_reason(id, reason)
+  redis.call('HSET', 'job:' .. id, 'reason_code', reason.code, 'reason_message', reason.message,
+    'reason_detail', reason.detail or '')
+end
+
+local function move(id, from, to, at, reason, by)
+  redis.call('HSET', 'job:' .. id, 'phase', to)
+  write_reason(id, reason)
   local length = redis.call('RPUSH', 'job_timeline:' .. id,
-    cjson.encode({at = at, from = from, to = to, code = code, message = message}))
+    cjson.encode({at = at, from = from, to = to, code = reason.code, message = reason.message,
+      detail = reason.detail or ''}))
   if length > 100 then redis.call('LTRIM', 'job_timeline:' .. id, -100, -1) end
-  publish(id, from, to, code, at, by)
+  publish(id, from, to, reason.code, at, by)
 end
 
 -- The dispatch order of a job that joins at the back ('last') or at the front ('first').
@@ -111,12 +119,12 @@ local function learn(user, config, phase, run_time)
 end
 
 -- Into a final phase from any other: out of the queue or the slot, into the history.
-local function finish(id, to, at, score, code, message, by)
+local function finish(id, to, at, score, reason, by)
   local r = record(id, 'phase', 'user', 'entry', 'slot')
   local from, user, entry, slot = r[1], r[2], r[3], r[4]
   if from == 'queued' then leave_queue(id, user, entry) else leave_slot(id, slot, entry) end
   redis.call('HSET', 'job:' .. id, 'finished_at', at)
   redis.call('ZADD', 'finished_jobs', score, id)
   redis.call('HINCRBY', 'finished_counts', to, 1)
-  move(id, from, to, at, code, message, by)
+  move(id, from, to, at, reason, by)
 end

@@ -12,5 +12,5 @@ redis.call('DEL', 'job:' .. id)
 redis.call('HSET', 'job:' .. id, unpack(ARGV, 8))
 redis.call('ZADD', 'user_jobs:' .. user, ARGV[4], id)
 join_queue(id, user, ARGV[5], 'last')
-move(id, phase or '', 'queued', at, 'restored', ARGV[7], 'api')
+move(id, phase or '', 'queued', at, {code = 'restored', message = ARGV[7]}, 'api')
 return 1

@@ -10,9 +10,9 @@ local full = broken_cap(user, ARGV[3], ARGV[4])
 if full then return full end
 redis.call('ZREM', 'finished_jobs', id)
 redis.call('HDEL', 'job:' .. id, 'cancel_requested_at', 'exit_code', 'log_tail', 'finished_at', 'started_at',
-  'admitted_at', 'node', 'gpu_uuids', 'workflow_uid', 'workflow_name', 'withdrawn_uid', 'waited_until')
+  'admitted_at', 'node', 'gpu_uuids', 'workflow_uid', 'workflow_name', 'withdrawn_uid', 'waited_until', 'engine')
 redis.call('HINCRBY', 'job:' .. id, 'attempt', 1)
 redis.call('HSET', 'job:' .. id, 'requeues', 0, 'breaks', 0, 'queued_at', at)
 join_queue(id, user, entry, 'last')
-move(id, phase, 'queued', at, 'retried', ARGV[5], 'api')
+move(id, phase, 'queued', at, {code = 'retried', message = ARGV[5]}, 'api')
 return position(id)
