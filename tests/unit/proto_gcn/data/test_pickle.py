@@ -115,7 +115,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(name: str, protocol: int, tmp_p
     }
     path = write(tmp_path / "hostile.pkl", {"split": {}, "annotations": [calls[name]]}, protocol)
     with pytest.raises(
-        DataError, match=r"hostile\.pkl is refused: it asks for .*, and only numpy arrays"
+        DataError, match=r"hostile\.pkl is refused: it needs .*, but only numpy arrays"
     ) as caught:
         read_pickle(path)
     assert "\n" not in str(caught.value)
@@ -133,34 +133,34 @@ RECORDS = b"(K\x03" + text(b"|") + b"N(" + text(b"a") + b"t}Nt"
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (text(b"os") + text(b"system") + STACK_GLOBAL, "asks for os.system"),
-        (b"cos\nsystem\n", "asks for os.system"),
-        (b"(S'x'\nios\nsystem\n", "asks for os.system"),
+        (text(b"os") + text(b"system") + STACK_GLOBAL, "needs os.system"),
+        (b"cos\nsystem\n", "needs os.system"),
+        (b"(S'x'\nios\nsystem\n", "needs os.system"),
         (
             text(b"collections") + text(b"OrderedDict.fromkeys") + STACK_GLOBAL,
-            "asks for collections.OrderedDict.fromk",
+            "needs collections.OrderedDict.fromk",
         ),
         (
             text(b"builtins") + text(b"set.__class__") + STACK_GLOBAL,
-            "asks for builtins.set.__class__",
+            "needs builtins.set.__class__",
         ),
-        (b"Px\n", "damaged or no pickle"),  # persistent ids
-        (b"\x82\x01", "damaged or no pickle"),  # the extension registry
-        (b"\x97", "damaged or no pickle"),  # a buffer out of band
+        (b"Px\n", "damaged or not a pickle"),  # persistent ids
+        (b"\x82\x01", "damaged or not a pickle"),  # the extension registry
+        (b"\x97", "damaged or not a pickle"),  # a buffer out of band
         (
             b"cnumpy\ndtype\n}" + text(b"__doc__") + text(b"x") + b"sb",
-            "sets the state of a function",
+            "sets the state of an object of type function",
         ),
         (
             b"ccollections\nOrderedDict\n)R}" + text(b"x") + b"K\x01sb",
-            "sets the state of a OrderedDict",
+            "sets the state of an object of type OrderedDict",
         ),
         (b"cnumpy\ndtype\n(" + text(b"O8") + b"tR", "array of type 'O8'"),
         (b"cnumpy\ndtype\n(" + text(b"i4,f8") + b"tR", "array of type 'i4,f8'"),
         (b"cnumpy\ndtype\n(" + text(b"V8") + b"tR", "array of type 'V8'"),
         (b"cnumpy\ndtype\n(" + text(b"f4") + b"tR" + RECORDS + b"b", "array of records"),
-        (b"cbuiltins\nbytes\n(J\xff\xff\xff\x7ftR", "makes bytes of a int"),
-        (b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR", "makes bytes of a int"),
+        (b"cbuiltins\nbytes\n(J\xff\xff\xff\x7ftR", "makes bytes from a value of type int"),
+        (b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR", "makes bytes from a value of type int"),
     ],
 )
 def test_what_stands_in_no_data_file_is_refused(body: bytes, sentence: str, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_small_array_is_read_from_the_same_words_as_the_bombs(tmp_path: Path) 
 )
 def test_damaged_files_are_one_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(content)
-    with pytest.raises(DataError, match=r"x\.pkl is damaged or no pickle") as caught:
+    with pytest.raises(DataError, match=r"x\.pkl is damaged or not a pickle") as caught:
         read_pickle(tmp_path / "x.pkl")
     assert "\n" not in str(caught.value)
 
@@ -249,7 +249,7 @@ def test_a_file_cut_anywhere_is_a_sentence(tmp_path: Path) -> None:
     whole = pickle.dumps({"a": np.arange(3), "b": [{"c": (1, "x" * 300)}]}, 4)
     for end in itertools.chain(range(1, len(whole), 7), [len(whole) - 1]):
         (tmp_path / "x.pkl").write_bytes(whole[:end])
-        with pytest.raises(DataError, match="damaged or no pickle"):
+        with pytest.raises(DataError, match="damaged or not a pickle"):
             read_pickle(tmp_path / "x.pkl")
 
 

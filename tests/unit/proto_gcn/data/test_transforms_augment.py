@@ -8,11 +8,11 @@ import pytest
 
 from devtools.testbed.skeletons import body
 from proto_gcn.data import transforms
-from proto_gcn.data.draws import Draws
+from proto_gcn.data.frame_sampling import Generators
 
 
-def draws(seed: int = 0) -> Draws:
-    return Draws(np.random.RandomState(seed), random.Random(seed))
+def draws(seed: int = 0) -> Generators:
+    return Generators(np.random.RandomState(seed), random.Random(seed))
 
 
 def test_rotation_matrix_by_hand() -> None:

@@ -38,7 +38,7 @@ def test_published_weights_belong_to_streams_and_not_to_places() -> None:
     assert fusion.published_weights(["jm", "b", "bm", "j"]) == [1, 2, 1, 2]
     assert fusion.published_weights(["j", "b", "k", "jm", "bm", "km"]) == [2, 2, 2, 1, 1, 1]
     with pytest.raises(
-        DataError, match=r"no published weights for j k, only for j b; .*; give --weights"
+        DataError, match=r"no published weights for j k, only for j b; .*; set --weights"
     ):
         fusion.published_weights(["j", "k"])
     with pytest.raises(DataError, match="no published weights for j j"):
@@ -135,7 +135,7 @@ def test_weights_are_fitted_on_other_samples_only(
     capsys.readouterr()
     assert main(["fuse", *reported, "--weights", "fitted", "--fit-on", *reported]) == 2
     assert (
-        f"{SAMPLES} of the {SAMPLES} samples to be reported are among those to fit"
+        f"{SAMPLES} of the {SAMPLES} samples to report are also used to fit weights"
         in capsys.readouterr().err
     )
 
@@ -170,17 +170,17 @@ def test_a_share_is_fitted_and_only_the_rest_reported(tmp_path: Path) -> None:
     [
         (
             ["--weights", "fitted"],
-            "fitted weights need --fit-on FILES or --fit-share SHARE, one of the two",
+            "--weights fitted needs either --fit-on FILES or --fit-share SHARE",
         ),
-        (["--fit-share", "0.5"], "--fit-on and --fit-share are for --weights fitted"),
+        (["--fit-share", "0.5"], "--fit-on and --fit-share need --weights fitted"),
         (["--weights", "fitted", "--fit-share", "1"], "--fit-share must be between 0 and 1, not 1"),
         (["--weights", "1,2,3"], "--weights has 3 numbers for 2 files"),
         (
             ["--weights", "best"],
-            "--weights is published, fitted or numbers such as 2,2,1,1, not 'best'",
+            "--weights must be published, fitted or numbers such as 2,2,1,1, not 'best'",
         ),
-        (["--weights", "0,0"], "must be numbers from 0 up, not all 0"),
-        (["--weights", "nan,1"], "must be numbers from 0 up, not all 0"),
+        (["--weights", "0,0"], "must be numbers from 0 upwards, not all 0"),
+        (["--weights", "nan,1"], "must be numbers from 0 upwards, not all 0"),
     ],
 )
 def test_bad_options_are_one_sentence(

@@ -10,12 +10,12 @@ import yaml
 
 from proto_gcn.data.synthetic import make_dataset
 from proto_gcn.engine.reporting.run_log import RunLog
-from proto_gcn.engine.run import run
 from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.stopping import Stop
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.metrics import top_k
-from proto_gcn.report import at_end as last
+from proto_gcn.report import writer
+from proto_gcn.run import run
 
 
 class Training:
@@ -50,7 +50,7 @@ def training(tmp_path: Path, raw_config: dict[str, Any]) -> Training:
 def test_a_training_ends_with_its_report(training: Training) -> None:
     training.run()
     page = training.folder.report.read_text()
-    assert "Learnt topology" in page
+    assert "Learned topology" in page
     assert ">finished<" in page
     assert f"report {training.folder.report}" in training.folder.log.read_text().splitlines()
     scores = score_file.read(training.folder.scores / "val.npz")
@@ -73,7 +73,7 @@ def test_a_report_that_fails_is_told_and_the_training_succeeds(
     def out_of_memory(*_: Any) -> None:
         raise MemoryError("no room\nfor a page")
 
-    monkeypatch.setattr(last, "render", out_of_memory)
+    monkeypatch.setattr(writer, "render", out_of_memory)
     training.run()
     log = training.folder.log.read_text()
     remedy = f"python -m proto_gcn report {training.folder.path} --evaluate"
@@ -86,13 +86,13 @@ def test_a_report_that_fails_is_told_and_the_training_succeeds(
 def test_a_stop_in_the_middle_of_the_report_does_not_undo_the_training(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scored = last.score_run
+    scored = writer.score_run
 
     def stopped(*arguments: Any, **options: Any) -> None:
         training.stop.requested = True
         scored(*arguments, **options)
 
-    monkeypatch.setattr(last, "score_run", stopped)
+    monkeypatch.setattr(writer, "score_run", stopped)
     training.run()
     assert training.result["status"] == "succeeded"
     assert "no report: stopped by SIGTERM" in training.folder.log.read_text()

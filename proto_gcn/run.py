@@ -132,9 +132,9 @@ def train(
 def report(result: dict[str, Any], trainer: Trainer, log: RunLog) -> None:
     """report.html; whatever fails here is told and does not concern the training."""
     try:
-        from proto_gcn.report.at_end import at_end
+        from proto_gcn.report.writer import write_final_report
 
-        at_end(result, trainer)
+        write_final_report(result, trainer)
         log.line(f"report {trainer.folder.report}")
     except Exception as error:  # noqa: BLE001 - a missing library, a full disk, a GPU out of memory: the weights are there
         log.trace()
