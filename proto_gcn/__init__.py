@@ -8,9 +8,8 @@ config/        the keys of a config file, typed; reads one and lays it over its 
 data/          pickle -> samples -> pipeline -> batches; synthetic.py generates a data set
 model/         graph -> gcn + tcn -> backbone -> head, losses
 evaluation/    scores -> metrics, fusion of several networks
-engine/        training: the loop, checkpoints, processes, telemetry, log
+engine/        training: run.py (lock, exit code), the loop, checkpoints, processes, log
 report/        a run folder -> report.html
 commands/      evaluate, predict, fuse, report: `python -m proto_gcn COMMAND` (__main__.py)
-run.py         one run: lock, config, training, report, exit code
-train.py       the command of the container: starts one or several processes of run.py
+train.py       the command of the container: one training in one or several processes
 """

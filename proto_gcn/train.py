@@ -23,6 +23,6 @@ if __name__ == "__main__":
         sys.exit(error.exit_code)
     if count > 1:
         sys.exit(launch(command(), count))
-    from proto_gcn.run import main
+    from proto_gcn.engine.run import main
 
     sys.exit(main())

@@ -1,7 +1,7 @@
 """This module scores the best checkpoint of a run and writes its report.
 
-It is the last step of a training. run.py catches every failure here, so that the training still
-succeeds.
+It is the last step of a training. The engine catches every failure here, so that the training
+still succeeds.
 """
 
 import io

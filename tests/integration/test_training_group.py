@@ -27,7 +27,7 @@ OWN = {
 NO_DROPOUT = {"backbone": {"prn_dropout": 0.0}}  # what each process draws is its own
 FAILING = """
 import os, sys
-from proto_gcn import run
+from proto_gcn.engine import run
 from proto_gcn.engine.processes.launch import command, launch, processes
 from proto_gcn.errors import DataError
 

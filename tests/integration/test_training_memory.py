@@ -10,7 +10,7 @@ from tests.training.forked import SCORING, STEP, Hook, at_call
 from tests.training.lab import BATCH, STEPS, Lab
 
 LOADING, READING = (
-    "proto_gcn.run.load_splits",
+    "proto_gcn.engine.run.load_splits",
     "proto_gcn.data.dataset.SkeletonDataset._batch",
 )
 KEPT = "; the last checkpoint is kept"

@@ -9,9 +9,8 @@ count = processes(os.environ)
 if count > 1:
     sys.exit(launch(command(), count))
 
-from proto_gcn import run  # noqa: E402
 from proto_gcn.data.dataset import Batch, EpochSample, SkeletonDataset  # noqa: E402 - the launcher needs none of it
-from proto_gcn.engine import learner  # noqa: E402
+from proto_gcn.engine import learner, run  # noqa: E402
 from proto_gcn.model.head import ProtoGCN  # noqa: E402
 
 load = SkeletonDataset.__getitems__

@@ -17,8 +17,7 @@ from resource import RLIM_INFINITY, RLIMIT_FSIZE, setrlimit
 from types import SimpleNamespace
 from typing import Any
 
-from proto_gcn import run
-from proto_gcn.engine import failpoint, trainer
+from proto_gcn.engine import failpoint, run, trainer
 from proto_gcn.engine.learner import Learner
 
 Hook = Callable[[], None]

@@ -12,11 +12,17 @@ import pytest
 import torch
 
 from devtools.testbed.skeletons import coco_file, kinetics_file, small_config, write
-from proto_gcn.data.dataset import EpochSample, load_splits, make_loader
+from proto_gcn.data.dataset import EpochSample, Loader, load_splits, make_loader
 from proto_gcn.data.files.pickle_file import offset_in_file, read_pickle
 from proto_gcn.errors import DataError
+from tests.unit.proto_gcn.loader_workers import stopping
 
 OPEN = Path("/proc/self/fd")
+
+
+def read_all(loader: Loader) -> None:
+    with stopping(loader):
+        list(loader)
 
 
 @pytest.fixture
@@ -174,7 +180,7 @@ def test_a_file_damaged_during_the_training_is_one_sentence_with_the_sample(
     train = load_splits(config, kinetics_file(tmp_path, coco_file(compressed=True), protocol)).train
     damage(tmp_path / "kp" / "b.pkl")
     with pytest.raises(DataError, match=rf"kp/b\.pkl: sample v1:? ?{sentence}") as caught:
-        list(make_loader(train, config.data, seed=None))
+        read_all(make_loader(train, config.data, seed=None))
     assert "\n" not in str(caught.value)
 
 
@@ -189,4 +195,4 @@ def test_numbers_that_do_not_fit_are_one_sentence_with_the_sample(
     content["annotations"][1]["frame_inds"] = np.array([0, 0, 2, 2, 5, 4])
     train = load_splits(config, kinetics_file(tmp_path, content)).train
     with pytest.raises(DataError, match=r"^\S*kp/b\.pkl: sample v1: frame_inds must not descend$"):
-        list(make_loader(train, config.data, seed=None))
+        read_all(make_loader(train, config.data, seed=None))

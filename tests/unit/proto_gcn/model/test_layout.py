@@ -201,7 +201,8 @@ def test_the_head_must_be_of_the_same_layout(
     del raw["model"]["cls_head"]["joint_cfg"]
     path.write_text(yaml.safe_dump(raw))
     with pytest.raises(
-        ConfigError, match=r"cls_head\.joint_cfg must be custom, the same as backbone\.graph_cfg\.layout"
+        ConfigError,
+        match=r"cls_head\.joint_cfg must be custom, the same as backbone\.graph_cfg\.layout",
     ):
         load_config(path)
 

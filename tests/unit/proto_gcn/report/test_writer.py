@@ -15,7 +15,7 @@ from proto_gcn.engine.stopping import Stop
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.metrics import top_k
 from proto_gcn.report import writer
-from proto_gcn.run import run
+from proto_gcn.engine.run import run
 
 
 class Training:
