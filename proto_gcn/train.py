@@ -27,7 +27,7 @@ def main() -> int:
         return launch(command(), count)
     from proto_gcn.engine import run
 
-    return run.main(at_end=write_report)
+    return run.main(write_report=write_report)
 
 
 def write_report(result: dict[str, Any], trainer: "Trainer") -> None:
@@ -35,9 +35,9 @@ def write_report(result: dict[str, Any], trainer: "Trainer") -> None:
 
     Its imports take a second, and a missing library must fail the report alone: they come late.
     """
-    from proto_gcn.report.at_end import at_end
+    from proto_gcn.report.writer import write_final_report
 
-    at_end(result, trainer)
+    write_final_report(result, trainer)
 
 
 if __name__ == "__main__":

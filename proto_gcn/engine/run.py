@@ -26,28 +26,30 @@ from proto_gcn.engine.stopping import Stop, Stopped
 from proto_gcn.engine.trainer import Trainer
 from proto_gcn.errors import TrainerError
 
-AtEnd = Callable[[dict[str, Any], Trainer], None]
+WriteReport = Callable[[dict[str, Any], Trainer], None]
 
 
 @dataclass
 class Process:
     """This process: where it writes, what stops it, which processes it trains with.
 
-    The first process calls `at_end` with the result of a training that succeeded; None: nothing.
+    When a training has succeeded, the first process calls `write_report`, if it is not None.
     """
 
     log: RunLog = field(default_factory=RunLog)
     stop: Stop = field(default_factory=Stop)
     group: Group = field(default_factory=Group)
-    at_end: AtEnd | None = None
+    write_report: WriteReport | None = None
 
 
-def main(environment: Mapping[str, str] = os.environ, at_end: AtEnd | None = None) -> int:
+def main(
+    environment: Mapping[str, str] = os.environ, write_report: WriteReport | None = None
+) -> int:
     """Run a training and return its exit code.
 
     stdout ends with one sentence. The trace-back of an unexpected error is in train.log alone.
     """
-    process = Process(at_end=at_end)
+    process = Process(write_report=write_report)
     process.stop.listen()
     try:
         process.group = Group.from_environment(environment)
@@ -141,10 +143,10 @@ def _trainer(
 
 def _report(result: dict[str, Any], trainer: Trainer, process: Process) -> None:
     """Write report.html; a failure is logged and does not fail the training."""
-    if process.at_end is None:
+    if process.write_report is None:
         return
     try:
-        process.at_end(result, trainer)
+        process.write_report(result, trainer)
         process.log.line(f"wrote the report {trainer.folder.report}")
     except Exception as error:  # noqa: BLE001 - a full disk, a missing library, a GPU out of memory
         process.log.trace()

@@ -95,7 +95,7 @@ def test_hostile_data_is_2_and_not_run(lab: Lab) -> None:
     (lab.root / "datasets" / "tiny.pkl").write_bytes(pickle.dumps(Hostile()))
     code, lines = lab.run()
     assert (code, len(lines)) == (2, 1)
-    assert "is refused: it asks for posix.system" in lines[0]
+    assert "is refused: it needs posix.system" in lines[0]
     assert not (ROOT / "witness").exists()
 
 

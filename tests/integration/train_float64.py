@@ -10,7 +10,7 @@ count = process_count(os.environ)
 if count > 1:
     sys.exit(launch(command(), count))
 
-from proto_gcn.data.dataset import Batch, Place, SkeletonDataset  # noqa: E402 - the launcher needs none of it
+from proto_gcn.data.dataset import Batch, EpochSample, SkeletonDataset  # noqa: E402 - the launcher needs none of it
 from proto_gcn.engine import learner, run  # noqa: E402
 from proto_gcn.engine.network import build  # noqa: E402
 from proto_gcn.model.head import ProtoGCN  # noqa: E402
@@ -18,7 +18,7 @@ from proto_gcn.model.head import ProtoGCN  # noqa: E402
 load = SkeletonDataset.__getitems__
 
 
-def doubled(self: SkeletonDataset, places: list[Place]) -> Batch:
+def doubled(self: SkeletonDataset, places: list[EpochSample]) -> Batch:
     clips, labels = load(self, places)
     return clips.double(), labels
 

@@ -14,7 +14,7 @@ from proto_gcn.config.train import TrainConfig
 from proto_gcn.data.dataset import (
     Batch,
     EpochBatches,
-    Place,
+    EpochSample,
     SkeletonDataset,
     load_splits,
     make_loader,
@@ -31,35 +31,35 @@ def test_training_draws_belong_to_the_place_in_the_epoch(
     """The published loader replays its draws in every epoch, for other samples."""
     path = write(tmp_path / "x.pkl", made)
     train = train_of(config, path)
-    first = train[Place(0, 2, 3)][0]
-    train[Place(0, 5, 4)]
-    assert torch.equal(train[Place(1, 2, 3)][0], first)
-    assert not torch.equal(train[Place(0, 3, 3)][0], first)
+    first = train[EpochSample(0, 2, 3)][0]
+    train[EpochSample(0, 5, 4)]
+    assert torch.equal(train[EpochSample(1, 2, 3)][0], first)
+    assert not torch.equal(train[EpochSample(0, 3, 3)][0], first)
     other = train_of(config.model_copy(update={"seed": 5}), path)
-    assert not torch.equal(other[Place(0, 2, 3)][0], first)
+    assert not torch.equal(other[EpochSample(0, 2, 3)][0], first)
 
 
 def test_fresh_draws_belong_to_the_epoch_and_the_sample(
     raw_config: Any, made: Any, tmp_path: Path
 ) -> None:
     train = train_of(small_config(raw_config, fresh_draws=True), write(tmp_path / "x.pkl", made))
-    first = train[Place(0, 2, 3)][0]
-    assert torch.equal(train[Place(0, 7, 3)][0], first)
-    assert not torch.equal(train[Place(1, 2, 3)][0], first)
+    first = train[EpochSample(0, 2, 3)][0]
+    assert torch.equal(train[EpochSample(0, 7, 3)][0], first)
+    assert not torch.equal(train[EpochSample(1, 2, 3)][0], first)
 
 
 def test_augmentations_are_switched_by_the_config(
     raw_config: dict[str, Any], made: Any, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "x.pkl", made)
-    plain = train_of(small_config(raw_config, rotate=0.0), path)[Place(0, 0, 0)][0]
+    plain = train_of(small_config(raw_config, rotate=0.0), path)[EpochSample(0, 0, 0)][0]
     for change in (
         {"rotate": 0.2},
         {"rotate": 0.0, "flip": 1.0},
         {"rotate": 0.0, "part_drop": 1.0},
     ):
         assert not torch.equal(
-            train_of(small_config(raw_config, **change), path)[Place(0, 0, 0)][0], plain
+            train_of(small_config(raw_config, **change), path)[EpochSample(0, 0, 0)][0], plain
         )
 
 
@@ -112,6 +112,6 @@ def test_samples_read_and_move_nothing_global(
     splits = load_splits(config, write(tmp_path / "x.pkl", made))
     numpy_state, python_state = np.random.get_state()[1].copy(), random.getstate()
     for dataset in splits:
-        dataset[Place(0, 0, 0)]
+        dataset[EpochSample(0, 0, 0)]
     assert np.array_equal(np.random.get_state()[1], numpy_state)
     assert random.getstate() == python_state

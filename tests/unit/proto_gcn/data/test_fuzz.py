@@ -13,7 +13,7 @@ import pytest
 from devtools.testbed.skeletons import coco_file, kinetics_file, small_config, write
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import synthetic
-from proto_gcn.data.dataset import Place, load_dataset, load_splits
+from proto_gcn.data.dataset import EpochSample, load_dataset, load_splits
 from proto_gcn.errors import DataError
 
 DAMAGED = 150  # files of each kind
@@ -122,7 +122,7 @@ def read_or_refused(config: TrainConfig, path: Path) -> None:
             load_dataset(config, path, None, clips=2, labelled=False),
         ):
             for sample in range(len(split)):
-                clips, _ = split[Place(0, sample, sample)]
+                clips, _ = split[EpochSample(0, sample, sample)]
                 assert clips.isfinite().all()
     except DataError as error:
         sentence = str(error)

@@ -15,9 +15,9 @@ from devtools.reference.layouts import MIRROR, PARENTS
 from proto_gcn.config.file import load_config
 from proto_gcn.config.train import TrainConfig, json_schema
 from proto_gcn.data import synthetic
-from proto_gcn.data.dataset import Place, load_splits
-from proto_gcn.data.draws import Draws
+from proto_gcn.data.dataset import EpochSample, load_splits
 from proto_gcn.data.files.annotations import keypoints
+from proto_gcn.data.frame_sampling import Generators
 from proto_gcn.data.pipeline import make_pipeline
 from proto_gcn.errors import DataError
 from proto_gcn.skeleton import COCO
@@ -59,7 +59,7 @@ def piped(raw: dict[str, Any], sample: dict[str, Any], clips: int | None = 1) ->
         out,
         pipeline.stored(keypoints(sample, pipeline.skeleton)),
         100,
-        Draws(python=random.Random(0)),
+        Generators(python=random.Random(0)),
     )
     return out
 
@@ -166,7 +166,7 @@ def test_generated_data_of_the_layout(
     ]
     assert synthetic.main(["--out", str(tmp_path / "x.pkl"), *chosen]) == 0
     splits = load_splits(TrainConfig.model_validate(raw), tmp_path / "x.pkl")
-    clip, label = splits.train[Place(0, 0, 3)]
+    clip, label = splits.train[EpochSample(0, 0, 3)]
     assert (clip.shape, int(label)) == ((1, 2, 8, 7, 3), 3)
 
 

@@ -11,8 +11,8 @@ from devtools.reference import pipelines as reference
 from devtools.reference.pipelines import STREAMS
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import transforms
-from proto_gcn.data.draws import Draws
 from proto_gcn.data.files.annotations import keypoints
+from proto_gcn.data.frame_sampling import Generators
 from proto_gcn.data.pipeline import make_pipeline
 from proto_gcn.skeleton import COCO, NTU
 
@@ -50,7 +50,7 @@ def fast(
     out = np.zeros(pipeline.shape, np.float32)
     skeleton = NTU if layout == "nturgb+d" else COCO
     stored = pipeline.stored(keypoints(sample, skeleton))
-    pipeline.fill(out, stored, 320, Draws(np.random.RandomState(seed), random.Random(seed)))
+    pipeline.fill(out, stored, 320, Generators(np.random.RandomState(seed), random.Random(seed)))
     return out
 
 

@@ -137,12 +137,12 @@ def test_the_scaler_is_in_the_checkpoint(raw_config: dict[str, Any], tmp_path: P
     [
         (
             {"compile": True, "recompute": "blocks"},
-            "recompute must not be blocks where compile is true",
+            "recompute must not be blocks when compile is true",
         ),
-        ({"fused": False, "compile": True}, "compile must be false if fused is false"),
+        ({"fused": False, "compile": True}, "compile must be false when fused is false"),
         (
             {"fused": False, "recompute": "blocks"},
-            "recompute must not be blocks if fused is false",
+            "recompute must not be blocks when fused is false",
         ),
         ({"accumulate": 17}, "engine.accumulate must be at most data.videos_per_gpu"),
         ({"precision": "fp8"}, "fp32"),

@@ -12,20 +12,22 @@ import torch
 import yaml
 
 from proto_gcn.__main__ import main
-from proto_gcn.commands.network_options import counter
+from proto_gcn.commands.network_options import progress_printer
 from proto_gcn.engine.checkpoints import checkpoint
 from proto_gcn.engine.trained import of_run
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.metrics import measure_all
-from tests.unit.proto_gcn.lab import Lab
+from tests.unit.proto_gcn.trained_run import TrainedRun
 
 
 @pytest.fixture
-def lab(tmp_path: Path, raw_config: dict[str, Any]) -> Lab:
-    return Lab(tmp_path, raw_config)
+def lab(tmp_path: Path, raw_config: dict[str, Any]) -> TrainedRun:
+    return TrainedRun(tmp_path, raw_config)
 
 
-def test_a_run_is_evaluated(lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_evaluated(
+    lab: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outputs = {
         name: tmp_path / f"o.{ending}"
         for name, ending in (("scores", "npz"), ("json", "json"), ("confusion", "png"))
@@ -43,7 +45,7 @@ def test_a_run_is_evaluated(lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_the_config_says_which_accuracies(
-    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lab: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = yaml.safe_load(lab.config_file.read_text()) | {"evaluation": {"topk": [1, 3]}}
     (lab.run / "config.yaml").write_text(yaml.safe_dump(raw))
@@ -67,7 +69,7 @@ def switches() -> Iterator[tuple[Any, Any]]:
     ("precision", "allowed"), [("fp32", False), ("bf16", False), ("tf32", True)]
 )
 def test_products_are_as_exact_as_the_training_had_them(
-    lab: Lab, precision: str, allowed: bool, switches: tuple[Any, Any]
+    lab: TrainedRun, precision: str, allowed: bool, switches: tuple[Any, Any]
 ) -> None:
     """PyTorch itself rounds convolutions to TF32."""
     for switch in switches:
@@ -78,7 +80,7 @@ def test_products_are_as_exact_as_the_training_had_them(
     assert [switch.allow_tf32 for switch in switches] == [allowed, allowed]
 
 
-def test_a_training_that_was_compiled_is_evaluated_without(lab: Lab) -> None:
+def test_a_training_that_was_compiled_is_evaluated_without(lab: TrainedRun) -> None:
     raw = yaml.safe_load(lab.config_file.read_text()) | {
         "engine": {"compile": True, "channels_last": True}
     }
@@ -90,7 +92,7 @@ def test_a_training_that_was_compiled_is_evaluated_without(lab: Lab) -> None:
 
 @pytest.mark.parametrize(("clips", "batch", "steps"), [(1, 4, 2), (2, 4, 4), (3, 4, 8), (10, 4, 8)])
 def test_a_batch_is_of_so_many_clips_at_the_most(
-    lab: Lab,
+    lab: TrainedRun,
     clips: int,
     batch: int,
     steps: int,
@@ -117,7 +119,7 @@ def test_a_batch_is_of_so_many_clips_at_the_most(
 
 
 def test_a_checkpoint_without_its_run_is_evaluated_by_its_own_config(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: TrainedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
         main(
@@ -129,7 +131,7 @@ def test_a_checkpoint_without_its_run_is_evaluated_by_its_own_config(
 
 
 def test_a_published_checkpoint_needs_the_config(
-    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lab: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = tmp_path / "p.pth"
     state = {
@@ -168,14 +170,14 @@ def test_a_terminal_is_told_how_far_it_is_and_a_file_is_not(
 ) -> None:
     for terminal, wanted in ((True, "\rbatch 1 of 2\rbatch 2 of 2\n"), (False, "")):
         monkeypatch.setattr(sys.stderr, "isatty", lambda answer=terminal: answer)
-        count = counter(2)
+        count = progress_printer(2)
         count()
         count()
         assert capsys.readouterr().err == wanted
 
 
 def test_weights_of_another_network_are_refused_by_name(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: TrainedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = yaml.safe_load(lab.config_file.read_text())
     raw["model"]["cls_head"]["num_classes"] = 7
@@ -190,7 +192,7 @@ def test_weights_of_another_network_are_refused_by_name(
 
 
 def test_weights_that_scores_do_without_may_be_missing_or_more(
-    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lab: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = checkpoint.read(lab.best)
     state = content["state_dict"]
@@ -223,7 +225,7 @@ def test_weights_that_scores_do_without_may_be_missing_or_more(
 
 
 def test_a_run_without_a_checkpoint_is_told_so(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: TrainedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lab.best.unlink()
     assert main(["evaluate", str(lab.run)]) == 2
@@ -232,7 +234,7 @@ def test_a_run_without_a_checkpoint_is_told_so(
 
 @pytest.mark.parametrize("of", ["folder", "--config"])
 def test_a_config_that_the_weights_were_not_trained_with_is_refused(
-    of: str, lab: Lab, capsys: pytest.CaptureFixture[str]
+    of: str, lab: TrainedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Their shapes would fit."""
     raw = yaml.safe_load(lab.config_file.read_text()) | {"modality": "b"}

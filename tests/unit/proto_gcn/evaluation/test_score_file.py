@@ -36,10 +36,10 @@ def test_what_is_no_score_file_is_refused_and_never_run(
 ) -> None:
     path = tmp_path / "s.npz"
     np.savez(path, scores=np.array([Evil()], dtype=object), labels=[1], names=["a"], about="{}")
-    with pytest.raises(DataError, match="is no score file; make one with"):
+    with pytest.raises(DataError, match="is not a score file; make one with"):
         score_file.read(path)
     path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(DataError, match="is no score file"):
+    with pytest.raises(DataError, match="is not a score file"):
         score_file.read(path)
     with pytest.raises(DataError, match=r"cannot read .*missing\.npz: No such file"):
         score_file.read(tmp_path / "missing.npz")
@@ -51,9 +51,7 @@ def test_class_names_must_be_as_many_as_classes(tmp_path: Path) -> None:
     path.write_text("drink\n\n eat \n")
     assert read_class_names(path, 2) == ["drink", "eat"]
     assert read_class_names(None, 2) == ["class 0", "class 1"]
-    with pytest.raises(
-        DataError, match="names 2 classes, and there are 3; give one line to each class"
-    ):
+    with pytest.raises(DataError, match="has 2 class names for 3 classes; write one name per line"):
         read_class_names(path, 3)
     with pytest.raises(DataError, match=r"cannot read the class names .*: No such file"):
         read_class_names(tmp_path / "none", 3)

@@ -14,7 +14,7 @@ from devtools.reference.matrix import FLOAT64, LABELS, MODES, assert_close, narr
 from devtools.reference.pairs import clips, fast, formulas, values_and_gradients
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import synthetic
-from proto_gcn.data.dataset import Place, load_splits
+from proto_gcn.data.dataset import EpochSample, load_splits
 from proto_gcn.engine.checkpoints import checkpoint
 from proto_gcn.engine.checkpoints.checkpoint import Progress
 from proto_gcn.engine.learner import Learner
@@ -75,7 +75,7 @@ def test_a_small_network_learns_it(own: Callable[..., dict[str, Any]], tmp_path:
         pickle.dumps(synthetic.make_dataset(0, 4, 96, 48, config.model.backbone.graph_cfg.skeleton))
     )
     splits, learner = load_splits(config, path), Learner(config, CPU)
-    held_out, labels = splits.val.__getitems__([Place(0, i, i) for i in range(48)])
+    held_out, labels = splits.val.__getitems__([EpochSample(0, i, i) for i in range(48)])
 
     def share_right() -> float:
         learner.model.eval()
@@ -88,7 +88,7 @@ def test_a_small_network_learns_it(own: Callable[..., dict[str, Any]], tmp_path:
         learner.model.train()
         for start in range(0, 96, 16):
             places = [
-                Place(epoch, start + i, sample)
+                EpochSample(epoch, start + i, sample)
                 for i, sample in enumerate(order[start : start + 16])
             ]
             learner.step(*splits.train.__getitems__(places), lr=0.05 if epoch < 18 else 0.005)

@@ -10,10 +10,10 @@ import pytest
 from proto_gcn.__main__ import main
 from proto_gcn.config.train import GraphConfig
 from proto_gcn.engine.run_folder import RunFolder
-from proto_gcn.report.at_end import write_report
 from proto_gcn.report.run_data import scores_path, topology_path
-from proto_gcn.report.topology import places_of
-from tests.unit.proto_gcn.made_run import made_run
+from proto_gcn.report.topology import positions_of
+from proto_gcn.report.writer import write_report
+from tests.unit.proto_gcn.run_folders import make_run_folder
 
 LIMIT_BYTES = 4_000_000
 
@@ -64,13 +64,13 @@ def sections(text: str) -> list[str]:
 
 
 def test_a_run_becomes_a_page(tmp_path: Path) -> None:
-    text = page_of(made_run(tmp_path / "run_1", classes=6, epochs=4, samples=60))
+    text = page_of(make_run_folder(tmp_path / "run_1", classes=6, epochs=4, samples=60))
     assert sections(text) == [
         "Training",
-        "Confusion",
+        "Confusion matrix",
         "Classes",
-        "Learnt topology",
-        "Machine",
+        "Learned topology",
+        "Machine use",
         "Numbers and settings",
     ]
     assert text.count("<svg ") == 3 + 1 + 1 + 3
@@ -80,7 +80,7 @@ def test_a_run_becomes_a_page(tmp_path: Path) -> None:
 
 
 def test_nothing_is_asked_of_another_host_and_nothing_runs(tmp_path: Path) -> None:
-    text = page_of(made_run(tmp_path / "r", classes=30, epochs=4, samples=60))
+    text = page_of(make_run_folder(tmp_path / "r", classes=30, epochs=4, samples=60))
     page = Page(text)
     assert page.open == []
     assert page.addresses
@@ -93,7 +93,7 @@ def test_nothing_is_asked_of_another_host_and_nothing_runs(tmp_path: Path) -> No
 
 
 def test_ids_are_unique_and_references_lead_somewhere(tmp_path: Path) -> None:
-    text = page_of(made_run(tmp_path / "r", classes=6, epochs=4, samples=60))
+    text = page_of(make_run_folder(tmp_path / "r", classes=6, epochs=4, samples=60))
     page = Page(text)
     assert len(page.ids) == len(set(page.ids))
     wanted = {a[1:] for a in page.addresses if a.startswith("#")} | set(
@@ -104,19 +104,19 @@ def test_ids_are_unique_and_references_lead_somewhere(tmp_path: Path) -> None:
 
 
 def test_text_and_axes_have_the_colour_of_the_page(tmp_path: Path) -> None:
-    text = page_of(made_run(tmp_path / "r", classes=6, epochs=4, samples=60))
+    text = page_of(make_run_folder(tmp_path / "r", classes=6, epochs=4, samples=60))
     figures = "".join(re.findall(r"<svg .*?</svg>", text, re.DOTALL))
     assert "currentColor" in figures
     assert not re.findall(r"(?:fill|stroke): ?(?:#000000|black|#123457)", figures)
 
 
 def test_the_longest_training_keeps_to_the_limit(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "r", classes=120, epochs=150, samples=2400, hours=60)
+    folder = make_run_folder(tmp_path / "r", classes=120, epochs=150, samples=2400, hours=60)
     assert len(page_of(folder).encode()) < LIMIT_BYTES
 
 
 def test_names_from_outside_are_only_text(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "r", classes=2, epochs=2, samples=4)
+    folder = make_run_folder(tmp_path / "r", classes=2, epochs=2, samples=4)
     names = tmp_path / "names.txt"
     names.write_text("<script>alert(1)</script>\n\"'&$x$\n")
     text = page_of(folder, class_names=names)
@@ -127,16 +127,16 @@ def test_names_from_outside_are_only_text(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_shows_what_there_is(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "r", classes=6, epochs=3, samples=60)
+    folder = make_run_folder(tmp_path / "r", classes=6, epochs=3, samples=60)
     run = RunFolder(folder)
     for path in (run.result, scores_path(run, "test"), topology_path(run)):
         path.unlink()
     with run.metrics.open("a") as file:
         file.write('{"kind": "epoch", "at": "2026-01-0')  # killed in mid-write
     text = page_of(folder)
-    assert sections(text) == ["Training", "Machine", "Numbers and settings"]
+    assert sections(text) == ["Training", "Machine use", "Numbers and settings"]
     assert "not finished" in text
-    assert "No scores yet" in text
+    assert "There are no scores yet" in text
     assert "last line &lt;script&gt;" in text
 
 
@@ -146,7 +146,7 @@ def test_an_unfinished_run_shows_what_there_is(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe{[", b"[1, 2]"])
 def test_whatever_is_broken_is_left_out(tmp_path: Path, broken: str, content: bytes) -> None:
-    folder = made_run(tmp_path / "r", classes=6, epochs=3, samples=60)
+    folder = make_run_folder(tmp_path / "r", classes=6, epochs=3, samples=60)
     (folder / broken).write_bytes(content)
     assert "Numbers and settings" in sections(page_of(folder))
 
@@ -157,12 +157,12 @@ def test_a_run_that_never_began_has_a_page_and_no_run_has_none(
     (tmp_path / "r").mkdir()
     assert main(["report", str(tmp_path / "r")]) == 2
     assert (
-        "is no run folder: it has no config.yaml, metrics.jsonl or train.log"
+        "is not a run folder: it has no config.yaml, metrics.jsonl or train.log"
         in capsys.readouterr().err
     )
     (tmp_path / "r" / "train.log").write_text("the split is empty\n")
     assert main(["report", str(tmp_path / "r"), "--out", str(tmp_path / "here.html")]) == 0
-    assert "No epoch has ended yet" in (tmp_path / "here.html").read_text()
+    assert "No epoch has finished yet" in (tmp_path / "here.html").read_text()
     assert "the split is empty" in (tmp_path / "here.html").read_text()
 
 
@@ -174,9 +174,9 @@ HAND = {"layout": "custom", "parents": [0, 0, 1, 0, 3, 4, 0, 6, 0]}
 )
 def test_every_layout_is_drawn(tmp_path: Path, graph: dict[str, Any]) -> None:
     skeleton = GraphConfig.model_validate(graph).skeleton
-    places = places_of(skeleton)
+    places = positions_of(skeleton)
     assert places.shape == (skeleton.joints, 2)
     assert len({tuple(place) for place in places.round(6).tolist()}) == skeleton.joints
     assert (abs(places) <= (0.72, 1.15)).all()  # of the axes
-    text = page_of(made_run(tmp_path / "r", classes=3, epochs=2, samples=9, graph=graph))
-    assert "Learnt topology" in sections(text)
+    text = page_of(make_run_folder(tmp_path / "r", classes=3, epochs=2, samples=9, graph=graph))
+    assert "Learned topology" in sections(text)

@@ -9,11 +9,11 @@ import numpy as np
 from proto_gcn.report.curves import POINTS, thinned
 from proto_gcn.report.run_data import read_run
 from proto_gcn.report.topology import strongest_pairs
-from tests.unit.proto_gcn.made_run import at, made_run
+from tests.unit.proto_gcn.run_folders import at, make_run_folder
 
 
 def test_an_epoch_that_was_trained_again_counts_once(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "r", classes=2, epochs=3, samples=4)
+    folder = make_run_folder(tmp_path / "r", classes=2, epochs=3, samples=4)
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"kind": "epoch", "at": at(9), "epoch": 3, "loss": 0.5}) + "\n")
     epochs = read_run(folder).epochs
@@ -22,7 +22,7 @@ def test_an_epoch_that_was_trained_again_counts_once(tmp_path: Path) -> None:
 
 
 def test_a_quantity_that_comes_later_was_unknown_before(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "r", classes=2, epochs=1, samples=4, hours=0)
+    folder = make_run_folder(tmp_path / "r", classes=2, epochs=1, samples=4, hours=0)
     with (folder / "metrics.jsonl").open("a") as file:
         for seconds, cpu, gpus in (
             (0, None, []),

@@ -14,7 +14,7 @@ from proto_gcn.engine.checkpoints.checkpoint import Progress
 from proto_gcn.engine.learner import Learner
 
 
-class Lab:
+class TrainedRun:
     """A data file, a run folder with a checkpoint, and the commands."""
 
     def __init__(self, root: Path, raw: dict[str, Any]) -> None:

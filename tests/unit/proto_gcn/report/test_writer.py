@@ -14,7 +14,7 @@ from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.stopping import Stop
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.metrics import top_k
-from proto_gcn.report import at_end as last
+from proto_gcn.report import writer
 
 
 class Training:
@@ -33,7 +33,7 @@ class Training:
             "WORK_DIR": str(self.root),
             "JOB_ID": "r1",
         }
-        run(where, Process(stop=self.stop, at_end=last.at_end))
+        run(where, Process(stop=self.stop, write_report=writer.write_final_report))
 
     @property
     def result(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def training(tmp_path: Path, raw_config: dict[str, Any]) -> Training:
 def test_a_training_ends_with_its_report(training: Training) -> None:
     training.run()
     page = training.folder.report.read_text()
-    assert "Learnt topology" in page
+    assert "Learned topology" in page
     assert ">finished<" in page
     assert (
         f"wrote the report {training.folder.report}" in training.folder.log.read_text().splitlines()
@@ -74,7 +74,7 @@ def test_a_report_that_fails_is_told_and_the_training_succeeds(
     def out_of_memory(*_: Any) -> None:
         raise MemoryError("no room\nfor a page")
 
-    monkeypatch.setattr(last, "render", out_of_memory)
+    monkeypatch.setattr(writer, "render", out_of_memory)
     training.run()
     log = training.folder.log.read_text()
     remedy = f"python -m proto_gcn report {training.folder.path} --evaluate"
@@ -90,13 +90,13 @@ def test_a_report_that_fails_is_told_and_the_training_succeeds(
 def test_a_stop_in_the_middle_of_the_report_does_not_undo_the_training(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scored = last.score_run
+    scored = writer.score_run
 
     def stopped(*arguments: Any, **options: Any) -> None:
         training.stop.requested = True
         scored(*arguments, **options)
 
-    monkeypatch.setattr(last, "score_run", stopped)
+    monkeypatch.setattr(writer, "score_run", stopped)
     training.run()
     assert training.result["status"] == "succeeded"
     assert "could not write the report: stopped by SIGTERM" in training.folder.log.read_text()

@@ -8,7 +8,7 @@ import pytest
 from devtools.reference.pipelines import frames_of
 from devtools.testbed.skeletons import body
 from proto_gcn.data import transforms
-from proto_gcn.data.draws import Draws, seeded_frames, uniform_frames
+from proto_gcn.data.frame_sampling import Generators, seeded_frames, uniform_frames
 
 
 def test_short_sequences_are_read_in_a_circle() -> None:
@@ -94,7 +94,7 @@ def test_clips_are_cut_from_time_and_persons_padded_or_cut() -> None:
 
 
 def test_reseeded_draws_depend_on_every_number_and_nothing_before() -> None:
-    used = Draws()
+    used = Generators()
     first = [used.reseed(*key).numpy.rand() for key in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))]
     assert len(set(first)) == 4
-    assert Draws().reseed(0, 1, 2).python.random() == used.reseed(0, 1, 2).python.random()
+    assert Generators().reseed(0, 1, 2).python.random() == used.reseed(0, 1, 2).python.random()

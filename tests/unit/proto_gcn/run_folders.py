@@ -19,7 +19,7 @@ from proto_gcn.report.run_data import scores_path, topology_path
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def made_run(
+def make_run_folder(
     path: Path,
     classes: int,
     epochs: int,
