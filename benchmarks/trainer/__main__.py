@@ -1,4 +1,4 @@
-"""Measure, print, and write results.json and docs/performance.md: `python -m benchmarks.trainer`."""
+"""Measure, print, write results.json and docs/performance.md: `python -m benchmarks.trainer`."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ BRANCHES = 6
 
 
 @dataclass
-class Formulas:
+class Network:
     """Parameters and running statistics by name, and what no shape shows."""
 
     state: dict[str, Tensor]
@@ -38,7 +38,7 @@ class Formulas:
         return f"{name}.weight" in self.state
 
 
-def losses(net: Formulas, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def losses(net: Network, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return loss, cross-entropy and contrastive loss of clips [N, M, T, V, C].
 
     `seen` keeps logits, features and graph.
@@ -49,7 +49,7 @@ def losses(net: Formulas, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor
     return cross_entropy + net.weight * contrastive, cross_entropy, contrastive
 
 
-def forward(net: Formulas, clips: Tensor) -> Tensor:
+def forward(net: Network, clips: Tensor) -> Tensor:
     """Return logits [N, L]."""
     samples, persons = clips.shape[:2]
     h = input_norm(net, clips)
@@ -68,7 +68,7 @@ def forward(net: Formulas, clips: Tensor) -> Tensor:
     return logits
 
 
-def norm(net: Formulas, name: str, x: Tensor) -> Tensor:
+def norm(net: Network, name: str, x: Tensor) -> Tensor:
     """Return the batch norm over all axes of x [B, C, ...] but the channels."""
     kept = [net[f"{name}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")]
     out, found = [], []
@@ -83,7 +83,7 @@ def norm(net: Formulas, name: str, x: Tensor) -> Tensor:
     return torch.stack(out, dim=1)
 
 
-def note_statistics(net: Formulas, name: str, mean: Tensor, variance: Tensor, count: int) -> None:
+def note_statistics(net: Network, name: str, mean: Tensor, variance: Tensor, count: int) -> None:
     """Move the running statistics."""
     unbiased = variance * count / (count - 1)
     for key, value in (("running_mean", mean), ("running_var", unbiased)):
@@ -92,7 +92,7 @@ def note_statistics(net: Formulas, name: str, mean: Tensor, variance: Tensor, co
     net[f"{name}.num_batches_tracked"].add_(1)
 
 
-def conv1x1(net: Formulas, name: str, x: Tensor) -> Tensor:
+def conv1x1(net: Network, name: str, x: Tensor) -> Tensor:
     weight, bias = net[f"{name}.weight"], net[f"{name}.bias"]
     return torch.einsum("oc,bctv->botv", weight[:, :, 0, 0], x) + bias[None, :, None, None]
 
@@ -101,7 +101,7 @@ def relu(x: Tensor) -> Tensor:
     return torch.where(x > 0, x, 0)
 
 
-def input_norm(net: Formulas, clips: Tensor) -> Tensor:
+def input_norm(net: Network, clips: Tensor) -> Tensor:
     """Map [N, M, T, V, C] to [B, C, T, V]; the norm's channels are v*C + c, or m*V*C + v*C + c."""
     n, m, t, v, c = clips.shape
     if "backbone.data_bn" not in net:
@@ -115,7 +115,7 @@ def input_norm(net: Formulas, clips: Tensor) -> Tensor:
     return norm(net, "backbone.data_bn", rows).reshape(n * m, v, c, t).permute(0, 2, 3, 1)
 
 
-def block(net: Formulas, name: str, h: Tensor, stride: int, first: bool) -> tuple[Tensor, Tensor]:
+def block(net: Network, name: str, h: Tensor, stride: int, first: bool) -> tuple[Tensor, Tensor]:
     mixed, topology = graph_unit(net, f"{name}.gcn", h)
     out = temporal_unit(net, f"{name}.tcn", mixed, stride)
     if f"{name}.residual.conv" in net:
@@ -127,7 +127,7 @@ def block(net: Formulas, name: str, h: Tensor, stride: int, first: bool) -> tupl
     return relu(out), topology
 
 
-def graph_unit(net: Formulas, name: str, h: Tensor) -> tuple[Tensor, Tensor]:
+def graph_unit(net: Network, name: str, h: Tensor) -> tuple[Tensor, Tensor]:
     """Return the features and what prototypes see of the topology, [B, K*mid, V, V].
 
     That is inter + intra without A, with an option A too.
@@ -153,7 +153,7 @@ def graph_unit(net: Formulas, name: str, h: Tensor) -> tuple[Tensor, Tensor]:
     return out, torch.stack(topology).reshape(*hidden.shape[:2], *adjacency.shape[1:])
 
 
-def scales(net: Formulas, name: str, subset: int) -> tuple[Tensor, Tensor]:
+def scales(net: Network, name: str, subset: int) -> tuple[Tensor, Tensor]:
     """Return the subset's alpha and beta; without the option those of the first serve all."""
     index = subset if net.scale_of_each_subset else 0
     return net[f"{name}.alpha"][index], net[f"{name}.beta"][index]
@@ -167,7 +167,7 @@ def refinement(a: Tensor, b: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     return alpha * inter + beta * shares / shares.sum(0)
 
 
-def temporal_unit(net: Formulas, name: str, h: Tensor, stride: int) -> Tensor:
+def temporal_unit(net: Network, name: str, h: Tensor, stride: int) -> Tensor:
     wide = torch.cat([h, h.mean(3, keepdim=True)], dim=3)
     parts = []
     for i in range(BRANCHES):
@@ -188,7 +188,7 @@ def temporal_unit(net: Formulas, name: str, h: Tensor, stride: int) -> Tensor:
     return norm(net, f"{name}.bn", conv1x1(net, f"{name}.transform.2", hidden))
 
 
-def time_conv(net: Formulas, name: str, x: Tensor, dilation: int, stride: int) -> Tensor:
+def time_conv(net: Network, name: str, x: Tensor, dilation: int, stride: int) -> Tensor:
     weights, frames = net[f"{name}.weight"][..., 0].unbind(2), x.unbind(2)
     out = []
     for t in range(0, len(frames), stride):
@@ -208,7 +208,7 @@ def max_pool(x: Tensor, stride: int) -> Tensor:
     return torch.stack([window.max(dim=0).values for window in windows], dim=2)
 
 
-def prototype_graph(net: Formulas, topology: Tensor) -> Tensor:
+def prototype_graph(net: Network, topology: Tensor) -> Tensor:
     """Map [N, M, C, V, V] to [N, V*V], one sample after the other."""
     rebuilt = []
     for sample in topology.mean(1):
@@ -217,14 +217,14 @@ def prototype_graph(net: Formulas, topology: Tensor) -> Tensor:
     return mixed.mean(1).flatten(1)
 
 
-def reconstruction(net: Formulas, name: str, relations: Tensor) -> Tensor:
+def reconstruction(net: Network, name: str, relations: Tensor) -> Tensor:
     """Map relations [C, pairs] of one sample to mixtures of prototypes, pair by pair."""
     query, memory = net[f"{name}.query_matrix.weight"], net[f"{name}.memory_matrix.weight"]
     responses = [torch.softmax(query @ relation, dim=0) for relation in relations.unbind(1)]
     return torch.stack([memory @ response for response in responses], dim=1)
 
 
-def contrast(net: Formulas, graph: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
+def contrast(net: Network, graph: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
     """Return the class-specific contrastive loss; moves F."""
     f = graph @ net["cls_head.csc_loss.cl_fc.weight"].T + net["cls_head.csc_loss.cl_fc.bias"]
     columns = []

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from devtools.reference.formulas import Formulas, losses
+from devtools.reference.formulas import Network, losses
 from devtools.reference.layouts import SPIDER
 from proto_gcn.config.train import ModelConfig
 from proto_gcn.model.backbone import stages
 from proto_gcn.model.fused.head import FusedProtoGCN
 from proto_gcn.model.head import ProtoGCN
 
-AnyNetwork = ProtoGCN | Formulas
+AnyNetwork = ProtoGCN | Network
 Twin = TypeVar("Twin", bound=ProtoGCN)
 
 
@@ -87,10 +87,10 @@ def _with_state_of(model: ProtoGCN, twin: Twin) -> Twin:
     return twin
 
 
-def formulas(model: ProtoGCN, config: ModelConfig) -> Formulas:
+def formulas(model: ProtoGCN, config: ModelConfig) -> Network:
     """Return the oracle with copies of the model's parameters, statistics and memory."""
     backbone = config.backbone
-    return Formulas(
+    return Network(
         state=copied_state(model),
         memory=model.memory.detach().clone().to(model.cls_head.fc_cls.weight),
         training=model.training,
@@ -117,7 +117,7 @@ def values(network: AnyNetwork, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
     These are features, graph, logits, the parts of the loss, the contrastive memory, and all
     parameters and running statistics.
     """
-    if isinstance(network, Formulas):
+    if isinstance(network, Network):
         names = "loss", "cross_entropy", "contrastive"
         parts = dict(zip(names, losses(network, x, labels), strict=True))
         return {**network.seen, **parts, "memory": network.memory, **network.state}
@@ -138,7 +138,7 @@ def values(network: AnyNetwork, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
 def parameters(network: AnyNetwork) -> dict[str, Tensor]:
     """Return what is trained, by name."""
-    if isinstance(network, Formulas):
+    if isinstance(network, Network):
         return {name: value for name, value in network.state.items() if value.requires_grad}
     return dict(network.named_parameters())
 

@@ -26,7 +26,7 @@ class ContrastiveLoss(nn.Module):
         self.memory = torch.randn(config.dim, classes)
 
     def forward(self, graph: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
-        """Update the memory, then return the cross-entropy of cosine similarities to its columns."""
+        """Update the memory, then return the cross-entropy of similarities to its columns."""
         features = self.cl_fc(graph)  # [N, dim]
         memory = self._updated_memory(features, self._recognised(labels, logits.detach()))
         self.memory = memory.detach()

@@ -1,4 +1,4 @@
-"""A disk that fills up ends a training with one sentence; with room again it ends as if there always had been."""
+"""A full disk ends a training with one sentence; with room again, a retry ends as without it."""
 
 import re
 import signal
@@ -13,7 +13,10 @@ from tests.training.same import assert_same_training
 
 FULL = 1  # the exit code
 HALF = 100_000  # bytes of a checkpoint, which has more
-REFUSED = r"cannot write .*\.pth: {} \(1 MB needed\); the earlier checkpoint is intact; free space, retry$"
+REFUSED = (
+    r"cannot write .*\.pth: {} \(1 MB needed\); "
+    r"the earlier checkpoint is intact; free space and retry$"
+)
 SMALL = 100  # no file but those of an operating system
 
 
@@ -68,7 +71,7 @@ def test_no_room_for_a_small_file(
 
 
 def test_no_room_for_a_checkpoint(lab: Lab, whole: Lab) -> None:
-    """In a file that cannot grow, then on a device that is full; the best one may come before the latest."""
+    """Write to a file that cannot grow, then to a full device; the best may precede the latest."""
     code, lines = lab.fork(
         partial(at_point, "trainer.epoch.reported", 1, partial(limit_files, HALF))
     )

@@ -1,4 +1,4 @@
-"""Several processes of one training, started by train.py itself and by torchrun, against one with the whole batches."""
+"""Several processes of one training, started by train.py and by torchrun, against a single one."""
 
 import json
 import os
@@ -21,9 +21,7 @@ from tests.training.same import assert_same_training
 FLOAT64 = [sys.executable, str(Path(__file__).with_name("train_float64.py"))]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TWO = {"TRAIN_PROCESSES": "2"}
-OWN = {
-    "PYTHONPATH": str(ROOT)
-}  # for programs that are not train.py, which finds its package itself
+OWN = {"PYTHONPATH": str(ROOT)}  # train.py finds its package itself, other programs do not
 NO_DROPOUT = {"backbone": {"prn_dropout": 0.0}}  # what each process draws is its own
 FAILING = """
 import os, sys
@@ -44,7 +42,7 @@ sys.exit(run.main())
 
 @pytest.fixture
 def lab(make_lab: Callable[..., Lab]) -> Lab:
-    """Two processes have 4 steps; an odd number of validation samples: their order is filled up, and cut back."""
+    """Two processes have 4 steps; an odd number of validation samples is filled up and cut back."""
     lab = make_lab("data", train=32, val=15)
     configure(lab, total_epochs=50)
     return lab
@@ -66,7 +64,7 @@ def moved_start(lab: Lab) -> str:
 
 
 def test_two_processes_train_what_one_does(lab: Lab) -> None:
-    """In float64 to 1e-8, as tight as the model's own comparison: two epochs, their losses, evaluations and weights."""
+    """Compare losses, evaluations and weights of two epochs, in float64 to 1e-8."""
     same = {
         "model": NO_DROPOUT,
         "optimizer": {"lr": 0.01},

@@ -1,6 +1,7 @@
-"""The demo configuration learns the generated data set; with labels that say nothing it stays at chance.
+"""The demo configuration learns the generated data set, and with random labels it does not.
 
-All its 24 epochs take 100 s of a core for each seed, and end at 98.9 to 100 %: here each is ended once it has learnt.
+All its 24 epochs take 100 s of a core for each seed and end at 98.9 to 100 %. Here each training
+ends once it has learnt.
 """
 
 import os
@@ -75,7 +76,7 @@ def test_labels_that_say_nothing_are_not_learnt(tmp_path: Path) -> None:
 
 
 def shuffle_training_labels(dataset: dict[str, Any]) -> None:
-    """Within each class, so that each has the same labels: a network that tells the classes apart gains nothing."""
+    """Shuffle within each class, so that telling the classes apart gains nothing."""
     generator, names = np.random.default_rng(0), set(dataset["split"]["xsub_train"])
     samples = [sample for sample in dataset["annotations"] if sample["frame_dir"] in names]
     for label in range(CLASSES):

@@ -1,4 +1,4 @@
-"""Memory that is short, or a sample that cannot be read, wherever it happens: one sentence, and a retry ends well."""
+"""Out of memory, or a sample that cannot be read: one sentence, and a retry succeeds."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,10 @@ LOADING, READING = (
     "proto_gcn.data.dataset.SkeletonDataset._batch",
 )
 KEPT = "; the last checkpoint is kept"
-EACH_STEP = f"halve data.videos_per_gpu ({BATCH} -> {BATCH // 2}) and optimizer.lr with it, or keep both and double"
+EACH_STEP = (
+    f"halve data.videos_per_gpu ({BATCH} -> {BATCH // 2}) and optimizer.lr with it, "
+    "or keep both and double"
+)
 
 
 def starve() -> None:

@@ -1,4 +1,4 @@
-"""Real `python train.py` processes that cannot train: one sentence that says what to change, and its exit code."""
+"""Real `python train.py` processes that cannot train: one sentence with the remedy, exit code."""
 
 import os
 import pickle
@@ -21,8 +21,8 @@ OTHER = CONFIG | {
         (FOREIGN, "holds weights only, so training cannot go on from it; use load_from"),
         (
             {"state_dict": {}, "progress": {}, "meta": {"config": OTHER}},
-            "was written with other model settings; restore them or start a new job: model.backbone.base_channels, "
-            "model.cls_head.num_classes",
+            "was written with other model settings; restore them or start a new job: "
+            "model.backbone.base_channels, model.cls_head.num_classes",
         ),
     ],
     ids=["foreign", "other-config"],

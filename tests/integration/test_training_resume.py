@@ -86,7 +86,7 @@ def test_a_death_at_any_write(name: str, lab: Lab, whole: Whole) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_deaths_at_any_moment(seed: int, lab: Lab, whole: Whole) -> None:
-    """Every second run has a worker, and writes after every step, so that more of them hit a write."""
+    """Every second run has a worker and saves after every step, so that more kills hit a write."""
     generator, hooks = random.Random(seed), [save_after_every_step] * (seed % 2)
     lab.configure(data={"workers_per_gpu": seed % 2})
     takes = json.loads((whole().folder / "result.json").read_text())["duration_s"]

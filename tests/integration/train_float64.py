@@ -1,4 +1,4 @@
-"""What `train.py` does, in float64: by how much two trainings differ then is no rounding of float32."""
+"""Do what `train.py` does in float64, where rounding does not hide how two trainings differ."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ count = process_count(os.environ)
 if count > 1:
     sys.exit(launch(command(), count))
 
-from proto_gcn.data.dataset import Batch, EpochSample, SkeletonDataset  # noqa: E402 - the launcher needs none of it
+from proto_gcn.data.dataset import Batch, EpochSample, SkeletonDataset  # noqa: E402
 from proto_gcn.engine import learner, run  # noqa: E402
 from proto_gcn.engine.network import build  # noqa: E402
 from proto_gcn.model.head import ProtoGCN  # noqa: E402

@@ -1,4 +1,4 @@
-"""train.py's own launcher, with processes that are quick to start: what they end with, and what it makes of that."""
+"""The launcher of train.py, with processes that start fast: their exit codes, and its own."""
 
 import signal
 import subprocess
@@ -15,7 +15,8 @@ from proto_gcn.engine.processes import launch
 launch.GRACE_S = {grace}
 sys.exit(launch.launch({command}, 2))
 """
-SLEEP = r"import time; os.write(1, b'up\n'); time.sleep(60)"  # in one piece: print may write the end of line apart
+# In one write: print may write the end of the line separately.
+SLEEP = r"import time; os.write(1, b'up\n'); time.sleep(60)"
 
 
 def start(first: str, second: str, grace: float = 20.0) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""What running out of memory means, by where it happens."""
+"""Running out of memory: the error and the remedy in each place where it happens."""
 
 import pytest
 import torch
@@ -58,10 +58,11 @@ def test_a_worker_that_was_killed_is_a_matter_of_memory() -> None:
 @pytest.mark.parametrize(
     ("batch", "parts", "advice"),
     [
-        (16, 2, "halve data.videos_per_gpu (16 -> 8) and optimizer.lr with it, or keep both and double "
-                "engine.accumulate (2 -> 4)"),
+        (16, 2, "halve data.videos_per_gpu (16 -> 8) and optimizer.lr with it, "
+                "or keep both and double engine.accumulate (2 -> 4)"),
         (3, 2, "halve data.videos_per_gpu (3 -> 1) and optimizer.lr with it"),
-        (1, 1, "a batch of one sample does not fit; set engine.recompute to blocks or halve data.clip_len"),
+        (1, 1, "a batch of one sample does not fit; "
+               "set engine.recompute to blocks or halve data.clip_len"),
     ],
 )  # fmt: skip
 def test_what_makes_a_step_smaller(batch: int, parts: int, advice: str) -> None:

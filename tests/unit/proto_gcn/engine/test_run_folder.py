@@ -1,4 +1,4 @@
-"""A folder that is not the training's own: the message has the command that mends it, and the command does."""
+"""A folder that belongs to another user: the message has the command that fixes it, which works."""
 
 import os
 import shlex
@@ -31,7 +31,7 @@ def without_root() -> Iterator[None]:
 
 @pytest.fixture
 def foreign() -> Iterator[Path]:
-    """A folder as a kubelet makes it for a `subPath` that is missing: everybody may look, only root may write."""
+    """A folder as a kubelet creates it for a missing `subPath`: only root may write there."""
     with tempfile.TemporaryDirectory(
         dir="/tmp"
     ) as made:  # pytest's own folders are closed to others

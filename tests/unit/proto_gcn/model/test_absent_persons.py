@@ -105,7 +105,7 @@ def test_the_order_of_persons_in_each_sample_changes_nothing(
 def test_logits_are_the_mean_over_all_slots_with_empty_ones_beside(
     training: bool, present: list[list[bool]], slots: int
 ) -> None:
-    """Each slot as a sample of its own has the same batch statistics; gradients and statistics are the same too."""
+    """With each slot as a sample of its own, batch statistics, gradients and results are equal."""
     x = with_presence(present)
     padded = torch.cat([x, torch.zeros(len(x), slots, *x.shape[2:], dtype=x.dtype)], dim=1)
     gain = torch.randn(len(x), 3, dtype=torch.float64)

@@ -17,7 +17,7 @@ from proto_gcn.errors import ConfigError
 from proto_gcn.model.graph import initial_adjacency
 from proto_gcn.skeleton import COCO, NTU, Skeleton
 
-# -- the tree -------------------------------------------------------------------------------------------------------
+# -- the tree ---
 
 
 def test_the_streams_of_the_published_layouts_are_the_published_ones() -> None:
@@ -89,7 +89,7 @@ def test_spatial_matrices_of_any_layout(graph: dict[str, Any]) -> None:
     )
 
 
-# -- the config -----------------------------------------------------------------------------------------------------
+# -- the config ---
 
 GRAPH = "model.backbone.graph_cfg"
 

@@ -40,7 +40,7 @@ def test_weights_of_another_layout_are_refused_by_the_number_of_joints(
     there, here = Learner(config, CPU), Learner(TrainConfig.model_validate(own()), CPU)
     with pytest.raises(
         ConfigError,
-        match=r"do not fit the network: .* they are of a layout with 25 joints, and the config's has 7:",
+        match=r"do not fit the network: .* a layout with 25 joints, and the config's has 7:",
     ):
         checkpoint.load_weights({"state_dict": there.model.state_dict()}, here.model)
 

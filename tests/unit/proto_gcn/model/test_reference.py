@@ -25,7 +25,7 @@ layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
 
 def assert_values(config: ModelConfig, x: Tensor, training: bool, close: dict[str, float]) -> None:
-    """Features, graph, logits, all parts of the loss, running statistics and the contrastive memory."""
+    """Compare features, graph, logits, losses, running statistics and the contrastive memory."""
     model, labels = fast(config).to(x.dtype).train(training), LABELS[: len(x)]
     net = formulas(model, config)
     before = model.memory = net.memory

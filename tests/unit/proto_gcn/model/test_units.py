@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from devtools.reference import formulas
-from devtools.reference.formulas import Formulas
+from devtools.reference.formulas import Network
 from devtools.reference.pairs import copied_state
 from proto_gcn.config.train import ContrastConfig
 from proto_gcn.model.fused.gcn import FusedGraphUnit
@@ -31,10 +31,10 @@ def both(plain: type, fused: type) -> Any:
     return pytest.mark.parametrize("unit", [plain, fused], ids=["plain", "fused"])
 
 
-def oracle(module: nn.Module, name: str, memory: Tensor | None = None, **options: Any) -> Formulas:
+def oracle(module: nn.Module, name: str, memory: Tensor | None = None, **options: Any) -> Network:
     """Return the formulas with copies of the module's parameters, under that name."""
     memory = torch.zeros(0) if memory is None else memory
-    return Formulas(copied_state(module, f"{name}."), memory, module.training, [], **options)
+    return Network(copied_state(module, f"{name}."), memory, module.training, [], **options)
 
 
 @both(GraphUnit, FusedGraphUnit)

@@ -1,4 +1,4 @@
-"""Weights of others: prefixes, missing, unknown and misshapen keys, and what each is told to mean."""
+"""Weights of other networks: prefixes, missing, unknown and misshapen keys, and their remedies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -134,7 +134,7 @@ def test_any_other_misfit_is_refused_with_its_remedy_and_changes_nothing(
     assert all(torch.equal(value, before[key]) for key, value in small_model.state_dict().items())
 
 
-def test_what_is_there_beside_a_whole_network_is_left_out_of_scores_and_no_start_for_a_training(
+def test_surplus_keys_are_ignored_for_scores_and_refused_for_training(
     small_model: ProtoGCN,
 ) -> None:
     own = small_model.state_dict()
@@ -149,7 +149,7 @@ def test_what_is_there_beside_a_whole_network_is_left_out_of_scores_and_no_start
         load_weights({"state_dict": state}, small_model)
 
 
-def test_a_classifier_of_other_classes_is_learnt_anew_where_training_starts_and_else_refused(
+def test_a_classifier_of_other_classes_is_trained_from_scratch_but_refused_for_scores(
     small_model: ProtoGCN,
 ) -> None:
     state = {key: value + 1 for key, value in small_model.state_dict().items()}
@@ -161,7 +161,8 @@ def test_a_classifier_of_other_classes_is_learnt_anew_where_training_starts_and_
         fitting(state, small_model)
     own = small_model.cls_head.fc_cls.weight.clone()
     assert load_weights({"state_dict": state}, small_model) == [
-        "load_from: 2 keys are of another shape: cls_head.fc_cls.weight ([60, 16] instead of [4, 16]), "
+        "load_from: 2 keys are of another shape: "
+        "cls_head.fc_cls.weight ([60, 16] instead of [4, 16]), "
         "cls_head.fc_cls.bias ([60] instead of [4]); training starts without them"
     ]
     assert torch.equal(small_model.cls_head.fc_cls.weight, own)
