@@ -27,7 +27,7 @@ ENOUGH, CHANCE = 90.0, 100 / CLASSES
 
 
 def train(root: Path, dataset: dict[str, Any], seed: int = 0) -> subprocess.Popen[str]:
-    """`python train.py` with the demo configuration as it is, but for the seed."""
+    """Run `python train.py` with the demo configuration, changed only in the seed."""
     (root / "datasets").mkdir()
     (root / "datasets" / "demo.pkl").write_bytes(pickle.dumps(dataset, protocol=4))
     (root / "demo.yaml").write_text(
@@ -49,7 +49,7 @@ def train(root: Path, dataset: dict[str, Any], seed: int = 0) -> subprocess.Pope
 
 
 def top1_by_epoch(process: subprocess.Popen[str]) -> Iterator[float]:
-    """On the validation split, whose subjects are not those of the training split."""
+    """The validation split has other subjects than the training split."""
     assert process.stdout is not None
     for line in process.stdout:
         if found := re.match(r"epoch .* top1 ([\d.]+) ", line):
@@ -58,14 +58,14 @@ def top1_by_epoch(process: subprocess.Popen[str]) -> Iterator[float]:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_demo_is_learnt(seed: int, tmp_path: Path) -> None:
-    """Two epochs in a row, since a single one may be luck."""
+    """Ask for two epochs in a row, because a single one may be luck."""
     with train(tmp_path, synthetic.make_dataset(0, CLASSES, TRAIN, VAL), seed=seed) as process:
         learnt = (top1 >= ENOUGH for top1 in top1_by_epoch(process))
         assert any(this and last for last, this in pairwise(learnt))
         process.terminate()
 
 
-def test_labels_that_say_nothing_are_not_learnt(tmp_path: Path) -> None:
+def test_random_labels_are_not_learnt(tmp_path: Path) -> None:
     dataset = synthetic.make_dataset(0, CLASSES, TRAIN, VAL)
     shuffle_training_labels(dataset)
     with train(tmp_path, dataset) as process:

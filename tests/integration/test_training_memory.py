@@ -21,7 +21,7 @@ EACH_STEP = (
 
 
 def starve() -> None:
-    """As PyTorch says it on a CPU."""
+    """Raise the error as PyTorch words it on a CPU."""
     raise RuntimeError(
         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
     )
@@ -53,7 +53,9 @@ def unreadable() -> None:
     ],
     ids=["step", "validation", "test", "loading"],
 )
-def test_out_of_memory_says_what_to_change_there(hook: Hook, sentence: str, lab: Lab) -> None:
+def test_out_of_memory_ends_with_the_remedy_for_its_place(
+    hook: Hook, sentence: str, lab: Lab
+) -> None:
     lab.configure(data={"val_clips": 9, "test_clips": 10})
     code, lines = lab.fork(hook)
     assert (code, lines[-1]) == (1, sentence)
@@ -62,7 +64,7 @@ def test_out_of_memory_says_what_to_change_there(hook: Hook, sentence: str, lab:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_sample_that_cannot_be_read_is_2_with_its_name(workers: int, lab: Lab) -> None:
+def test_an_unreadable_sample_ends_with_2_and_its_name(workers: int, lab: Lab) -> None:
     lab.configure(data={"workers_per_gpu": workers})
     reads: Callable[[], None] = partial(at_call, READING, 2, unreadable)
     code, lines = lab.fork(reads)

@@ -46,10 +46,10 @@ class Lab:
     """Trains one job at a time, in real processes or forked ones."""
 
     def __init__(self, root: Path, train: int = BATCH * STEPS, val: int = 16) -> None:
-        self.root, self.folder = root, root / "ann" / "runs" / "ann_1"
-        self.latest, self.best = (
-            self.folder / "checkpoints" / f"{name}.pth" for name in ("latest", "best")
-        )
+        self.root = root
+        self.folder = root / "ann" / "runs" / "ann_1"
+        self.latest = self.folder / "checkpoints" / "latest.pth"
+        self.best = self.folder / "checkpoints" / "best.pth"
         self.running: list[subprocess.Popen[str]] = []
         self.forked: list[tuple[BaseProcess, Connection]] = []
         (root / "datasets").mkdir(parents=True)

@@ -126,7 +126,7 @@ def write(path: Path, content: bytes) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Return the content of a .pth file (ours or a published one) on the CPU; runs no code from it.
 
-    Raises DamagedError, or OSError if it cannot be read now, which says nothing about the file.
+    Raises DamagedError, or OSError if it cannot be read now, which does not mean that the file is damaged.
     """
     try:
         stored = io.BytesIO(path.read_bytes())

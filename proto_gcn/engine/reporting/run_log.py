@@ -43,7 +43,7 @@ class RunLog:
         try:
             print(text, flush=True)
         except OSError:
-            pass  # nobody reads our output any more; the file still has the line
+            pass  # the reader of our output is gone; the file still has the line
         self._append(text)
 
     def trace(self) -> None:

@@ -24,7 +24,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
         ),
     ],
 )
-def test_memory_that_is_short_is_known_by_any_name(error: Exception) -> None:
+def test_running_out_of_memory_is_recognised_in_all_its_forms(error: Exception) -> None:
     assert device.is_out_of_memory(error)
     sentence = r"^out of memory: do this; the last checkpoint is kept$"
     with pytest.raises(TrainerError, match=sentence), device.memory_advice("do this"):
@@ -49,7 +49,7 @@ def test_a_gpu_that_refuses_the_weights_is_in_use_and_a_cpu_is_not() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
 
-def test_a_worker_that_was_killed_is_a_matter_of_memory() -> None:
+def test_a_killed_worker_is_reported_as_a_lack_of_memory() -> None:
     sentence = r"loader was killed \(.*Killed\.\): give it more memory, or lower"
     with pytest.raises(TrainerError, match=sentence), device.memory_advice("x"):
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")

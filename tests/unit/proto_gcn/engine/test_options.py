@@ -148,7 +148,7 @@ def test_the_scaler_is_in_the_checkpoint(raw_config: dict[str, Any], tmp_path: P
         ({"precision": "fp8"}, "fp32"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
+def test_options_that_exclude_each_other_are_refused(
     engine: dict[str, Any], sentence: str, raw_config: dict[str, Any]
 ) -> None:
     with pytest.raises(ValidationError, match=sentence):
@@ -214,7 +214,7 @@ def test_every_visible_gpu_gets_a_process(environment: dict[str, str], count: in
 
 
 @pytest.mark.parametrize("text", ["two", "0", "-1", "1.5", "\u0662"])
-def test_a_number_of_processes_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_number_of_processes_is_refused(text: str) -> None:
     with pytest.raises(
         ConfigError, match=f"TRAIN_PROCESSES must be a whole number from 1 up, not '{text}'"
     ):

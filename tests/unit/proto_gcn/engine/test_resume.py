@@ -24,7 +24,7 @@ AT = Progress(epoch=1, best_top1=50.0, best_epoch=1, elapsed_s=9.0, report={"epo
 
 
 class Run:
-    """A run folder, and `resume` in it."""
+    """Holds a run folder, and calls `resume` in it."""
 
     def __init__(self, root: Path, raw: dict[str, Any]) -> None:
         self.folder = RunFolder(root / "runs" / "x")
@@ -72,22 +72,24 @@ def test_a_damaged_checkpoint_is_moved_aside(run: Run, capsys: pytest.CaptureFix
     assert not run.folder.latest.exists()
 
 
-def test_the_first_process_alone_moves_it(run: Run) -> None:
+def test_only_the_first_process_moves_a_damaged_checkpoint_aside(run: Run) -> None:
     run.save(run.folder.best)
     run.folder.latest.write_bytes(b"PK broken")
     assert run.resume(Group(rank=1, size=2, local_rank=1, local_size=2))[0] == AT
     assert run.folder.latest.exists()
 
 
-def test_one_that_cannot_be_read_is_not_damaged(run: Run) -> None:
+def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(run: Run) -> None:
     run.save(run.folder.best)
-    run.folder.latest.mkdir()  # whoever runs the tests may read every file
+    run.folder.latest.mkdir()  # root may read every file
     with pytest.raises(IsADirectoryError):
         run.resume()
     assert run.folder.latest.is_dir()
 
 
-def test_memory_that_is_short_is_no_damage(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_does_not_mean_a_damaged_checkpoint(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run.save(run.folder.latest)
 
     def short(*_: Any, **__: Any) -> None:
@@ -119,7 +121,7 @@ def test_another_runs_best_and_report_stay_there(run: Run, tmp_path: Path) -> No
     assert run.resume(resume_from=other)[0] == Progress(epoch=1)
 
 
-def test_a_run_that_has_done_all_cannot_go_on(run: Run, tmp_path: Path) -> None:
+def test_a_run_with_all_epochs_done_cannot_be_resumed(run: Run, tmp_path: Path) -> None:
     other = str(run.save(tmp_path / "other.pth", replace(AT, epoch=2)))
     with pytest.raises(ConfigError, match="has already done 2 epochs of 2; raise total_epochs"):
         run.resume(resume_from=other)
@@ -157,7 +159,7 @@ def test_the_configs_optimiser_counts_and_the_checkpoints_momentum(
     assert any(buffer.abs().sum() > 0 for buffer in buffers)
 
 
-def test_a_checkpoint_without_later_keys_goes_on(run: Run) -> None:
+def test_a_checkpoint_without_later_keys_can_be_resumed(run: Run) -> None:
     config = run.config()
     content = torch.load(run.save(run.folder.latest), weights_only=True)
     del (
@@ -168,7 +170,7 @@ def test_a_checkpoint_without_later_keys_goes_on(run: Run) -> None:
     assert checkpoint.restore(content, Learner(config, CPU), config).step == 1
 
 
-def test_a_config_in_a_checkpoint_that_is_none_is_said(run: Run) -> None:
+def test_an_invalid_config_in_a_checkpoint_is_reported(run: Run) -> None:
     content = torch.load(run.save(run.folder.latest), weights_only=True)
     content["meta"]["config"]["model"]["backbone"]["shape"] = 1
     with pytest.raises(

@@ -18,7 +18,7 @@ NOBODY = 65534
 
 @contextmanager
 def without_root() -> Iterator[None]:
-    """Root may write anywhere, so it steps down."""
+    """Give up root, which may write anywhere."""
     if os.geteuid() != 0:
         yield
         return
@@ -41,7 +41,7 @@ def foreign() -> Iterator[Path]:
         yield folder
 
 
-def test_a_folder_of_somebody_elses(foreign: Path) -> None:
+def test_a_folder_of_another_user_is_refused_with_a_command_that_fixes_it(foreign: Path) -> None:
     run = RunFolder(foreign / "runs" / "ann_1")
     with without_root(), pytest.raises(ConfigError) as refused:
         run.create()
@@ -64,7 +64,7 @@ def test_a_folder_of_somebody_elses(foreign: Path) -> None:
     assert run.latest.parent.is_dir()
 
 
-def test_a_file_in_the_way_is_not_a_matter_of_access(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_gets_no_advice_about_permissions(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(ConfigError, match="Not a directory; check WORK_DIR"):
         RunFolder(tmp_path / "runs" / "ann_1").create()

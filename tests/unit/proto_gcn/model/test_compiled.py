@@ -30,7 +30,7 @@ except ConfigError as error:
 """
 
 
-def test_without_a_compiler_one_sentence_says_what_to_set(tmp_path: Path) -> None:
+def test_without_a_compiler_one_sentence_names_the_key_to_set(tmp_path: Path) -> None:
     elsewhere = {
         "CXX": str(tmp_path / "g++"),
         "TORCHINDUCTOR_CACHE_DIR": str(tmp_path),

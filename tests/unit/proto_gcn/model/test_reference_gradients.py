@@ -42,7 +42,7 @@ SGD = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
 RATES = {True: 0.025, False: 0.0005}
 
 
-def test_any_two_kinds_meet() -> None:
+def test_the_cases_contain_every_pair_of_two_kinds() -> None:
     cases = [[repr(value) for value in case.values] for case in CROSSED]
     kinds = [len({case[kind] for case in cases}) for kind in range(4)]
     assert kinds == [len(FRAMES), len(PERSONS), len(LAYOUTS), len(MODES)]

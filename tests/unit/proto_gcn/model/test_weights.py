@@ -19,15 +19,15 @@ State = dict[str, Tensor]
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_prefixes_of_wrappers_are_stripped(small_model: ProtoGCN, prefix: str) -> None:
     state = {prefix + key: value + 1 for key, value in small_model.state_dict().items()}
-    found, odd = fitting(state, small_model)
-    assert odd == []
+    found, remarks = fitting(state, small_model)
+    assert remarks == []
     small_model.load_state_dict(found)
     assert all(
         torch.equal(value, state[prefix + key]) for key, value in small_model.state_dict().items()
     )
 
 
-def test_what_only_training_needs_may_be_other_and_is_listed(small_model: ProtoGCN) -> None:
+def test_misfits_in_what_only_training_needs_are_listed_and_accepted(small_model: ProtoGCN) -> None:
     state = {key: value + 1 for key, value in small_model.state_dict().items()}
     wanted = {
         key: value
@@ -37,9 +37,9 @@ def test_what_only_training_needs_may_be_other_and_is_listed(small_model: ProtoG
     state["backbone.post.weight"], state["backbone.prn.old"] = torch.zeros(2, 2), torch.zeros(1)
     del state["backbone.prn.query_matrix.weight"], state["backbone.post.bias"]
     wanted["backbone.prn.memory_matrix.weight"] = state["backbone.prn.memory_matrix.weight"]
-    found, odd = fitting(state, small_model)
+    found, remarks = fitting(state, small_model)
     assert found.keys() == wanted.keys()
-    assert odd == [
+    assert remarks == [
         "2 keys are missing: backbone.post.bias, backbone.prn.query_matrix.weight",
         "1 key is unknown: backbone.prn.old",
         "1 key is of another shape: backbone.post.weight ([2, 2] instead of [16, 16, 1, 1])",
@@ -139,9 +139,9 @@ def test_surplus_keys_are_ignored_for_scores_and_refused_for_training(
 ) -> None:
     own = small_model.state_dict()
     state = own | {"backbone.gcn.0.gcn.mask": torch.zeros(1)}
-    found, odd = fitting(state, small_model)
+    found, remarks = fitting(state, small_model)
     assert found.keys() == own.keys()
-    assert odd == ["1 key is unknown: backbone.gcn.0.gcn.mask"]
+    assert remarks == ["1 key is unknown: backbone.gcn.0.gcn.mask"]
     with pytest.raises(
         ConfigError,
         match=r"^load_from: .* 1 key is unknown: backbone.gcn.0.gcn.mask; its network has other",
