@@ -1,4 +1,4 @@
-"""Run folders as trainings leave them, without a training."""
+"""This module writes run folders like those of trainings, without a training."""
 
 import json
 import math
@@ -27,7 +27,7 @@ def make_run_folder(
     hours: float = 1,
     graph: dict[str, Any] | None = None,
 ) -> Path:
-    """A run folder as a training on one GPU leaves it, with numbers that look like one's."""
+    """Write a run folder like that of a training on one GPU, with plausible numbers."""
     folder = RunFolder(path)
     folder.create()
     graph, head = graph or {"layout": "nturgb+d"}, {"num_classes": classes}
@@ -48,7 +48,7 @@ def make_run_folder(
 
 
 def lines(epochs: int, hours: float) -> list[dict[str, Any]]:
-    """What metrics.jsonl holds: a start, telemetry every 5 s, epochs."""
+    """Return the lines of metrics.jsonl: a start, telemetry every 5 s, epochs."""
     found: list[dict[str, Any]] = [
         {"kind": "start", "at": at(0), "device": "a GPU", "parameters": 4344860, "seed": 0}
     ]

@@ -1,4 +1,4 @@
-"""What is wrong with a config file is said in one sentence, with the nearest key."""
+"""An error in a config file is reported in one sentence, with the nearest key."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -94,7 +94,7 @@ def test_a_wrong_config_is_one_sentence(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_no_key_takes_what_is_no_number(value: float, raw_config: dict[str, Any]) -> None:
+def test_no_key_accepts_nan_or_infinity(value: float, raw_config: dict[str, Any]) -> None:
     keys = list(flat(TrainConfig.model_validate(raw_config).model_dump()))
     assert len(keys) > 60
     assert [key for key in keys if is_valid(changed(deepcopy(raw_config), key, value))] == []
@@ -136,7 +136,7 @@ def test_several_errors_are_counted_and_the_typo_comes_first(
         ("a: 2020-13-45", "is not valid YAML"),
     ],
 )
-def test_what_is_no_config_at_all(text: str, sentence: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_config_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"mine\.yaml {sentence}") as caught:
@@ -144,9 +144,9 @@ def test_what_is_no_config_at_all(text: str, sentence: str, tmp_path: Path) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_says_what_to_set(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_the_variable(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"cannot read the config file .*away\.yaml: No such file .* set CONFIG_FILE",
+        match=r"cannot read the config file .*missing\.yaml: No such file .* set CONFIG_FILE",
     ):
-        load_config(tmp_path / "away.yaml")
+        load_config(tmp_path / "missing.yaml")

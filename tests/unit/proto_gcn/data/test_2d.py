@@ -1,4 +1,4 @@
-"""Files of 2-D data: dense, compressed, and with the keypoints in files of their own."""
+"""Files of 2-D data: dense, compressed, and with the keypoints in separate files."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def test_dense_compressed_and_separate_files_give_the_same_samples(
     assert dense.val[EpochSample(0, 0, 0)][0].shape == (1, 2, 8, 20, 3)
 
 
-def test_the_width_of_the_image_is_what_a_flip_mirrors_in(coco_config: Any, tmp_path: Path) -> None:
+def test_a_flip_mirrors_within_the_width_of_the_image(coco_config: Any, tmp_path: Path) -> None:
     content = coco_file(compressed=False)
     plain, flipped = (
         load_splits(small_config(coco_config, flip=flip), write(tmp_path / "d.pkl", content)).train
@@ -116,7 +116,7 @@ def test_a_wrong_2d_sample_is_named(
         load_splits(small_config(coco_config), write(tmp_path / "x.pkl", content))
 
 
-def test_no_boxes_where_they_are_needed_is_named(coco_config: Any, tmp_path: Path) -> None:
+def test_missing_boxes_are_named_when_they_are_needed(coco_config: Any, tmp_path: Path) -> None:
     config, content = small_config(coco_config, valid_ratio=0.5), coco_file(compressed=True)
     for change, sentence in (
         ({}, r"valid\[0\.5\] and box_score are needed"),

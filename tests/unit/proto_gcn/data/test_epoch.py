@@ -1,4 +1,4 @@
-"""The order of an epoch, its batches and what is drawn for each place."""
+"""The order of an epoch, its batches and the random numbers of each position."""
 
 import itertools
 import random
@@ -25,10 +25,10 @@ def train_of(config: TrainConfig, path: Path) -> SkeletonDataset:
     return load_splits(config, path).train
 
 
-def test_training_draws_belong_to_the_place_in_the_epoch(
+def test_training_draws_depend_on_the_position_in_the_epoch(
     config: TrainConfig, made: Any, tmp_path: Path
 ) -> None:
-    """The published loader replays its draws in every epoch, for other samples."""
+    """The published loader repeats its draws in every epoch, for other samples."""
     path = write(tmp_path / "x.pkl", made)
     train = train_of(config, path)
     first = train[EpochSample(0, 2, 3)][0]
@@ -39,16 +39,14 @@ def test_training_draws_belong_to_the_place_in_the_epoch(
     assert not torch.equal(other[EpochSample(0, 2, 3)][0], first)
 
 
-def test_fresh_draws_belong_to_the_epoch_and_the_sample(
-    raw_config: Any, made: Any, tmp_path: Path
-) -> None:
+def test_fresh_draws_depend_on_epoch_and_sample(raw_config: Any, made: Any, tmp_path: Path) -> None:
     train = train_of(small_config(raw_config, fresh_draws=True), write(tmp_path / "x.pkl", made))
     first = train[EpochSample(0, 2, 3)][0]
     assert torch.equal(train[EpochSample(0, 7, 3)][0], first)
     assert not torch.equal(train[EpochSample(1, 2, 3)][0], first)
 
 
-def test_augmentations_are_switched_by_the_config(
+def test_the_config_switches_augmentations(
     raw_config: dict[str, Any], made: Any, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "x.pkl", made)
@@ -78,7 +76,7 @@ def test_batches_cover_an_epoch_once_and_can_start_in_its_middle() -> None:
 
 
 @pytest.mark.parametrize(("size", "seed"), [(12, 7), (10, 7), (10, None), (2, None)])
-def test_processes_together_get_the_batches_of_one(size: int, seed: int | None) -> None:
+def test_several_processes_together_get_the_batches_of_one(size: int, seed: int | None) -> None:
     one = list(EpochBatches(size, 6, seed))
     parts = [EpochBatches(size, 2, seed, rank, 3) for rank in range(3)]
     assert len({len(part) for part in parts}) == 1
@@ -106,7 +104,7 @@ def test_workers_give_the_batches_of_the_main_process(
         assert torch.equal(labels, same)
 
 
-def test_samples_read_and_move_nothing_global(
+def test_samples_do_not_use_global_generators(
     config: TrainConfig, made: Any, tmp_path: Path
 ) -> None:
     splits = load_splits(config, write(tmp_path / "x.pkl", made))

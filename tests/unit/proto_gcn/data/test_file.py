@@ -1,4 +1,4 @@
-"""What a data file may hold, and how what is wrong in it is named."""
+"""The content of a data file, and the errors that name what is wrong in it."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ def test_a_split_is_in_the_order_of_the_annotations(
     [
         (
             {"label": 4},
-            r"x\.pkl: sample S001C002P001R001A001 has the label 4; it must be a whole number from 0 to 3 \(model\.",
+            r"x\.pkl: sample S001C002P001R001A001 has the label 4;"
+            r" it must be a whole number from 0 to 3 \(model\.",
         ),
         ({"label": "1"}, "has the label '1'"),
         ({"label": "1" * 1000}, r"has the label '1+\.\.\.1+'"),
@@ -91,8 +92,8 @@ def test_wrong_splits_and_files_are_named(
             DataError, match="split must be a dict of lists of names, annotations a list of dicts"
         ):
             load_splits(config, write(path, content))
-    with pytest.raises(DataError, match=r"cannot read the data file .*away\.pkl: No such file"):
-        load_splits(config, tmp_path / "away.pkl")
+    with pytest.raises(DataError, match=r"cannot read the data file .*missing\.pkl: No such file"):
+        load_splits(config, tmp_path / "missing.pkl")
 
 
 def test_a_whole_file_can_be_scored_without_labels(
@@ -109,7 +110,7 @@ def test_a_whole_file_can_be_scored_without_labels(
 
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", ">f4", ">f8"])
 @pytest.mark.parametrize("persons", [1, 2])
-def test_samples_without_anybody_and_of_any_order_of_bytes_are_read(
+def test_empty_samples_and_any_byte_order_are_read(
     dtype: str, persons: int, config: TrainConfig, made: Any, tmp_path: Path
 ) -> None:
     made["annotations"][0]["keypoint"] = np.zeros((persons, 5, 25, 3), dtype)

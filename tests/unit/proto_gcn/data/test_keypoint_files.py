@@ -1,4 +1,4 @@
-"""Kinetics: keypoints that are read from files of their own when they are asked for."""
+"""Kinetics: keypoints that are read from separate files when they are needed."""
 
 import os
 import pickle
@@ -27,7 +27,7 @@ def read_all(loader: Loader) -> None:
 
 @pytest.fixture
 def few_files() -> Iterator[int]:
-    """So many more files may be opened."""
+    """Allow only so many more open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len([*OPEN.iterdir()]) + 20, hard))
     yield 20
@@ -35,7 +35,7 @@ def few_files() -> Iterator[int]:
 
 
 def many_files(folder: Path, count: int) -> Path:
-    """One video in each."""
+    """Write files with one video each."""
     (folder / "kp").mkdir()
     annotations = []
     for number in range(count):
@@ -90,7 +90,7 @@ def test_every_protocol_and_type_gives_the_same_samples(
     ] * 2
 
 
-def test_a_file_of_an_old_protocol_can_be_written_again(coco_config: Any, tmp_path: Path) -> None:
+def test_a_file_of_an_old_protocol_can_be_converted(coco_config: Any, tmp_path: Path) -> None:
     config = small_config(coco_config, kpfiles="kp")
     path = kinetics_file(tmp_path, coco_file(compressed=True), protocol=2)
     old = list(load_splits(config, path).train.samples.keypoints)
@@ -118,7 +118,7 @@ def test_only_detections_that_are_chosen_count(coco_config: Any, tmp_path: Path)
             assert np.array_equal(found, wanted)
 
 
-def test_what_is_wrong_when_the_file_is_looked_at_is_named(
+def test_an_error_in_a_keypoint_file_names_file_and_sample(
     coco_config: Any, tmp_path: Path
 ) -> None:
     config, path = (
@@ -143,7 +143,7 @@ def test_what_is_wrong_when_the_file_is_looked_at_is_named(
         load_splits(config, path)
 
 
-def test_a_sample_that_names_no_file_is_named(coco_config: Any, tmp_path: Path) -> None:
+def test_a_sample_without_a_file_name_is_named(coco_config: Any, tmp_path: Path) -> None:
     content = coco_file(compressed=True)
     kinetics_file(tmp_path, content)
     for wrong in (None, 3, "", "a\nb"):
@@ -173,7 +173,7 @@ def test_a_sample_that_names_no_file_is_named(coco_config: Any, tmp_path: Path) 
         (2, lambda file: write(file, {}, 2), "has no keypoints in this file"),
     ],
 )
-def test_a_file_damaged_during_the_training_is_one_sentence_with_the_sample(
+def test_a_file_damaged_during_the_training_is_reported_with_its_sample(
     protocol: int, damage: Any, sentence: str, workers: int, coco_config: Any, tmp_path: Path
 ) -> None:
     config = small_config(coco_config, kpfiles="kp", workers_per_gpu=workers)
@@ -185,7 +185,7 @@ def test_a_file_damaged_during_the_training_is_one_sentence_with_the_sample(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_numbers_that_do_not_fit_are_one_sentence_with_the_sample(
+def test_wrong_numbers_are_reported_with_their_sample(
     workers: int, coco_config: Any, tmp_path: Path
 ) -> None:
     content, config = (

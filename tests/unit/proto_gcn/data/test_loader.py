@@ -1,4 +1,4 @@
-"""The loader's worker processes: what they raise, and when they end."""
+"""The worker processes of the loader: the errors that they raise, and when they end."""
 
 import ctypes
 import errno
@@ -29,7 +29,7 @@ ROOT = Path(dataset.__file__).parents[2]
 
 
 class Keypoints(list[Any]):
-    """Clips of one person; the one of a `bad` number cannot be read."""
+    """Clips of one person; the one with the number `bad` cannot be read."""
 
     def __init__(self, size: int, bad: int | None = None) -> None:
         super().__init__(
@@ -58,7 +58,7 @@ def _cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_sample_that_cannot_be_read_is_one_sentence_and_the_others_come_first(
+def test_a_sample_that_cannot_be_read_is_reported_after_the_batches_before_it(
     config: TrainConfig, workers: int
 ) -> None:
     with stopping(loader_of(config, workers, bad=5)) as loader:
@@ -72,7 +72,7 @@ def test_a_sample_that_cannot_be_read_is_one_sentence_and_the_others_come_first(
     ("clips", "batch", "wanted"),
     [(0, 8, [8, 4]), (4, 8, [2] * 6), (3, 8, [2] * 6), (10, 4, [1] * 12)],
 )
-def test_a_batch_holds_no_more_clips_than_one_of_training(
+def test_an_evaluation_batch_holds_no_more_clips_than_a_training_batch(
     config: TrainConfig, clips: int, batch: int, wanted: list[int]
 ) -> None:
     loader = loader_of(config, 0, clips=clips, batch=batch)
@@ -206,13 +206,13 @@ def test_a_signal_to_the_process_group_reaches_the_trainer_alone(start: Start) -
     assert_ended(pids)
 
 
-def test_a_file_that_cannot_be_read_now_keeps_its_reason_across_the_worker(
+def test_an_os_error_in_a_worker_keeps_its_number_and_file_name(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: Any) -> None:
+    def stale(*_: Any) -> None:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "/data/kp/5.pkl")
 
-    monkeypatch.setattr(SkeletonDataset, "_batch", away)
+    monkeypatch.setattr(SkeletonDataset, "_batch", stale)
     with (
         stopping(loader_of(config, 2)) as loader,
         pytest.raises(OSError, match="handle") as raised,

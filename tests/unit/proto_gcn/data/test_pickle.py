@@ -1,4 +1,4 @@
-"""What the restricted unpickler reads, and what it refuses without running it."""
+"""The restricted unpickler reads plain content and refuses everything else without running it."""
 
 import errno
 import itertools
@@ -65,14 +65,17 @@ def test_plain_content_survives_every_protocol(protocol: int, dtype: str, tmp_pa
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_an_array_that_stands_twice_is_one(protocol: int, tmp_path: Path) -> None:
+def test_an_array_that_occurs_twice_is_one_object(protocol: int, tmp_path: Path) -> None:
     array = np.arange(6.0)
     first, second = read_pickle(write(tmp_path / "twice.pkl", [array, array], protocol))
     assert first is second
 
 
 def renamed(content: bytes, old: str, new: str) -> bytes:
-    """With another package before `.multiarray` and `.numeric`; newer protocols have a length before the name."""
+    """Replace the package before `.multiarray` and `.numeric`.
+
+    Newer protocols have the length before a name.
+    """
     for module in (".multiarray", ".numeric"):
         before, after = (old + module).encode(), (new + module).encode()
         content = content.replace(
@@ -84,7 +87,9 @@ def renamed(content: bytes, old: str, new: str) -> bytes:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("package", ["numpy.core", "numpy._core"])
-def test_the_names_of_numpy_1_and_2_are_read(package: str, protocol: int, tmp_path: Path) -> None:
+def test_the_module_names_of_numpy_1_and_2_are_read(
+    package: str, protocol: int, tmp_path: Path
+) -> None:
     wanted = {"array": np.arange(5, dtype=np.float16), "scalar": np.float64(2.5)}
     content = renamed(pickle.dumps(wanted, protocol), "numpy._core", "numpy.core")
     content = renamed(content, "numpy.core", package)
@@ -164,7 +169,9 @@ RECORDS = b"(K\x03" + text(b"|") + b"N(" + text(b"a") + b"t}Nt"
         (b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR", "makes bytes from a value of type int"),
     ],
 )
-def test_what_stands_in_no_data_file_is_refused(body: bytes, sentence: str, tmp_path: Path) -> None:
+def test_content_that_no_data_file_has_is_refused(
+    body: bytes, sentence: str, tmp_path: Path
+) -> None:
     (tmp_path / "x.pkl").write_bytes(b"\x80\x04" + body + b".")
     with pytest.raises(DataError, match=sentence) as caught:
         read_pickle(tmp_path / "x.pkl")
@@ -233,7 +240,7 @@ def test_a_few_bytes_claim_no_memory(name: str, tmp_path: Path) -> None:
     assert re.search(BOMBS[name][1], done.stdout), done.stdout
 
 
-def test_a_small_array_is_read_from_the_same_words_as_the_bombs(tmp_path: Path) -> None:
+def test_a_small_array_written_like_the_bombs_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(b"\x80\x04" + array_of(b"K\x01") + b".")
     assert read_pickle(tmp_path / "x.pkl").tobytes() == b"abcd"
 
@@ -241,14 +248,14 @@ def test_a_small_array_is_read_from_the_same_words_as_the_bombs(tmp_path: Path) 
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"\x80\x04", pickle.dumps({"a": np.zeros(99)})[:-40], b"\x80\x09."]
 )
-def test_damaged_files_are_one_sentence(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_in_one_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.pkl is damaged or not a pickle") as caught:
         read_pickle(tmp_path / "x.pkl")
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_cut_anywhere_is_a_sentence(tmp_path: Path) -> None:
+def test_a_file_cut_at_any_byte_is_reported_in_one_sentence(tmp_path: Path) -> None:
     whole = pickle.dumps({"a": np.arange(3), "b": [{"c": (1, "x" * 300)}]}, 4)
     for end in itertools.chain(range(1, len(whole), 7), [len(whole) - 1]):
         (tmp_path / "x.pkl").write_bytes(whole[:end])
@@ -256,7 +263,7 @@ def test_a_file_cut_anywhere_is_a_sentence(tmp_path: Path) -> None:
             read_pickle(tmp_path / "x.pkl")
 
 
-def test_a_disk_that_answers_nothing_says_nothing_about_the_file(
+def test_an_io_error_is_not_reported_as_a_damaged_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({}))

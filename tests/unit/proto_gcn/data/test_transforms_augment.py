@@ -15,7 +15,7 @@ def generators(seed: int = 0) -> Generators:
     return Generators(np.random.RandomState(seed), random.Random(seed))
 
 
-def test_rotation_matrix_by_hand() -> None:
+def test_rotation_matrices_computed_by_hand() -> None:
     quarter, matrix = math.pi / 2, transforms.rotation_matrix
     assert np.allclose(matrix(quarter, 0, 0) @ [0, 1, 0], [0, 0, -1])
     assert np.allclose(matrix(0, quarter, 0) @ [1, 0, 0], [0, 0, 1])

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a command is given, it says so in one sentence."""
+"""A command reports wrong input in one sentence."""
 
 import json
 import pickle
@@ -18,8 +18,10 @@ from tests.unit.proto_gcn.trained_run import TrainedRun
 
 
 @pytest.fixture
-def lab(tmp_path: Path, raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> TrainedRun:
-    """In the folder where the commands run, with some files that are not what they should be."""
+def trained(
+    tmp_path: Path, raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> TrainedRun:
+    """Return a run in the current folder, which also contains some broken files."""
     made = TrainedRun(tmp_path, raw_config)
     monkeypatch.chdir(tmp_path)
     for name in ("empty", "empty.pth", "empty.pkl", "empty.npz"):
@@ -169,7 +171,7 @@ OUTPUTS = [
 SCORES = [
     (
         "fuse nowhere.npz",
-        "cannot read nowhere.npz: No such file or directory; name a file made with `python -m proto_gcn eval",
+        "cannot read nowhere.npz: No such file or directory; name a file made with `python -m",
     ),
     ("fuse folder", "cannot read folder: Is a directory; name a file made with"),
     (
@@ -200,7 +202,7 @@ SCORES = [
     ),
     (
         "report nowhere",
-        "nowhere is not a run folder: it has no config.yaml, metrics.jsonl or train.log; name a folder WORK_DIR",
+        "nowhere is not a run folder: it has no config.yaml, metrics.jsonl or train.log; name a",
     ),
     (
         "report RUN --evaluate --class-names nowhere",
@@ -211,13 +213,13 @@ SCORES = [
 
 @pytest.mark.parametrize(("line", "sentence"), NETWORK + DATA + OUTPUTS + SCORES)
 def test_bad_input_is_one_sentence(
-    lab: TrainedRun, line: str, sentence: str, capsys: pytest.CaptureFixture[str]
+    trained: TrainedRun, line: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"RUN": lab.run, "BEST": lab.best, "DATA": lab.data}
+    places = {"RUN": trained.run, "BEST": trained.best, "DATA": trained.data}
     assert main([str(places.get(word, word)) for word in line.split()]) == BAD_INPUT
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert sentence in reported
+    assert reported.count("\n") == 1
 
 
 def test_a_sample_that_is_scored_twice_is_never_fused_with_another() -> None:
@@ -244,8 +246,8 @@ def test_a_sample_that_is_scored_twice_is_never_fused_with_another() -> None:
         (KeyboardInterrupt(), INTERRUPTED, "interrupted"),
     ],
 )
-def test_what_the_machine_refuses_is_one_sentence_too(
-    lab: TrainedRun,
+def test_an_error_of_the_machine_is_one_sentence(
+    trained: TrainedRun,
     error: BaseException,
     code: int,
     sentence: str,
@@ -256,18 +258,18 @@ def test_what_the_machine_refuses_is_one_sentence_too(
         raise error
 
     monkeypatch.setattr(network_options, "score", refused)
-    assert main(["evaluate", str(lab.run), "--clips", "2", "--batch", "6"]) == code
+    assert main(["evaluate", str(trained.run), "--clips", "2", "--batch", "6"]) == code
     assert capsys.readouterr().err.startswith(sentence)
 
 
-def test_what_makes_scoring_smaller() -> None:
+def test_the_advice_when_memory_runs_out() -> None:
     assert network_options.smaller(10, 40) == "halve --batch (40 -> 20)"
     assert network_options.smaller(10, 16) == "halve --clips (10 -> 5), or use --device cpu"
     assert network_options.smaller(1, 1).startswith("one clip does not fit; use --device cpu")
 
 
-def test_a_report_that_is_short_of_memory_names_the_key(
-    lab: TrainedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_report_without_enough_memory_names_the_key(
+    trained: TrainedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from proto_gcn.report import writer
 
@@ -275,24 +277,35 @@ def test_a_report_that_is_short_of_memory_names_the_key(
         raise MemoryError
 
     monkeypatch.setattr(writer, "score", refused)
-    assert main(["report", str(lab.run), "--evaluate"]) == FAILED
+    assert main(["report", str(trained.run), "--evaluate"]) == FAILED
     halve = "halve data.videos_per_gpu (16 -> 8), which evaluation uses too"
-    assert capsys.readouterr().err == f"out of memory: {halve}, in {lab.run / 'config.yaml'}\n"
+    assert capsys.readouterr().err == f"out of memory: {halve}, in {trained.run / 'config.yaml'}\n"
 
 
 def test_a_full_disk_names_the_file(
-    lab: TrainedRun, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    trained: TrainedRun, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     assert (
-        main(["predict", str(lab.run), "--data", str(lab.data), "--clips", "1", "--out", "p.csv"])
+        main(
+            [
+                "predict",
+                str(trained.run),
+                "--data",
+                str(trained.data),
+                "--clips",
+                "1",
+                "--out",
+                "p.csv",
+            ]
+        )
         == FAILED
     )
     assert (
-        capsys.readouterr().err
-        == "cannot use p.csv: No space left on device; free disk space or change the permissions, then retry\n"
+        capsys.readouterr().err == "cannot use p.csv: No space left on device;"
+        " free disk space or change the permissions, then retry\n"
     )
     assert not [path.name for path in Path().iterdir() if "p.csv" in path.name]

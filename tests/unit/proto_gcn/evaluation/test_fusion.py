@@ -34,7 +34,7 @@ def made(
     )
 
 
-def test_published_weights_belong_to_streams_and_not_to_places() -> None:
+def test_published_weights_follow_the_streams_in_any_order() -> None:
     assert fusion.published_weights(["j", "b"]) == [1, 1]
     assert fusion.published_weights(["jm", "b", "bm", "j"]) == [1, 2, 1, 2]
     assert fusion.published_weights(["j", "b", "k", "jm", "bm", "km"]) == [2, 2, 2, 1, 1, 1]
@@ -52,7 +52,7 @@ def test_scores_are_added_with_their_weights() -> None:
     torch.testing.assert_close(fusion.fused(files, [2, 1]), wanted)
 
 
-def test_files_are_brought_into_one_order() -> None:
+def test_files_are_aligned_to_the_order_of_the_first() -> None:
     first, other = made("j", 1, 1), made("b", 1, 2)
     turned = other.chosen(list(reversed(range(SAMPLES))))
     assert torch.equal(fusion.aligned([first, turned])[1].scores, other.scores)
@@ -215,9 +215,9 @@ def test_bad_options_are_one_sentence(
 ) -> None:
     files = write_all(tmp_path, {"j": made("j", 1, 1, samples=9), "b": made("b", 1, 2, samples=9)})
     assert main(["fuse", *files, *options]) == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert sentence in reported
+    assert reported.count("\n") == 1
 
 
 def test_scores_without_labels_are_refused(

@@ -45,7 +45,7 @@ def test_the_metrics_equal_torchmetrics(made: tuple[Tensor, Tensor]) -> None:
     )
 
 
-def test_with_fewer_than_five_classes_every_label_is_among_the_five_best() -> None:
+def test_top_5_is_100_with_fewer_than_five_classes() -> None:
     assert measure_all(torch.eye(3), torch.tensor([1, 0, 2])) == {
         "top1": pytest.approx(100 / 3),
         "top5": 100,

@@ -15,7 +15,7 @@ from proto_gcn.evaluation.class_names import read_class_names
 from proto_gcn.evaluation.score_file import About, ScoreFile
 
 
-def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
+def test_scores_can_be_read_back(tmp_path: Path) -> None:
     file = ScoreFile(
         torch.rand(3, 4), torch.tensor([1, -1, 3]), ["a", "ä", "c"], About("jm", None, 10, "c", "d")
     )
@@ -31,7 +31,7 @@ class Evil:
         return print, ("this was run",)
 
 
-def test_what_is_no_score_file_is_refused_and_never_run(
+def test_a_file_without_scores_is_refused_and_never_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "s.npz"
@@ -46,7 +46,7 @@ def test_what_is_no_score_file_is_refused_and_never_run(
     assert capsys.readouterr().out == ""
 
 
-def test_class_names_must_be_as_many_as_classes(tmp_path: Path) -> None:
+def test_there_must_be_one_name_per_class(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("drink\n\n eat \n")
     assert read_class_names(path, 2) == ["drink", "eat"]

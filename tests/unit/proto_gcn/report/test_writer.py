@@ -1,4 +1,4 @@
-"""What a training does last: scores and report.html, neither of which can fail it."""
+"""A training ends with scores and report.html, and succeeds even if these fail."""
 
 import json
 import pickle
@@ -18,12 +18,14 @@ from proto_gcn.report import writer
 
 
 class Training:
-    """A short one, in this process."""
+    """A short training in this process."""
 
     def __init__(self, root: Path, raw: dict[str, Any]) -> None:
         raw["data"]["ann_file"] = str(root / "small.pkl")
         (root / "small.pkl").write_bytes(pickle.dumps(make_dataset(0, 4, 8, 8)))
-        self.raw, self.root, self.stop = raw, root, Stop()
+        self.raw = raw
+        self.root = root
+        self.stop = Stop()
         self.folder = RunFolder(root / "runs" / "r1")
 
     def run(self) -> None:
@@ -59,7 +61,7 @@ def test_a_training_ends_with_its_report(training: Training) -> None:
     assert (scores.about.split, scores.about.clips, len(scores.names)) == ("xsub_val", 1, 8)
 
 
-def test_the_scores_of_the_last_test_are_kept_and_shown(training: Training) -> None:
+def test_the_scores_of_the_final_test_are_kept_and_shown(training: Training) -> None:
     training.raw["data"]["test_clips"] = 3
     training.run()
     scores = score_file.read(training.folder.scores / "test.npz")
@@ -68,7 +70,7 @@ def test_the_scores_of_the_last_test_are_kept_and_shown(training: Training) -> N
     assert "8 samples of xsub_val, 3 clips each" in training.folder.report.read_text()
 
 
-def test_a_report_that_fails_is_told_and_the_training_succeeds(
+def test_a_report_that_fails_is_logged_and_the_training_succeeds(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: Any) -> None:
