@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jobqueue.health import ProblemCode, WarningCode
 from jobqueue.phase import Phase
 from jobqueue.user import USER_PATTERN
 from queue_manager.submission.parse import MAX_GPUS, MAX_TIME_LIMIT_S, REQUIRED
@@ -114,7 +115,7 @@ _RESULT: Schema = {
         "report": {**TEXT, "description": "where there is one"},
     },
 }
-_MOVE = always(at=TIME, **{"from": TEXT}, to=PHASE, code=TEXT, message=TEXT)
+_MOVE = always(at=TIME, **{"from": TEXT}, to=PHASE, code=TEXT, message=TEXT, detail=TEXT)
 _NODE = always(
     node=TEXT,
     at=maybe(TIME),
@@ -123,19 +124,30 @@ _NODE = always(
     error=maybe(TEXT),
 )
 
+_PROBLEM = always(
+    type=TEXT,
+    title=TEXT,
+    status={"type": "integer"},
+    detail=TEXT,
+    instance=TEXT,
+    error={**TEXT, "description": "the same as detail"},
+    errors=list_of(always(field=TEXT, rule=TEXT, hint=TEXT)),
+    request_id=TEXT,
+)
+_WARNING = always(
+    code={"type": "string", "enum": [code.value for code in WarningCode]}, message=TEXT
+)
+
 COMPONENTS: dict[str, Schema] = {
-    "Problem": always(
-        type=TEXT,
-        title=TEXT,
-        status={"type": "integer"},
-        detail=TEXT,
-        instance=TEXT,
-        error={**TEXT, "description": "the same as detail"},
-        errors=list_of(always(field=TEXT, rule=TEXT, hint=TEXT)),
-        request_id=TEXT,
-    ),
+    "Problem": _PROBLEM,
     "Reason": always(
-        code={**TEXT, "description": "for machines"}, message={**TEXT, "description": "for people"}
+        code={**TEXT, "description": "for programs"},
+        message={**TEXT, "description": "for people; everybody may see it"},
+        detail={
+            **TEXT,
+            "description": "a quoted line of the job's log; empty if there is none, and for callers "
+            "other than the job's user and admins",
+        },
     ),
     "Links": always(job=TEXT, logs=TEXT, metrics=TEXT),
     "Submission": {
@@ -168,7 +180,33 @@ COMPONENTS: dict[str, Schema] = {
         workflows=list_of(always(name=TEXT, is_default=YES_OR_NO, checks_config=YES_OR_NO))
     ),
     "Health": always(status=TEXT),
-    "Ready": always(status=TEXT, warnings=list_of(TEXT)),
+    "Ready": {
+        **always(
+            status=TEXT,
+            warnings={**list_of(TEXT), "description": "the messages of coded_warnings"},
+            coded_warnings=list_of(_WARNING),
+        ),
+        "examples": [
+            {
+                "status": "ready",
+                "warnings": ["Redis keeps no append-only file, so a crash loses the queue; …"],
+                "coded_warnings": [
+                    {
+                        "code": WarningCode.AOF_OFF.value,
+                        "message": "Redis keeps no append-only file, so a crash loses the queue; …",
+                    }
+                ],
+            }
+        ],
+    },
+    "NotReady": always(
+        **_PROBLEM["properties"],
+        code={
+            "type": "string",
+            "enum": [code.value for code in ProblemCode],
+            "description": "for programs",
+        },
+    ),
     "OpenApi": ANYTHING,
     "Version": always(name=TEXT, version=TEXT),
 }

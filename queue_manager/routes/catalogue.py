@@ -1,4 +1,4 @@
-"""GET /configs and /workflows: what can be named in a submission."""
+"""GET /configs and /workflows: the names that a submission may use."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -13,15 +13,19 @@ blueprint = Blueprint("catalogue", __name__)
 
 @blueprint.get("/configs")
 def configs() -> Response:
+    """List the config files."""
     take()
-    return jsonify(
-        {"configs": [{"name": name} for name in config_names(services().settings.config_root)]}
-    )
+    names = config_names(services().settings.config_root)
+    return jsonify({"configs": [{"name": name} for name in names]})
 
 
 @blueprint.get("/workflows")
 def workflows() -> Response:
-    """The templates; `checks_config` where a schema lies beside one, `is_default` for what a submission gets."""
+    """List the templates.
+
+    `is_default` marks the template for submissions that name none; `checks_config` marks those with
+    a schema beside them.
+    """
     take()
     settings = services().settings
     folder = settings.template_folder

@@ -91,7 +91,7 @@ def test_while_the_scheduler_is_away_nobody_knows(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [ReasonCode.NODE_LOST, ReasonCode.SHORT_OF_GPUS, ReasonCode.ENGINE_UNAVAILABLE]
+    "code", [ReasonCode.NODE_LOST, ReasonCode.SHORT_OF_GPUS, ReasonCode.ENGINE_UNREACHABLE]
 )
 def test_a_running_job_without_a_known_end_takes_its_slot_out(
     store: Store, raw_redis: "redis.Redis", code: ReasonCode

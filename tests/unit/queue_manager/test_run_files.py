@@ -18,7 +18,7 @@ from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store.leader import Leader
 from queue_manager.files.tail import (
     CHUNK_BYTES,
-    Places,
+    FollowerLimit,
     chunks,
     follow,
     tail_start,
@@ -180,11 +180,11 @@ def test_places_are_given_back(
 
 
 def test_places_are_counted() -> None:
-    places = Places(1)
-    assert places.take()
-    assert not places.take()
-    places.leave()
-    assert places.take()
+    places = FollowerLimit(1)
+    assert places.acquire()
+    assert not places.acquire()
+    places.release()
+    assert places.acquire()
 
 
 # -- following, pure -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from devtools.testbed.fakes import FakeClock
-from queue_manager.requests.ttl_cache import recent
+from queue_manager.requests.ttl_cache import ttl_cached
 
 
 def test_it_is_read_again_once_it_is_a_second_old() -> None:
@@ -13,7 +13,7 @@ def test_it_is_read_again_once_it_is_a_second_old() -> None:
         read.append(what)
         return len(read)
 
-    answer = recent(count, monotonic=clock)
+    answer = ttl_cached(count, monotonic=clock)
     assert [answer("a"), answer("a"), answer("b")] == [1, 1, 2]
     clock.tick(0.9)
     assert answer("a") == 1
@@ -30,7 +30,7 @@ def test_what_is_raised_is_not_kept() -> None:
             return found
         raise found
 
-    answer = recent(read, monotonic=FakeClock())
+    answer = ttl_cached(read, monotonic=FakeClock())
     with pytest.raises(ZeroDivisionError):
         answer()
     assert [answer(), answer()] == [7, 7]
