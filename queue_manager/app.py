@@ -87,7 +87,7 @@ def _begin() -> None:
 
 
 def _name_request() -> None:
-    """Use the client's X-Request-Id if it is well-formed, else make one; logs and problems show it."""
+    """Use the client's X-Request-Id if it is well-formed, else a new one, in logs and problems."""
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
     bind_log(service="queue-manager", request_id=g.request_id)

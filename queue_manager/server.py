@@ -43,7 +43,7 @@ class Server(BaseApplication):
             # the next call is sent is an error for the client.
             "keepalive": 15,
             "control_socket_disable": True,
-            # gunicorn would believe a SCRIPT_NAME header from this machine; TRUSTED_PROXIES decides.
+            # gunicorn would believe a SCRIPT_NAME header from this machine; see TRUSTED_PROXIES.
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
             "proc_name": "queue-manager",

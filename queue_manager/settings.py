@@ -69,7 +69,7 @@ class QueueManagerSettings(BaseSettings):
 
     @property
     def max_followers(self) -> int:
-        """How many requests may follow or wait at once; the other threads answer everything else."""
+        """How many requests may follow or wait at once; other threads answer everything else."""
         return self.queue_manager_threads - _RESERVED_THREADS
 
     @field_validator("workflow_template")

@@ -9,8 +9,8 @@ from http import HTTPStatus
 from typing import Any
 
 from queue_manager.http import query
-from queue_manager.openapi import schemas
-from queue_manager.openapi.schemas import COUNT, PHASE, TEXT, TIME, USER, Schema, ref
+from queue_manager.openapi.health_schemas import HEALTH_COMPONENTS
+from queue_manager.openapi.schemas import COMPONENTS, COUNT, PHASE, TEXT, TIME, USER, Schema, ref
 from queue_manager.requests.long_poll import MAX_WAIT_S
 
 Content = dict[str, Any]
@@ -197,6 +197,11 @@ _SERVICE: Calls = {
 
 CALLS: Calls = {**_JOBS, **_QUEUE, **_SERVICE}
 
+_DESCRIPTION = (
+    "A queue for trainings on shared GPUs. Every refusal is a problem document (RFC 9457) whose "
+    "`error` is one sentence with the remedy. Times are RFC 3339 in UTC."
+)
+
 #: Every call that uses Redis or takes parameters may answer these problems.
 _GUARDED = (400, 401, 403, 503)
 
@@ -211,14 +216,13 @@ def description(version: str, prefix: str) -> dict[str, Any]:
         "info": {
             "title": "gpuq",
             "version": version,
-            "description": "A queue for trainings on shared GPUs. Every refusal is a problem document "
-            "(RFC 9457) whose `error` is one sentence with the remedy. Times are RFC 3339 in UTC.",
+            "description": _DESCRIPTION,
         },
         "servers": [{"url": prefix or "/"}],
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas.COMPONENTS,
+            "schemas": {**COMPONENTS, **HEALTH_COMPONENTS},
             "securitySchemes": {
                 "bearer": {
                     "type": "http",

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from jobqueue.health import ProblemCode, WarningCode
 from jobqueue.phase import Phase
 from jobqueue.user import USER_PATTERN
 from queue_manager.submission.parse import MAX_GPUS, MAX_TIME_LIMIT_S, REQUIRED
@@ -124,30 +123,21 @@ _NODE = always(
     error=maybe(TEXT),
 )
 
-_PROBLEM = always(
-    type=TEXT,
-    title=TEXT,
-    status={"type": "integer"},
-    detail=TEXT,
-    instance=TEXT,
-    error={**TEXT, "description": "the same as detail"},
-    errors=list_of(always(field=TEXT, rule=TEXT, hint=TEXT)),
-    request_id=TEXT,
-)
-_WARNING = always(
-    code={"type": "string", "enum": [code.value for code in WarningCode]}, message=TEXT
-)
-
 COMPONENTS: dict[str, Schema] = {
-    "Problem": _PROBLEM,
+    "Problem": always(
+        type=TEXT,
+        title=TEXT,
+        status={"type": "integer"},
+        detail=TEXT,
+        instance=TEXT,
+        error={**TEXT, "description": "the same as detail"},
+        errors=list_of(always(field=TEXT, rule=TEXT, hint=TEXT)),
+        request_id=TEXT,
+    ),
     "Reason": always(
-        code={**TEXT, "description": "for programs"},
-        message={**TEXT, "description": "for people; everybody may see it"},
-        detail={
-            **TEXT,
-            "description": "a quoted line of the job's log; empty if there is none, and for callers "
-            "other than the job's user and admins",
-        },
+        code={**TEXT, "description": "for machines"},
+        message={**TEXT, "description": "for people"},
+        detail={**TEXT, "description": "a quoted line of the job's log, for its user; or empty"},
     ),
     "Links": always(job=TEXT, logs=TEXT, metrics=TEXT),
     "Submission": {
@@ -180,33 +170,6 @@ COMPONENTS: dict[str, Schema] = {
         workflows=list_of(always(name=TEXT, is_default=YES_OR_NO, checks_config=YES_OR_NO))
     ),
     "Health": always(status=TEXT),
-    "Ready": {
-        **always(
-            status=TEXT,
-            warnings={**list_of(TEXT), "description": "the messages of coded_warnings"},
-            coded_warnings=list_of(_WARNING),
-        ),
-        "examples": [
-            {
-                "status": "ready",
-                "warnings": ["Redis keeps no append-only file, so a crash loses the queue; …"],
-                "coded_warnings": [
-                    {
-                        "code": WarningCode.AOF_OFF.value,
-                        "message": "Redis keeps no append-only file, so a crash loses the queue; …",
-                    }
-                ],
-            }
-        ],
-    },
-    "NotReady": always(
-        **_PROBLEM["properties"],
-        code={
-            "type": "string",
-            "enum": [code.value for code in ProblemCode],
-            "description": "for programs",
-        },
-    ),
     "OpenApi": ANYTHING,
     "Version": always(name=TEXT, version=TEXT),
 }

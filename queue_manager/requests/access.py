@@ -119,7 +119,7 @@ def still_valid(app: Services) -> Callable[[], bool]:
 def _check_token(app: Services) -> None:
     job_id = (request.view_args or {}).get("job_id")
     digest = digest_of(_bearer(request.headers.get("Authorization")))
-    # The time of a lookup by SHA-256 reveals nothing: a caller cannot steer it towards a stored one.
+    # A lookup by SHA-256 reveals nothing by its time: nobody can steer a hash towards a stored one.
     token, owner = app.store.token_and_owner(digest, job_id or "")
     g.caller = token = _valid(token, app.clock())
     if token.is_admin or request.endpoint is None:  # no such call: 404 or 405, as for everybody

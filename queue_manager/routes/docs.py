@@ -16,8 +16,8 @@ from queue_manager.openapi.version import version
 
 blueprint = Blueprint("docs", __name__)
 
-#: Paths are relative to the page, so that they work behind a proxy's path prefix. There is no inline
-#: script, because the policy below forbids it.
+#: Paths are relative to the page, so that they work behind a proxy's path prefix. There is no
+#: inline script, because the policy below forbids it.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>

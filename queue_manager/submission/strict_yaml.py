@@ -49,7 +49,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 def _check_events(text: str) -> None:
-    """Check each event before anything is built: aliases can expand without limit, tags name types."""
+    """Check each event before anything is built: aliases expand without limit, tags name types."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent)

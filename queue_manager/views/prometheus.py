@@ -65,7 +65,8 @@ class QueueCollector(Collector):
     def _oldest(self) -> Metric:
         """Return the longest wait among the first jobs.
 
-        A requeued job is at the front with a new waiting time, so the first job alone is not enough.
+        A requeued job is at the front with a new waiting time, so the first job may not be the
+        oldest.
         """
         heads = self._store.jobs(self._store.order(0, REASONS_WRITTEN))
         oldest_s = max((self._now - job.queued_at for job in heads), default=0.0)
@@ -115,7 +116,7 @@ _GPU_HELP = {
 
 
 def _gpu_metrics(snapshots: Mapping[str, NodeSnapshot | None]) -> list[Metric]:
-    """Return one family per quantity; a quantity that the GPU does not report is left out, not 0."""
+    """Return one family per quantity; what a GPU does not report is left out, not 0."""
     families = {
         name: GaugeMetricFamily(name, text, labels=["node", "gpu"])
         for name, text in _GPU_HELP.items()

@@ -23,7 +23,7 @@ def metrics(*lines: str) -> bytes:
 EPOCH = '{"kind":"epoch","epoch":1,"epochs":2,"loss":0.5,"top1":90.0,"best_top1":91.25,"eta_s":65}'
 
 
-# -- submit --------------------------------------------------------------------------------------------------------
+# -- submit ----------------------------------------------------------------------------------------
 
 
 def test_submit_prints_the_id_alone_on_stdout(gpuq: Callable[..., Any], server: Any) -> None:
@@ -112,7 +112,7 @@ def test_a_refusal_is_its_sentence_and_the_further_fields(
     assert ran.err == "gpus: too many (1 more to correct)\n  name: is long (cut it)\n"
 
 
-# -- waiting -------------------------------------------------------------------------------------------------------
+# -- waiting ---------------------------------------------------------------------------------------
 
 
 def test_follow_shows_phases_and_epochs_as_lines(
@@ -187,7 +187,7 @@ def test_ctrl_c_leaves_the_job_running(server: Any, make_job: Any) -> None:
     assert not any(asked.call.startswith("DELETE") for asked in server.asked)
 
 
-# -- looking and changing ------------------------------------------------------------------------------------------
+# -- looking and changing --------------------------------------------------------------------------
 
 
 def test_status_is_a_table(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
@@ -326,7 +326,7 @@ def test_admin_resume_without_redis_is_a_sentence(gpuq: Callable[..., Any]) -> N
     assert len(ran.err.splitlines()) == 1
 
 
-# -- exit codes ----------------------------------------------------------------------------------------------------
+# -- exit codes ------------------------------------------------------------------------------------
 
 EACH_CALL = [
     ("POST /submit", SUBMIT),

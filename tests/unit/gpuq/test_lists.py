@@ -289,7 +289,7 @@ def test_nothing_there_is_said_and_no_failure(
     assert ran.err.startswith(said)
 
 
-# -- queue ---------------------------------------------------------------------------------------------------------
+# -- queue -----------------------------------------------------------------------------------------
 
 
 def test_start_says_when_those_that_wait_are_expected_to(
@@ -324,7 +324,7 @@ def test_mine_and_another_exclude_each_other(gpuq: Callable[..., Any], server: A
     assert server.asked == []
 
 
-# -- history -------------------------------------------------------------------------------------------------------
+# -- history ---------------------------------------------------------------------------------------
 
 
 def test_history_asks_for_what_was_asked_for(
@@ -363,7 +363,7 @@ def test_history_that_cannot_be(
     assert server.asked == []
 
 
-# -- watch ---------------------------------------------------------------------------------------------------------
+# -- watch -----------------------------------------------------------------------------------------
 
 
 def watching(server: Any, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
@@ -391,7 +391,7 @@ def test_a_watch_appends_what_has_changed_and_ends_well(server: Any) -> None:
     assert err == "Redis is away. Looking on (Ctrl-C ends it).\n"
 
 
-# -- on a terminal -------------------------------------------------------------------------------------------------
+# -- on a terminal ---------------------------------------------------------------------------------
 
 
 def on_terminal(server: Any, *arguments: str, columns: int = 80, **env: str) -> bytes:
@@ -448,7 +448,7 @@ def test_a_watch_draws_a_terminal_anew(server: Any) -> None:
     assert b"b.yaml" in written
 
 
-# -- text ----------------------------------------------------------------------------------------------------------
+# -- text ------------------------------------------------------------------------------------------
 
 
 def test_a_table_is_aligned_by_what_is_seen() -> None:

@@ -35,7 +35,7 @@ def one_sentence(failure: pytest.ExceptionInfo[GpuqFailure]) -> str:
     return text
 
 
-# -- preflight -----------------------------------------------------------------------------------------------------
+# -- preflight -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_gpu_is_its_device_file_or_nvidia_smi(
     assert preflight.has_nvidia_gpu(tmp_path / "nvidia0")
 
 
-# -- ports ---------------------------------------------------------------------------------------------------------
+# -- ports -----------------------------------------------------------------------------------------
 
 
 def test_a_taken_port_names_who_listens_and_the_option(taken: int) -> None:
@@ -142,7 +142,7 @@ def test_one_port_for_two_is_refused(gpuq: Callable[..., Any], tmp_path: Path) -
     assert "three different ports" in ran.err
 
 
-# -- folder --------------------------------------------------------------------------------------------------------
+# -- folder ----------------------------------------------------------------------------------------
 
 
 def test_the_folder_is_made_with_the_shipped_configs(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_the_default_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_root() == Path("~/.local/share/gpuq").expanduser()
 
 
-# -- services ------------------------------------------------------------------------------------------------------
+# -- services --------------------------------------------------------------------------------------
 
 PORTS = Ports("127.0.0.1", 8081, 8080, 6379)
 
@@ -263,7 +263,7 @@ def test_a_server_that_is_no_redis_has_not_answered(taken: int, server: Any) -> 
     assert redis_server.ping(int(server.url.rpartition(":")[2])) is not None
 
 
-# -- demo ----------------------------------------------------------------------------------------------------------
+# -- demo ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["queued", "admitted", "running"])
@@ -302,7 +302,7 @@ def test_a_demo_submits_as_anybody_would_and_ends_with_its_job(
     }.items() <= submitted.items()
 
 
-# -- processes -----------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------------
 
 
 def sleeper(seconds: float = 60) -> list[str]:

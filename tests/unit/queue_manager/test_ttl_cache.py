@@ -1,4 +1,4 @@
-"""What was read a moment ago is given again."""
+"""Recent answers are reused."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from devtools.testbed.fakes import FakeClock
 from queue_manager.requests.ttl_cache import ttl_cached
 
 
-def test_it_is_read_again_once_it_is_a_second_old() -> None:
+def test_an_answer_is_read_again_after_a_second() -> None:
     clock, read = FakeClock(), []
 
     def count(what: str) -> int:
@@ -21,7 +21,7 @@ def test_it_is_read_again_once_it_is_a_second_old() -> None:
     assert answer("a") == 3
 
 
-def test_what_is_raised_is_not_kept() -> None:
+def test_errors_are_not_cached() -> None:
     answers = iter([ZeroDivisionError, 7])
 
     def read() -> int:
