@@ -12,16 +12,20 @@ def read_config(value: str) -> str | dict[str, Any]:
     if not value.startswith("@"):
         return value
     path = Path(value[1:])
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise GpuqFailure(f"{path} cannot be read ({why}).") from error
-    config = _parse(path, text)
+    config = _parse(path, _read(path))
     if not isinstance(config, dict):
         raise GpuqFailure(f"{path} must contain keys and values, like `total_epochs: 24`.")
     _check_json(path, config)
     return config
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise GpuqFailure(f"{path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise GpuqFailure(f"{path} cannot be read (it is not UTF-8).") from error
 
 
 def _parse(path: Path, text: str) -> Any:
@@ -32,10 +36,8 @@ def _parse(path: Path, text: str) -> Any:
     try:
         import yaml  # nothing else here needs it, so the base install does not have it
     except ImportError as error:
-        raise GpuqFailure(
-            f"Reading {path} as YAML needs the package pyyaml: pip install pyyaml "
-            "(a JSON file needs nothing)."
-        ) from error
+        remedy = "pip install pyyaml (a JSON file needs nothing)"
+        raise GpuqFailure(f"Reading {path} as YAML needs pyyaml: {remedy}.") from error
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # an impossible date is a ValueError

@@ -12,7 +12,7 @@ from jobqueue.service.log import bind_log
 from jobqueue.store.client import Store
 from queue_manager.files.tail import FollowerLimit
 from queue_manager.forecast.wait import read_outlook
-from queue_manager.http import problems
+from queue_manager.http import problem_answers
 from queue_manager.http.json_body import MAX_BODY_BYTES
 from queue_manager.requests import access
 from queue_manager.requests.services import EXTENSION, Services
@@ -45,11 +45,7 @@ def create_app(
     cache_ttl_s: float = TTL_S,
 ) -> Flask:
     """Return the API over `store`; `clock` returns epoch seconds, `pause` takes seconds."""
-    app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    # Answers keep the order of docs/founding-document.md: status and job_id first.
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.url_map.merge_slashes = False
+    app = _make_flask()
     folder, slots = settings.template_folder, settings.max_running_jobs
     app.extensions[EXTENSION] = Services(
         settings,
@@ -65,10 +61,19 @@ def create_app(
     return app
 
 
+def _make_flask() -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    # Answers keep the order of docs/founding-document.md: status and job_id first.
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False
+    return app
+
+
 def _register(app: Flask, trusted_proxies: int) -> None:
     for module in _ROUTES:
         app.register_blueprint(module.blueprint)
-    problems.register(app)
+    problem_answers.register(app)
     app.before_request(_begin)
     app.after_request(_finish_headers)
     _trust_proxies(app, trusted_proxies)

@@ -18,7 +18,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from jobqueue.store.client import Store
 from queue_manager.app import create_app
-from queue_manager.http.problems import raw_answer, refuse_broken_body
+from queue_manager.http.problem_answers import raw_answer, refuse_broken_body
 from queue_manager.settings import QueueManagerSettings
 
 

@@ -69,7 +69,7 @@ class QueueManagerSettings(BaseSettings):
 
     @property
     def max_followers(self) -> int:
-        """How many requests may follow or wait at once; other threads answer everything else."""
+        """The number of requests that may follow or wait; other threads answer all else."""
         return self.queue_manager_threads - _RESERVED_THREADS
 
     @field_validator("workflow_template")

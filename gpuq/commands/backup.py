@@ -82,15 +82,19 @@ def _write(file: str, text: str) -> None:
         return
     fresh = Path(f"{file}.new")
     try:
-        fresh.unlink(missing_ok=True)
-        fresh.touch(0o600)
-        with fresh.open("w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
+        _write_synced(fresh, text)
         fresh.rename(file)
     except OSError as error:
         raise GpuqFailure(f"{file} cannot be written ({error.strerror}).") from error
+
+
+def _write_synced(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(0o600)
+    with path.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def _read(file: str) -> str:

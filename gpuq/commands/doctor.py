@@ -40,11 +40,8 @@ def doctor(server: Server, data_dir: Path | None) -> None:
     """
     client = server.client()
     failure = _server_failure(client)
-    failed = [
-        check.part
-        for check in _checks(server, client, failure, data_dir or default_root())
-        if not _show(check).is_ok
-    ]
+    found = map(_show, _checks(server, client, failure, data_dir or default_root()))
+    failed = [check.part for check in found if not check.is_ok]
     if failed:
         kind = Unreachable if isinstance(failure, Unreachable) else GpuqFailure
         count = "1 problem" if len(failed) == 1 else f"{len(failed)} problems"

@@ -30,7 +30,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Style:
-    """How a table is drawn; `width` is the terminal's, None for a pipe or a file."""
+    """The style of a table; `width` is the terminal's, None for a pipe or a file."""
 
     is_wide: bool = False
     heads: bool = True

@@ -11,7 +11,7 @@ from gpuq.output.text import duration, reason_text, say
 
 
 class View(Protocol):
-    """Where a Follower shows what it sees."""
+    """Shows what a Follower sees."""
 
     def phase(self, job: dict[str, Any]) -> None:
         """Show the job's phase and reason, if they have changed."""

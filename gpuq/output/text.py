@@ -48,10 +48,8 @@ def table(
     cells = [[cell(value) for value in row] for row in rows]
     top = [list(heads)] if heads else []
     widths = [max(map(cell_len, column)) for column in zip(*top, *cells, strict=True)][:-1]
-    lines = [_line(row, widths, width, None) for row in top] + [
-        _line(row, widths, width, paint) for row in cells
-    ]
-    return "\n".join(lines)
+    head = [_line(row, widths, width, None) for row in top]
+    return "\n".join([*head, *(_line(row, widths, width, paint) for row in cells)])
 
 
 def _line(row: Sequence[str], widths: Sequence[int], width: int | None, paint: Paint | None) -> str:

@@ -1,6 +1,5 @@
 """Call the queue manager over HTTP. Only this file imports `requests`; it translates its errors."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import requests
 
-from gpuq.errors import GpuqFailure, NotFound, Refused, ServerTrouble, Unreachable
+from gpuq.errors import GpuqFailure, NotFound, Unreachable
+from gpuq.remote.answers import failure_of, object_of
 
 DEFAULT_SERVER = "http://127.0.0.1:8081"
 TIMEOUT_S = 10.0
@@ -120,7 +120,7 @@ class Client:
     def metrics(self, job_id: str, since: int) -> Metrics:
         """Return the lines since that offset; lines that are not JSON objects are left out."""
         answer = self._call("GET", f"/jobs/{_part(job_id)}/metrics", params={"since": since})
-        lines = (_object(line) for line in answer.content.splitlines())
+        lines = (object_of(line) for line in answer.content.splitlines())
         return Metrics(
             [line for line in lines if line], int(answer.headers.get("X-Next-Since") or since)
         )
@@ -149,27 +149,28 @@ class Client:
         return None
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        body = _object(self._call(method, path, **options).content)
+        body = object_of(self._call(method, path, **options).content)
         if body is None:
             raise GpuqFailure(f"{self.server} does not answer like a gpuq server; check --server.")
         return body
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
-        options.setdefault("timeout", self._timeout_s)
+        answer = self._send(method, path, {"timeout": self._timeout_s, **options})
+        if answer.status_code < 300:
+            return answer
+        otherwise = f"{answer.url} answered {answer.status_code} {answer.reason}."
+        raise failure_of(answer.status_code, answer.content, otherwise)
+
+    def _send(self, method: str, path: str, options: dict[str, Any]) -> requests.Response:
+        url = f"{self.server}{path}"
         try:
-            answer = self._session.request(
-                method, f"{self.server}{path}", allow_redirects=False, **options
-            )
+            return self._session.request(method, url, allow_redirects=False, **options)
         except requests.Timeout as error:
-            raise Unreachable(
-                f"{self.server} did not answer within {self._timeout_s:g} s."
-            ) from error
+            late = f"{self.server} did not answer within {self._timeout_s:g} s."
+            raise Unreachable(late) from error
         except (requests.RequestException, ValueError) as error:  # ValueError: impossible host name
             hint = "start it with `gpuq up`, or name another one with --server or GPUQ_SERVER"
             raise Unreachable(f"No queue manager answers at {self.server}; {hint}.") from error
-        if answer.status_code < 300:
-            return answer
-        raise _failure(answer)
 
 
 def _is_address(server: str) -> bool:
@@ -199,31 +200,3 @@ def _part(text: str) -> str:
 def _cursor(next_page: str | None) -> str | None:
     """Return the cursor in the next page's path; the rest may contain a proxy's prefix."""
     return None if next_page is None else parse_qs(urlsplit(next_page).query)["cursor"][0]
-
-
-def _object(content: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _failure(answer: requests.Response) -> GpuqFailure:
-    problem = _object(answer.content) or {}
-    message = str(
-        problem.get("detail") or f"{answer.url} answered {answer.status_code} {answer.reason}."
-    )
-    message = "\n".join([message, *_further(problem)])
-    if answer.status_code >= 500:
-        return ServerTrouble(message, str(problem.get("code") or ""))
-    return NotFound(message) if answer.status_code == 404 else Refused(message)
-
-
-def _further(problem: dict[str, Any]) -> Iterator[str]:
-    """Yield the errors beyond the first, which is in `detail` already."""
-    errors = problem.get("errors")
-    for error in errors[1:] if isinstance(errors, list) else []:
-        if isinstance(error, dict):
-            hint = f" ({error['hint']})" if error.get("hint") else ""
-            yield f"  {error.get('field')}: {error.get('rule')}{hint}"

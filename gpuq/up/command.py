@@ -104,7 +104,7 @@ def _services(
     has_gpu = preflight.has_nvidia_gpu()
     cpu_gate = has_gpu or not is_demo
     if not has_gpu:
-        say("No NVIDIA GPU found: trainings run on the CPU (REQUIRE_GPU=false).")
+        say("No NVIDIA GPU here: trainings run on the CPU (REQUIRE_GPU=false).")
     if not cpu_gate:
         say(
             "The CPU gate is off for the demo, because the training itself uses the CPU "

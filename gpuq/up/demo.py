@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,9 +36,12 @@ def make_dataset(folder: Folder, seed: int | None, signals: list[int]) -> None:
         return
     say(f"Generating the data set {path} …")
     program = [sys.executable, "-m", "proto_gcn.data.synthetic"]
-    log = folder.logs / "dataset.log"
-    options = ["--out", str(path), "--seed", str(seed or 0)]
-    made = process.spawn([*program, *options], os.environ, log)
+    _run([*program, "--out", str(path), "--seed", str(seed or 0)], folder.logs, signals)
+
+
+def _run(command: list[str], logs: Path, signals: list[int]) -> None:
+    log = logs / "dataset.log"
+    made = process.spawn(command, os.environ, log)
     while made.poll() is None:
         if signals:
             process.end(made, lambda: 0)

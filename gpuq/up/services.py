@@ -26,7 +26,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the services listen."""
+    """The ports of the services, and the queue manager's host and AUTH."""
 
     host: str  #: of the queue manager; the others listen on 127.0.0.1
     queue_manager: int

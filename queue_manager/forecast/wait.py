@@ -52,8 +52,7 @@ class Outlook:
 
 def read_outlook(store: Store, slots: int, now: float) -> Outlook:
     """Return the outlook at `now` (epoch seconds)."""
-    is_stuck = scheduler_problem(read_heartbeat(store), now) is not None
-    is_stuck = is_stuck or _head_is_held_up(store)
+    is_stuck = scheduler_problem(read_heartbeat(store), now) is not None or _head_is_held_up(store)
     active = store.running()
     ending = [job for job in active if job.reason.code not in NO_KNOWN_END]
     slots -= len(active) - len(ending)

@@ -28,12 +28,7 @@ class _Refused(ValueError):
 def read_object(request: Request) -> dict[str, Any]:
     """Return the JSON object in the body; raises Problem 400 or 415, or RequestEntityTooLarge."""
     if not request.is_json:
-        given = short(request.mimetype or "none")
-        detail = (
-            f"The content type must be application/json, not {given}; "
-            "with curl: -H 'Content-Type: application/json'."
-        )
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+        raise _wrong_type(short(request.mimetype or "none"))
     data = request.get_data()
     if request.content_length is None and len(data) >= MAX_BODY_BYTES:
         raise RequestEntityTooLarge  # Flask truncates a chunked body at the limit without an error
@@ -41,6 +36,14 @@ def read_object(request: Request) -> dict[str, Any]:
         return _parse(data)
     except _Refused as error:
         raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+
+def _wrong_type(given: str) -> Problem:
+    detail = (
+        f"The content type must be application/json, not {given}; "
+        "with curl: -H 'Content-Type: application/json'."
+    )
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
 
 
 def canonical(body: Any) -> str:

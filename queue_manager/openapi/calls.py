@@ -1,16 +1,14 @@
-"""Describe every call of the API in one table, which becomes /openapi.json.
+"""Every call of the API in one table, from which document.py makes /openapi.json.
 
 A test compares the table with the routes, and real answers with the table.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
 from queue_manager.http import query
-from queue_manager.openapi.health_schemas import HEALTH_COMPONENTS
-from queue_manager.openapi.schemas import COMPONENTS, COUNT, PHASE, TEXT, TIME, USER, Schema, ref
+from queue_manager.openapi.schemas import COUNT, PHASE, TEXT, TIME, USER, Schema, ref
 from queue_manager.requests.long_poll import MAX_WAIT_S
 
 Content = dict[str, Any]
@@ -18,7 +16,7 @@ Content = dict[str, Any]
 #: The schema of most problems.
 PROBLEM = "Problem"
 #: Calls with these tags need no token, because they show nobody's data. The tag -> the problems
-#: that they may still answer (403: a foreign Host).
+#: that they may still answer (403: the Host is not this machine).
 OPEN_TAGS = {"health": (403,), "docs": (400, 403)}
 
 
@@ -39,7 +37,8 @@ class Call:
 Calls = dict[tuple[str, str], Call]
 
 
-def _json(name: str) -> Content:
+def json_content(name: str) -> Content:
+    """Return the content of an answer or body with the schema of this name."""
     return {"application/json": {"schema": ref(name)}}
 
 
@@ -89,7 +88,7 @@ _JOBS: Calls = {
     ("POST", "/submit"): Call(
         "jobs",
         "Submit a training job",
-        {200: _json("DryRun"), 202: _json("Queued")},
+        {200: json_content("DryRun"), 202: json_content("Queued")},
         (_KEY,),
         {409: PROBLEM, 413: PROBLEM, 415: PROBLEM, 429: PROBLEM},
         body="Submission",
@@ -97,7 +96,7 @@ _JOBS: Calls = {
     ("GET", "/jobs"): Call(
         "jobs",
         "List job records: one user's, newest first; or all: running, queued, finished",
-        {200: _json("Jobs"), 304: _NOT_CHANGED},
+        {200: json_content("Jobs"), 304: _NOT_CHANGED},
         (
             _parameter("user", USER, "only this user's jobs"),
             _parameter("status", PHASE, "only jobs in this phase"),
@@ -111,7 +110,7 @@ _JOBS: Calls = {
     ("GET", "/jobs/{job_id}"): Call(
         "jobs",
         "Show a job's record and its timeline",
-        {200: _json("Job"), 304: _NOT_CHANGED},
+        {200: json_content("Job"), 304: _NOT_CHANGED},
         (_JOB_ID, _WAIT, _KNOWN),
         {404: PROBLEM},
         headers=_ETAG,
@@ -119,7 +118,7 @@ _JOBS: Calls = {
     ("DELETE", "/jobs/{job_id}"): Call(
         "jobs",
         "Cancel a job",
-        {200: _json("Cancelled")},
+        {200: json_content("Cancelled")},
         (_JOB_ID,),
         {404: PROBLEM, 409: PROBLEM},
         text="A queued job is cancelled at once. A running training is stopped first, and gets "
@@ -128,7 +127,7 @@ _JOBS: Calls = {
     ("POST", "/jobs/{job_id}/retry"): Call(
         "jobs",
         "Queue a failed or cancelled job again",
-        {202: _json("Retried")},
+        {202: json_content("Retried")},
         (_JOB_ID,),
         {404: PROBLEM, 409: PROBLEM, 429: PROBLEM},
         headers=_LOCATION,
@@ -154,29 +153,31 @@ _QUEUE: Calls = {
     ("GET", "/status/{user}"): Call(
         "queue",
         "Show a user's jobs, the most relevant one at the top",
-        {200: _json("Status"), 304: _NOT_CHANGED},
+        {200: json_content("Status"), 304: _NOT_CHANGED},
         (_USER, _WAIT, _KNOWN),
         headers=_ETAG,
     ),
     ("GET", "/queue"): Call(
         "queue",
         "Show the queue in order, and the running jobs",
-        {200: _json("Queue"), 304: _NOT_CHANGED},
+        {200: json_content("Queue"), 304: _NOT_CHANGED},
         (_LIMIT, _CURSOR, _KNOWN),
         headers=_ETAG,
     ),
     ("GET", "/nodes"): Call(
-        "queue", "Show the last report of each node's monitor, with its age", {200: _json("Nodes")}
+        "queue",
+        "Show the last report of each node's monitor, with its age",
+        {200: json_content("Nodes")},
     ),
-    ("GET", "/configs"): Call("catalogue", "List config files", {200: _json("Configs")}),
-    ("GET", "/workflows"): Call("catalogue", "List templates", {200: _json("Workflows")}),
+    ("GET", "/configs"): Call("catalogue", "List config files", {200: json_content("Configs")}),
+    ("GET", "/workflows"): Call("catalogue", "List templates", {200: json_content("Workflows")}),
 }
 
 _SERVICE: Calls = {
     ("GET", "/metrics"): Call(
         "service", "Read the queue's metrics for Prometheus", {200: _text("text/plain")}
     ),
-    ("GET", "/openapi.json"): Call("docs", "Read this description", {200: _json("OpenApi")}),
+    ("GET", "/openapi.json"): Call("docs", "Read this description", {200: json_content("OpenApi")}),
     ("GET", "/docs"): Call("docs", "Open this description as a page", {200: _text("text/html")}),
     ("GET", "/docs/{name}"): Call(
         "docs",
@@ -185,79 +186,16 @@ _SERVICE: Calls = {
         (_parameter("name", TEXT, "the file's name", place="path"),),
         {404: PROBLEM},
     ),
-    ("GET", "/healthz"): Call("health", "Check that this process answers", {200: _json("Health")}),
+    ("GET", "/healthz"): Call(
+        "health", "Check that this process answers", {200: json_content("Health")}
+    ),
     ("GET", "/readyz"): Call(
         "health",
         "Check that a job submitted now will be kept and started",
-        {200: _json("Ready")},
+        {200: json_content("Ready")},
         problems={503: "NotReady"},
     ),
-    ("GET", "/version"): Call("health", "Show gpuq's version", {200: _json("Version")}),
+    ("GET", "/version"): Call("health", "Show gpuq's version", {200: json_content("Version")}),
 }
 
 CALLS: Calls = {**_JOBS, **_QUEUE, **_SERVICE}
-
-_DESCRIPTION = (
-    "A queue for trainings on shared GPUs. Every refusal is a problem document (RFC 9457) whose "
-    "`error` is one sentence with the remedy. Times are RFC 3339 in UTC."
-)
-
-#: Every call that uses Redis or takes parameters may answer these problems.
-_GUARDED = (400, 401, 403, 503)
-
-
-def description(version: str, prefix: str) -> dict[str, Any]:
-    """Return the whole document; `prefix` is the path that a proxy puts before ours, or ""."""
-    paths: dict[str, dict[str, Any]] = {}
-    for (method, path), call in CALLS.items():
-        paths.setdefault(path, {})[method.lower()] = _operation(method, path, call)
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "gpuq",
-            "version": version,
-            "description": _DESCRIPTION,
-        },
-        "servers": [{"url": prefix or "/"}],
-        "security": [{"bearer": []}],
-        "paths": paths,
-        "components": {
-            "schemas": {**COMPONENTS, **HEALTH_COMPONENTS},
-            "securitySchemes": {
-                "bearer": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "An access token; needed with AUTH=token.",
-                }
-            },
-        },
-    }
-
-
-def _operation(method: str, path: str, call: Call) -> dict[str, Any]:
-    words = [word.strip("{}").replace(".", "_") for word in path.split("/") if word]
-    operation: dict[str, Any] = {
-        "operationId": "_".join([method.lower(), *words]),
-        "tags": [call.tag],
-        "summary": call.summary,
-        "parameters": list(call.parameters),
-        "responses": dict(_responses(call)),
-    }
-    if call.text:
-        operation["description"] = call.text
-    if call.body:
-        operation["requestBody"] = {"required": True, "content": _json(call.body)}
-    if call.tag in OPEN_TAGS:
-        operation["security"] = []
-    return operation
-
-
-def _responses(call: Call) -> Iterator[tuple[str, dict[str, Any]]]:
-    headers = {name: {"schema": schema} for name, schema in call.headers.items()}
-    for status, content in call.answers.items():
-        answer = {"description": HTTPStatus(status).phrase, "headers": headers}
-        yield str(status), {**answer, "content": content} if content else answer
-    common = dict.fromkeys(OPEN_TAGS.get(call.tag, _GUARDED), PROBLEM)
-    for status, schema in sorted({**common, **call.problems}.items()):
-        problem = {"application/problem+json": {"schema": ref(schema)}}
-        yield str(status), {"description": HTTPStatus(status).phrase, "content": problem}

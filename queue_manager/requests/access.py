@@ -1,20 +1,18 @@
 """Decide which caller may make which call.
 
-With AUTH=token each caller has an access token. With AUTH=off everybody is believed, and a guard
-keeps foreign web pages out.
+With AUTH=token each caller has an access token. With AUTH=off everybody is believed, and
+page_guard.py refuses web pages of other origins.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from flask import g, request
 
 from jobqueue.errors import JobNotFound, StoreUnavailable
-from jobqueue.service.listening import is_loopback
 from jobqueue.tokens import Token, digest_of
 from queue_manager.http.problems import Problem, short
+from queue_manager.requests.page_guard import check_page
 from queue_manager.requests.services import Services, services
 
 #: Endpoints without anybody's data; a browser that opens /docs has no token to send.
@@ -42,7 +40,6 @@ ANY_TOKEN = frozenset(
 #: Endpoints that check the user themselves, with `check_may_act_as` or `user_filter`.
 CHECKS_ITSELF = frozenset({"submit.submit", "jobs.index"})
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOW = (
     "send `Authorization: Bearer <token>` (with gpuq: GPUQ_TOKEN or --token-file); "
     "an admin makes one with gpuq admin token create --user <user>"
@@ -78,10 +75,7 @@ def may_read(user: str) -> bool:
 
 
 def user_filter(user: str | None) -> str | None:
-    """Return the user whose records the caller gets when asking for `user` (None: everybody).
-
-    Raises Problem 403 if a user asks for another user's records.
-    """
+    """Return whose records the caller gets when asking for `user` (None: all). Raises Problem."""
     caller: Token | None = g.caller
     if caller is None or caller.is_admin:
         return user
@@ -111,9 +105,6 @@ def still_valid(app: Services) -> Callable[[], bool]:
         return token is not None and not token.has_expired(app.clock())
 
     return is_valid
-
-
-# -- AUTH=token ------------------------------------------------------------------------------------
 
 
 def _check_token(app: Services) -> None:
@@ -167,43 +158,3 @@ _INVALID = 'Bearer error="invalid_token"'
 
 def _unauthorized(detail: str, challenge: str = "Bearer") -> Problem:
     return Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})
-
-
-# -- AUTH=off --------------------------------------------------------------------------------------
-
-
-def check_page(method: str, host: str | None, origin: str | None, own_name: str) -> None:
-    """Refuse requests that a foreign web page makes through a browser on this machine (403).
-
-    Such a page can read answers only under a name of its own that it points here (DNS rebinding);
-    that name is in Host. It can send a POST without reading the answer; the browser then names the
-    page in Origin. A browser never sends a token by itself, so AUTH=token needs neither check.
-    """
-    if host is not None and not _is_ours(host, own_name):
-        detail = (
-            f"The Host {short(host)} is not this machine; "
-            "use localhost or 127.0.0.1, or AUTH=token."
-        )
-        raise Problem(HTTPStatus.FORBIDDEN, detail)
-    if method not in _SAFE_METHODS and origin is not None and not _is_same(origin, host):
-        detail = (
-            f"A page of {short(origin)} must not change anything here; "
-            "use gpuq or curl, or AUTH=token."
-        )
-        raise Problem(HTTPStatus.FORBIDDEN, detail)
-
-
-@lru_cache(maxsize=64)
-def _is_ours(host: str, own_name: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    return is_loopback(name) or name == own_name.lower()
-
-
-def _is_same(origin: str, host: str | None) -> bool:
-    try:
-        return urlsplit(origin).netloc.lower() == (host or "").lower() != ""
-    except ValueError:
-        return False

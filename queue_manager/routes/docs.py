@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from queue_manager.http.problems import Problem, short
 from queue_manager.http.query import take
-from queue_manager.openapi.calls import description
+from queue_manager.openapi.document import openapi_document
 from queue_manager.openapi.version import version
 
 blueprint = Blueprint("docs", __name__)
@@ -56,7 +56,7 @@ _ASSETS = {
 def openapi() -> Response:
     """Return the OpenAPI document."""
     take()
-    return jsonify(description(version(), request.script_root))
+    return jsonify(openapi_document(version(), request.script_root))
 
 
 @blueprint.get("/docs")

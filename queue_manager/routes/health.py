@@ -30,17 +30,10 @@ def readyz() -> Response:
     app = services()
     found = _problem_or_warnings(app.store, app.clock())
     if isinstance(found, HealthProblem):
-        headers = {"Retry-After": str(RETRY_SOON_S)}
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, found.message, headers=headers, code=found.code
-        )
-    return jsonify(
-        {
-            "status": "ready",
-            "warnings": [warning.message for warning in found],
-            "coded_warnings": [warning.to_dict() for warning in found],
-        }
-    )
+        raise _not_ready(found)
+    warnings = [warning.message for warning in found]
+    coded = [warning.to_dict() for warning in found]
+    return jsonify(status="ready", warnings=warnings, coded_warnings=coded)
 
 
 @blueprint.get("/version")
@@ -48,6 +41,11 @@ def show_version() -> Response:
     """Return the name and version of this program."""
     take()
     return jsonify({"name": "gpuq", "version": version()})
+
+
+def _not_ready(found: HealthProblem) -> Problem:
+    status, headers = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(RETRY_SOON_S)}
+    return Problem(status, found.message, headers=headers, code=found.code)
 
 
 def _problem_or_warnings(store: Store, now: float) -> HealthProblem | list[HealthWarning]:

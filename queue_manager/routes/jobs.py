@@ -91,13 +91,8 @@ def retry(job_id: str) -> tuple[Response, int, dict[str, str]]:
     position = app.store.retry(job_id, app.clock(), app.settings.caps)
     failpoint("queue_manager.retry.after")
     log.info("Job queued again.", job_id=job_id)
-    answer = {
-        "status": Phase.QUEUED,
-        "job_id": job_id,
-        "position": position,
-        "links": links(job_id),
-    }
-    return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": job_path(job_id)}
+    answer = jsonify(status=Phase.QUEUED, job_id=job_id, position=position, links=links(job_id))
+    return answer, HTTPStatus.ACCEPTED, {"Location": job_path(job_id)}
 
 
 def _user() -> str | None:

@@ -53,10 +53,7 @@ def logs(job_id: str) -> Response:
 
 @blueprint.get("/metrics")
 def metrics(job_id: str) -> Response:
-    """Return epochs and telemetry as JSON lines, whole lines only.
-
-    `since` is a byte offset: the X-Next-Since header of the previous answer.
-    """
+    """Return whole JSON lines from the byte `since` on: the previous answer's X-Next-Since."""
     query.take("since", "follow")
     since, is_followed = query.number("since", 0, 0, _MAX_BYTES) or 0, query.flag("follow")
     app = services()

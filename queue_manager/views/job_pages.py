@@ -16,7 +16,7 @@ _MOST_READ = 2000
 
 @dataclass(frozen=True)
 class PageStart:
-    """Where a page begins: in which section, and after how many of its jobs."""
+    """The start of a page: a section, and a number of its jobs that are skipped."""
 
     section: int = 0
     offset: int = 0

@@ -19,8 +19,10 @@ from jobqueue.store.leader import Leader, Outcome, SlotLimits, Start
 from jobqueue.tokens import Role, Token, digest_of, new_secret
 from queue_manager import create_app
 from queue_manager.http.problems import Problem
-from queue_manager.openapi.calls import CALLS, description
+from queue_manager.openapi.calls import CALLS
+from queue_manager.openapi.document import openapi_document
 from queue_manager.requests import access
+from queue_manager.requests.page_guard import check_page
 from queue_manager.settings import QueueManagerSettings
 
 BODY = {"user": "ann", "config": "config.yaml", "workdir": "/data/ann"}
@@ -200,8 +202,8 @@ def test_a_new_route_is_for_admins_by_default(ask: Callable[..., TestResponse], 
     assert [ask(who, "GET", "/new").status_code for who in WHO] == [401, 403, 403, 200]
 
 
-def test_the_description_says_which_calls_are_open() -> None:
-    paths = description("1", "")["paths"]
+def test_the_description_marks_the_open_calls() -> None:
+    paths = openapi_document("1", "")["paths"]
     said = {
         (method, path)
         for method, path in CALLS
@@ -258,7 +260,7 @@ def test_an_unknown_path_is_404_for_everybody_with_a_token(
     assert [ask(who, "GET", path).status_code for who in WHO] == [401, 404, 404, 404]
 
 
-def test_the_403_says_who_may(ask: Callable[..., TestResponse], job_id: str) -> None:
+def test_a_403_names_who_is_allowed(ask: Callable[..., TestResponse], job_id: str) -> None:
     said = ask("bob", "GET", f"/jobs/{job_id}").json["detail"]  # type: ignore[index]
     assert said == (
         f"Job {job_id} belongs to ann and this token to bob; only ann and admins may do that."
@@ -281,7 +283,7 @@ def test_the_403_says_who_may(ask: Callable[..., TestResponse], job_id: str) -> 
         ("Bearer " + "x" * 8000, "This token is unknown", 'Bearer error="invalid_token"'),
     ],
 )
-def test_the_401_says_what_is_wrong_and_how_to_get_one(
+def test_a_401_names_the_error_and_the_remedy(
     app: Flask, header: str | None, says: str, challenge: str
 ) -> None:
     answer = app.test_client().get(
@@ -333,8 +335,10 @@ def test_following_a_log_ends_when_the_token_is_revoked(
 def test_an_unreachable_redis_lets_nobody_in(
     settings: QueueManagerSettings, clock: FakeClock
 ) -> None:
-    away = Store.connect("redis://127.0.0.1:1/0", timeout_s=0.2)
-    client = create_app(settings.model_copy(update={"auth": "token"}), away, clock).test_client()
+    unreachable = Store.connect("redis://127.0.0.1:1/0", timeout_s=0.2)
+    client = create_app(
+        settings.model_copy(update={"auth": "token"}), unreachable, clock
+    ).test_client()
     answer = client.get(
         "/configs", headers={"Authorization": "Bearer gpuq_x"}
     )  # this call itself needs no Redis
@@ -356,7 +360,7 @@ def test_with_auth_off_everybody_is_believed(client: FlaskClient) -> None:
     assert client.delete(f"/jobs/{answer.json['job_id']}").status_code == 200  # type: ignore[index]
 
 
-# -- foreign web pages (AUTH=off) ------------------------------------------------------------------
+# -- web pages of other origins (AUTH=off) ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -406,7 +410,7 @@ def test_a_page_of_another_origin_changes_nothing(
 
 def is_let_in(method: str, host: str | None, origin: str | None) -> bool:
     try:
-        access.check_page(method, host, origin, "gpu-1")
+        check_page(method, host, origin, "gpu-1")
     except Problem as problem:
         return not (problem.status == 403 and "AUTH=token" in problem.detail)
     return True

@@ -88,10 +88,10 @@ def test_real_answers_are_as_described(
     node = make_node().snapshot
     assert node
     said = {"at": "2026-11-18T11:06:40.000Z", "snapshot": node.encode(), "error": None}
-    away = {"at": "2026-11-18T11:06:40.000Z", "snapshot": None, "error": "unreachable"}
+    unreachable = {"at": "2026-11-18T11:06:40.000Z", "snapshot": None, "error": "unreachable"}
     leader.observe(
         {"at": "2026-11-18T11:06:40.000Z", "poll_interval_s": 10, "halted": None},
-        {"a": said, "b": away},
+        {"a": said, "b": unreachable},
     )
     dry = {**BODY, "dry_run": True}
     requests: list[tuple[str, str, dict[str, Any] | None, int]] = [

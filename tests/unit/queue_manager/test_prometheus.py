@@ -64,13 +64,13 @@ def test_the_metrics_show_what_is_in_redis(
     node = make_node(gpus=2, busy=(1,)).snapshot
     assert node
     said = {"at": rfc3339(NOW), "snapshot": node.encode(), "error": None}
-    away = {"at": rfc3339(NOW), "snapshot": None, "error": "unreachable"}
+    unreachable = {"at": rfc3339(NOW), "snapshot": None, "error": "unreachable"}
     heartbeat = {
         "at": rfc3339(NOW),
         "poll_interval_s": 10,
         "halted": {"since": rfc3339(NOW), "why": "w"},
     }
-    leader.observe(heartbeat, {"gpu-1": said, "gpu-2": away})
+    leader.observe(heartbeat, {"gpu-1": said, "gpu-2": unreachable})
     clock.tick(90)
     found = samples(client)
     assert (
@@ -95,8 +95,8 @@ def test_the_metrics_show_what_is_in_redis(
             "gpuq_gpu_memory_used_bytes{gpu=0}{node=gpu-1}": 1000 * 2**20,
         }.items()
     )
-    told = client.get("/metrics").get_data(as_text=True)
-    assert "user1" not in told
+    output = client.get("/metrics").get_data(as_text=True)
+    assert "user1" not in output
 
 
 @pytest.mark.parametrize(

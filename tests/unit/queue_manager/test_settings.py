@@ -37,10 +37,10 @@ def test_an_invalid_value_is_one_sentence_and_exit_code_2(
     with pytest.raises(SystemExit) as exit_:
         load_settings(QueueManagerSettings)
     assert exit_.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"{name}='{value}' is refused: ")
-    assert says.lower() in told.lower()
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"{name}='{value}' is refused: ")
+    assert says.lower() in output.lower()
+    assert output.count("\n") == 1
 
 
 def test_the_password_of_redis_is_not_logged(env: pytest.MonkeyPatch) -> None:
@@ -67,11 +67,11 @@ def test_elsewhere_auth_off_is_refused(
     env.setenv("AUTH", "off")
     with pytest.raises(SystemExit):
         load_settings(QueueManagerSettings)
-    told = capsys.readouterr().err
-    assert told.startswith(
+    output = capsys.readouterr().err
+    assert output.startswith(
         f"QUEUE_MANAGER_HOST='{host}' is refused: with AUTH=off anyone who reaches it"
     )
-    assert told.count("\n") == 1
+    assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize("threads", [9, 40])
