@@ -71,6 +71,9 @@ class EngineConfig(Section):
             " weights, losses and batch statistics stay in float32."
         ),
     ] = "fp32"
+    fused: Annotated[
+        bool, _described("Use the fast implementation of the network; false: the plain one.")
+    ] = True
     compile: Annotated[bool, _described("Compile every block with torch.compile.")] = False
     channels_last: Annotated[
         bool, _described("Store convolution weights in the channels-last memory format.")
@@ -93,5 +96,16 @@ class EngineConfig(Section):
             raise ValueError(
                 "recompute must not be blocks when compile is true:"
                 " the compiler itself chooses what to keep"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _plain_blocks_are_as_they_are(self) -> Self:
+        if not self.fused and self.compile:
+            raise ValueError("compile must be false when fused is false: only fused blocks compile")
+        if not self.fused and self.recompute == "blocks":
+            raise ValueError(
+                "recompute must not be blocks when fused is false:"
+                " the plain network keeps everything"
             )
         return self

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from proto_gcn.data.dataset import Batch
-from proto_gcn.model.backbone import Block
 from proto_gcn.model.head import ProtoGCN, in_full_precision
 
 
@@ -66,11 +65,7 @@ def scores_and_topology(model: ProtoGCN, clips: Tensor) -> tuple[Tensor, Tensor]
     with in_full_precision(clips):
         logits = model.cls_head(trunk.mean_features())
     probabilities = torch.softmax(logits, dim=1).unflatten(0, (samples, views)).mean(dim=1)
-    rows = trunk.rows.row[::views, 0]
-    last = model.backbone.gcn[-1]
-    assert isinstance(last, Block)
-    topology = last.gcn.topology(trunk.pooled[rows], whole=True)
-    return probabilities, topology.mean(dim=1)
+    return probabilities, trunk.first_person(every=views).mean(dim=1)
 
 
 class ClassMeans:

@@ -8,6 +8,7 @@ import torch
 from devtools.reference.layouts import MIRROR, PARENTS
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import synthetic
+from proto_gcn.model.fused.head import FusedProtoGCN
 from proto_gcn.model.head import ProtoGCN
 
 
@@ -75,9 +76,9 @@ def made() -> dict[str, Any]:
     return synthetic.make_dataset(seed=1, classes=4, train=10, val=4)
 
 
-@pytest.fixture
-def small_model(config: TrainConfig) -> ProtoGCN:
-    return moved_off_start(ProtoGCN(config.model))
+@pytest.fixture(params=[ProtoGCN, FusedProtoGCN], ids=["plain", "fused"])
+def small_model(config: TrainConfig, request: pytest.FixtureRequest) -> ProtoGCN:
+    return moved_off_start(request.param(config.model))
 
 
 @pytest.fixture

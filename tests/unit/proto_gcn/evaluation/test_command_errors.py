@@ -80,8 +80,8 @@ NETWORK = [
         "evaluate RUN --config c.yaml",
         "--config belongs to --checkpoint; a run folder has its own config",
     ),
-    ("evaluate nowhere", "nowhere is no run folder: it has no config.yaml"),
-    ("evaluate empty", "empty is no run folder: it has no config.yaml"),
+    ("evaluate nowhere", "nowhere is not a run folder: it has no config.yaml"),
+    ("evaluate empty", "empty is not a run folder: it has no config.yaml"),
     (
         "evaluate --checkpoint nowhere.pth",
         "cannot read the checkpoint nowhere.pth: No such file or directory; name",
@@ -92,12 +92,12 @@ NETWORK = [
     ),
     (
         "evaluate --checkpoint empty.pth",
-        "empty.pth is no readable checkpoint (EOFError); name a checkpoint of ours",
+        "empty.pth is not a readable checkpoint (EOFError); name a checkpoint of ours",
     ),
-    ("evaluate --checkpoint half.pth", "half.pth is no readable checkpoint"),
+    ("evaluate --checkpoint half.pth", "half.pth is not a readable checkpoint"),
     (
         "evaluate --checkpoint foreign.pth",
-        "foreign.pth is no checkpoint: it has no state_dict; name a checkpoint of",
+        "foreign.pth is not a checkpoint: it has no state_dict; name a checkpoint of",
     ),
     (
         "evaluate --checkpoint meta.pth",
@@ -105,7 +105,7 @@ NETWORK = [
     ),
     (
         "evaluate --checkpoint BEST --config nowhere.yaml",
-        "--config names nowhere.yaml, and there is no such file",
+        "--config names nowhere.yaml, which does not exist",
     ),
     (
         "evaluate --checkpoint BEST --config bad.yaml",
@@ -278,7 +278,7 @@ def test_a_report_without_enough_memory_names_the_key(
 
     monkeypatch.setattr(writer, "score", refused)
     assert main(["report", str(trained.run), "--evaluate"]) == FAILED
-    halve = "halve data.videos_per_gpu (16 -> 8), which evaluation takes too"
+    halve = "halve data.videos_per_gpu (16 -> 8), which evaluation uses too"
     assert capsys.readouterr().err == f"out of memory: {halve}, in {trained.run / 'config.yaml'}\n"
 
 

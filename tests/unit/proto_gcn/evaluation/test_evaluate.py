@@ -153,7 +153,7 @@ def test_a_published_checkpoint_needs_the_config(
     torch.save({"state_dict": state, "meta": meta, "optimizer": {}}, published)
     assert main(["evaluate", "--checkpoint", str(published)]) == 2
     assert (
-        "does not say how its network is built; add --config FILE, as published"
+        "does not contain the config of its network; add --config FILE, as published"
         in capsys.readouterr().err
     )
     wanted, given = tmp_path / "a.json", tmp_path / "b.json"
@@ -263,7 +263,7 @@ def test_a_config_that_differs_from_the_training_is_refused(
     )
     assert main(["evaluate", *named]) == 2
     assert (
-        f"{trained.best} was trained otherwise than {file} says: modality; take"
+        f"{trained.best} was trained with other settings than {file} has: modality; use"
         in capsys.readouterr().err
     )
     assert main(["evaluate", "--checkpoint", str(trained.best), "--clips", "1"]) == 0

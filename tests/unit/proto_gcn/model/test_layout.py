@@ -17,11 +17,11 @@ from proto_gcn.errors import ConfigError
 from proto_gcn.model.graph import initial_adjacency
 from proto_gcn.skeleton import COCO, NTU, Skeleton
 
-# -- the tree -------------------------------------------------------------------------------------------------------
+# -- the tree ---
 
 
 def test_the_streams_of_the_published_layouts_are_the_published_ones() -> None:
-    """The specification's section 10."""
+    """The published code (github.com/firework8/ProtoGCN) has these."""
     ntu_b = (
         1,
         20,
@@ -89,7 +89,7 @@ def test_spatial_matrices_of_any_layout(graph: dict[str, Any]) -> None:
     )
 
 
-# -- the config -----------------------------------------------------------------------------------------------------
+# -- the config ---
 
 GRAPH = "model.backbone.graph_cfg"
 
@@ -108,7 +108,8 @@ GRAPH = "model.backbone.graph_cfg"
         ),
         (
             {"parents": [0, 1, 0]},
-            f"{GRAPH}: parents must have one centre, a joint that is its own parent, but has 2 (0, 1)",
+            f"{GRAPH}: parents must have one centre, a joint that is its own parent, "
+            "but has 2 (0, 1)",
         ),
         (
             {"parents": [0, 0, 3, 4, 2]},
@@ -177,7 +178,7 @@ def test_a_wrong_layout_is_one_sentence(
         ({"dimensions": 2}, {"flip": 0.5, "mean_scores": True}, None),
     ],
 )
-def test_what_needs_the_joints_of_another_layout_is_refused(
+def test_options_that_need_the_joints_of_another_layout_are_refused(
     graph: dict[str, Any],
     data: dict[str, Any],
     sentence: str | None,
@@ -220,7 +221,7 @@ def test_the_head_must_be_of_the_same_layout(
         ({"layout": "coco_new", "parents": None, "left_right": None}, True),
     ],
 )
-def test_the_schema_knows_the_layout(
+def test_the_schema_checks_the_layout(
     graph: dict[str, Any], fits: bool, own: Callable[..., dict[str, Any]]
 ) -> None:
     assert Draft202012Validator(json_schema()).is_valid(own(graph)) is fits

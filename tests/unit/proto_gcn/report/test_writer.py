@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from proto_gcn.data.synthetic import make_dataset
-from proto_gcn.engine.reporting.run_log import RunLog
-from proto_gcn.engine.run import run
+from proto_gcn.engine.run import Process, run
 from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.stopping import Stop
 from proto_gcn.evaluation import score_file
@@ -36,7 +35,7 @@ class Training:
             "WORK_DIR": str(self.root),
             "JOB_ID": "r1",
         }
-        run(where, RunLog(), self.stop)
+        run(where, Process(stop=self.stop, write_report=writer.write_final_report))
 
     @property
     def result(self) -> dict[str, Any]:
@@ -54,7 +53,9 @@ def test_a_training_ends_with_its_report(training: Training) -> None:
     page = training.folder.report.read_text()
     assert "Learned topology" in page
     assert ">finished<" in page
-    assert f"report {training.folder.report}" in training.folder.log.read_text().splitlines()
+    assert (
+        f"wrote the report {training.folder.report}" in training.folder.log.read_text().splitlines()
+    )
     scores = score_file.read(training.folder.scores / "val.npz")
     assert top_k(scores.scores, scores.labels, 1) == pytest.approx(training.result["best_top1"])
     assert (scores.about.split, scores.about.clips, len(scores.names)) == ("xsub_val", 1, 8)
@@ -79,7 +80,10 @@ def test_a_report_that_fails_is_logged_and_the_training_succeeds(
     training.run()
     log = training.folder.log.read_text()
     remedy = f"python -m proto_gcn report {training.folder.path} --evaluate"
-    assert f"no report: no room for a page; make it with {remedy}" in log.splitlines()
+    assert (
+        f"could not write the report: no room for a page; write it with {remedy}"
+        in log.splitlines()
+    )
     assert "MemoryError" in log
     assert training.result["status"] == "succeeded"
     assert not training.folder.report.exists()
@@ -97,4 +101,4 @@ def test_a_stop_in_the_middle_of_the_report_does_not_undo_the_training(
     monkeypatch.setattr(writer, "score_run", stopped)
     training.run()
     assert training.result["status"] == "succeeded"
-    assert "no report: stopped by SIGTERM" in training.folder.log.read_text()
+    assert "could not write the report: stopped by SIGTERM" in training.folder.log.read_text()
