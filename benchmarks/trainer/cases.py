@@ -51,15 +51,19 @@ def training(
     return step
 
 
-def evaluation(model: ProtoGCN, device: str) -> Work:
-    """Return the computation of the logits of ten clips of each sample."""
+def evaluation(model: ProtoGCN, device: str, prototypes: bool = False) -> Work:
+    """Return the computation of the logits of ten clips of each sample.
+
+    With prototypes it computes these as well, as the published code does in evaluation too.
+    """
+    labels = torch.zeros(VIEWS, dtype=torch.long, device=device) if prototypes else None
     x = clips(VIEWED, FRAMES, 25, MIX).repeat_interleave(VIEWS, dim=0).to(device)
 
     def score() -> None:
         model.eval()
         with torch.no_grad():
             for sample in x.split(VIEWS):
-                model(sample)
+                model(sample, labels)
 
     return score
 

@@ -55,7 +55,7 @@ def cpu_cases(reference: ProtoGCN, model: ProtoGCN) -> dict[str, Work]:
         "two": training(model, "cpu", TWO, plain),
         "mix": training(model, "cpu", MIX, plain),
         "bf16 mix": training(model, "cpu", MIX, bf16("cpu")),
-        "reference, evaluation": evaluation(reference, "cpu"),
+        "reference, evaluation": evaluation(reference, "cpu", prototypes=True),
         "evaluation": evaluation(model, "cpu"),
     }
 

@@ -74,6 +74,7 @@ class Residual(nn.Module):
 class Block(nn.Module):
     """relu(temporal unit(graph unit(x)) + residual(x)): x [B, Cin, T, V] to [B, C, T', V]."""
 
+    # The classes of the parts; the fused block has its own.
     graph_unit: ClassVar = GraphUnit
     temporal_unit: ClassVar = TemporalUnit
     residual_unit: ClassVar = Residual
@@ -111,6 +112,7 @@ class Backbone(nn.Module):
     loss.
     """
 
+    # The classes of the parts; the fused backbone has its own.
     block: ClassVar = Block
     prototypes: ClassVar = PrototypeReconstruction
 

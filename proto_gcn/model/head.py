@@ -23,7 +23,7 @@ class Output(NamedTuple):
 class Head(nn.Module):
     """Map features [N, C], the mean over frames, joints and persons, to logits [N, L]."""
 
-    contrastive_loss: ClassVar = ContrastiveLoss
+    contrastive_loss: ClassVar = ContrastiveLoss  # the fused head has its own
 
     def __init__(self, config: HeadConfig, in_channels: int, joints: int) -> None:
         super().__init__()
@@ -44,6 +44,7 @@ class ProtoGCN(nn.Module):
     are computed only with labels. Classifier and losses are computed in full precision.
     """
 
+    # The classes of the parts; the fused network has its own.
     backbone_type: ClassVar = Backbone
     head_type: ClassVar = Head
 
