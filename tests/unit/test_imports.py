@@ -44,7 +44,7 @@ FENCES = {
         "resource_monitor/settings.py",
     },
     "flask": {"queue_manager/", "resource_monitor/"},
-    "kubernetes": {"scheduler/engines/argo/engine.py"},
+    "kubernetes": {"scheduler/engines/argo/connection.py"},
     "requests": {"scheduler/monitors.py", "gpuq/remote/client.py"},
     "apprise": {"scheduler/health/alerts.py"},
     "prometheus_client": {"queue_manager/", "resource_monitor/metrics.py"},

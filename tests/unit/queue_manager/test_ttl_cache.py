@@ -1,19 +1,19 @@
-"""What was read a moment ago is given again."""
+"""Recent answers are reused."""
 
 import pytest
 
 from devtools.testbed.fakes import FakeClock
-from queue_manager.requests.ttl_cache import recent
+from queue_manager.requests.ttl_cache import ttl_cached
 
 
-def test_it_is_read_again_once_it_is_a_second_old() -> None:
+def test_an_answer_is_read_again_after_a_second() -> None:
     clock, read = FakeClock(), []
 
     def count(what: str) -> int:
         read.append(what)
         return len(read)
 
-    answer = recent(count, monotonic=clock)
+    answer = ttl_cached(count, monotonic=clock)
     assert [answer("a"), answer("a"), answer("b")] == [1, 1, 2]
     clock.tick(0.9)
     assert answer("a") == 1
@@ -21,7 +21,7 @@ def test_it_is_read_again_once_it_is_a_second_old() -> None:
     assert answer("a") == 3
 
 
-def test_what_is_raised_is_not_kept() -> None:
+def test_errors_are_not_cached() -> None:
     answers = iter([ZeroDivisionError, 7])
 
     def read() -> int:
@@ -30,7 +30,7 @@ def test_what_is_raised_is_not_kept() -> None:
             return found
         raise found
 
-    answer = recent(read, monotonic=FakeClock())
+    answer = ttl_cached(read, monotonic=FakeClock())
     with pytest.raises(ZeroDivisionError):
         answer()
     assert [answer(), answer()] == [7, 7]
