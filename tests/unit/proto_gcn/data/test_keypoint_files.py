@@ -1,4 +1,4 @@
-"""Kinetics: keypoints that are read from files of their own when they are asked for."""
+"""Kinetics: keypoints that are read from separate files when they are needed."""
 
 import os
 import pickle
@@ -12,16 +12,22 @@ import pytest
 import torch
 
 from devtools.testbed.skeletons import coco_file, kinetics_file, small_config, write
-from proto_gcn.data.dataset import Place, load_splits, make_loader
-from proto_gcn.data.files.pickle_file import place_in_file, read_pickle
+from proto_gcn.data.dataset import EpochSample, Loader, load_splits, make_loader
+from proto_gcn.data.files.pickle_file import offset_in_file, read_pickle
 from proto_gcn.errors import DataError
+from tests.unit.proto_gcn.loader_workers import stopping
 
 OPEN = Path("/proc/self/fd")
 
 
+def read_all(loader: Loader) -> None:
+    with stopping(loader):
+        list(loader)
+
+
 @pytest.fixture
 def few_files() -> Iterator[int]:
-    """So many more files may be opened."""
+    """Allow only so many more open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len([*OPEN.iterdir()]) + 20, hard))
     yield 20
@@ -29,7 +35,7 @@ def few_files() -> Iterator[int]:
 
 
 def many_files(folder: Path, count: int) -> Path:
-    """One video in each."""
+    """Write files with one video each."""
     (folder / "kp").mkdir()
     annotations = []
     for number in range(count):
@@ -76,19 +82,21 @@ def test_every_protocol_and_type_gives_the_same_samples(
     )
     for dataset, expected in zip(separate, dense, strict=True):
         for sample in range(len(expected)):
-            assert torch.equal(dataset[Place(0, 0, sample)][0], expected[Place(0, 0, sample)][0])
+            assert torch.equal(
+                dataset[EpochSample(0, 0, sample)][0], expected[EpochSample(0, 0, sample)][0]
+            )
     assert [keypoint.shape for keypoint in separate.train.samples.keypoints[:2]] == [
         (2, 3, 17, 3)
     ] * 2
 
 
-def test_a_file_of_an_old_protocol_can_be_written_again(coco_config: Any, tmp_path: Path) -> None:
+def test_a_file_of_an_old_protocol_can_be_converted(coco_config: Any, tmp_path: Path) -> None:
     config = small_config(coco_config, kpfiles="kp")
     path = kinetics_file(tmp_path, coco_file(compressed=True), protocol=2)
     old = list(load_splits(config, path).train.samples.keypoints)
     for file in (tmp_path / "kp").iterdir():
         file.write_bytes(pickle.dumps(read_pickle(file), protocol=4))
-        assert place_in_file(next(iter(read_pickle(file).values()))["keypoint"]) is not None
+        assert offset_in_file(next(iter(read_pickle(file).values()))["keypoint"]) is not None
     for found, wanted in zip(load_splits(config, path).train.samples.keypoints, old, strict=True):
         assert np.array_equal(found, wanted)
 
@@ -110,7 +118,7 @@ def test_only_detections_that_are_chosen_count(coco_config: Any, tmp_path: Path)
             assert np.array_equal(found, wanted)
 
 
-def test_what_is_wrong_when_the_file_is_looked_at_is_named(
+def test_an_error_in_a_keypoint_file_names_file_and_sample(
     coco_config: Any, tmp_path: Path
 ) -> None:
     config, path = (
@@ -118,9 +126,9 @@ def test_what_is_wrong_when_the_file_is_looked_at_is_named(
         kinetics_file(tmp_path, coco_file(compressed=True)),
     )
     for content, sentence in (
-        ({}, r"b\.pkl: sample v1 has no keypoints there"),
-        ([1], r"b\.pkl: sample v1 has no keypoints there"),
-        ({"v1": 3}, r"b\.pkl: sample v1 has no keypoints there"),
+        ({}, r"b\.pkl: sample v1 has no keypoints in this file"),
+        ([1], r"b\.pkl: sample v1 has no keypoints in this file"),
+        ({"v1": 3}, r"b\.pkl: sample v1 has no keypoints in this file"),
         ({"v1": {}}, r"b\.pkl: sample v1: keypoint must be a float array \[detections, 17, 3\]"),
         (
             {"v1": {"keypoint": np.ones((2, 17, 3))}},
@@ -135,7 +143,7 @@ def test_what_is_wrong_when_the_file_is_looked_at_is_named(
         load_splits(config, path)
 
 
-def test_a_sample_that_names_no_file_is_named(coco_config: Any, tmp_path: Path) -> None:
+def test_a_sample_without_a_file_name_is_named(coco_config: Any, tmp_path: Path) -> None:
     content = coco_file(compressed=True)
     kinetics_file(tmp_path, content)
     for wrong in (None, 3, "", "a\nb"):
@@ -160,24 +168,24 @@ def test_a_sample_that_names_no_file_is_named(coco_config: Any, tmp_path: Path) 
         (
             2,
             lambda file: file.write_bytes(file.read_bytes()[:-150]),
-            "the data file .* is damaged or no pickle",
+            "the data file .* is damaged or not a pickle",
         ),
-        (2, lambda file: write(file, {}, 2), "has no keypoints there"),
+        (2, lambda file: write(file, {}, 2), "has no keypoints in this file"),
     ],
 )
-def test_a_file_damaged_during_the_training_is_one_sentence_with_the_sample(
+def test_a_file_damaged_during_the_training_is_reported_with_its_sample(
     protocol: int, damage: Any, sentence: str, workers: int, coco_config: Any, tmp_path: Path
 ) -> None:
     config = small_config(coco_config, kpfiles="kp", workers_per_gpu=workers)
     train = load_splits(config, kinetics_file(tmp_path, coco_file(compressed=True), protocol)).train
     damage(tmp_path / "kp" / "b.pkl")
     with pytest.raises(DataError, match=rf"kp/b\.pkl: sample v1:? ?{sentence}") as caught:
-        list(make_loader(train, config.data, seed=None))
+        read_all(make_loader(train, config.data, seed=None))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_numbers_that_do_not_fit_are_one_sentence_with_the_sample(
+def test_wrong_numbers_are_reported_with_their_sample(
     workers: int, coco_config: Any, tmp_path: Path
 ) -> None:
     content, config = (
@@ -187,4 +195,4 @@ def test_numbers_that_do_not_fit_are_one_sentence_with_the_sample(
     content["annotations"][1]["frame_inds"] = np.array([0, 0, 2, 2, 5, 4])
     train = load_splits(config, kinetics_file(tmp_path, content)).train
     with pytest.raises(DataError, match=r"^\S*kp/b\.pkl: sample v1: frame_inds must not descend$"):
-        list(make_loader(train, config.data, seed=None))
+        read_all(make_loader(train, config.data, seed=None))

@@ -1,4 +1,4 @@
-"""torch.compile for the blocks of the network, and what to do where it cannot compile."""
+"""torch.compile for the blocks of the network, and the remedy if it cannot compile."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,10 @@ from proto_gcn.errors import ConfigError, first_line
 
 
 def compile_each(blocks: Iterable[nn.Module], **options: Any) -> None:
-    """One code object serves all blocks: torch's limit on its variants is raised to hold them."""
+    """Compile every block.
+
+    One code object serves all blocks, so torch's limit on its variants is raised to hold them.
+    """
     every = list(blocks)
     torch._dynamo.config.recompile_limit = max(
         torch._dynamo.config.recompile_limit, 16 * len(every)
@@ -22,7 +25,10 @@ def compile_each(blocks: Iterable[nn.Module], **options: Any) -> None:
 
 @contextmanager
 def compiler_advice() -> Iterator[None]:
-    """A compiler that is missing or fails, which shows at the first call, becomes a ConfigError with the remedy."""
+    """Turn the failure of a missing or broken compiler into a ConfigError with the remedy.
+
+    It shows at the first call of a compiled block.
+    """
     try:
         yield
     except torch._dynamo.exc.BackendCompilerFailed as error:

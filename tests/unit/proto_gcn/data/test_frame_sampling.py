@@ -1,4 +1,4 @@
-"""The random generators, and the frames that are drawn with them."""
+"""The random generators and the sampling of frames."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ import pytest
 from devtools.reference.pipelines import frames_of
 from devtools.testbed.skeletons import body
 from proto_gcn.data import transforms
-from proto_gcn.data.draws import Draws, seeded_frames, uniform_frames
+from proto_gcn.data.frame_sampling import Generators, seeded_frames, uniform_frames
 
 
-def test_short_sequences_are_read_in_a_circle() -> None:
+def test_short_sequences_are_repeated() -> None:
     frames = uniform_frames(7, 10, 2, np.random.RandomState(5))
     generator = np.random.RandomState(5)
     for clip in (frames[:10], frames[10:]):
@@ -21,10 +21,12 @@ def test_short_sequences_are_read_in_a_circle() -> None:
 
 
 class Scripted:
-    """A generator whose draws are given: what follows from them was worked out by hand."""
+    """A generator with given draws; the expected frames were computed by hand."""
 
     def __init__(self, start: int = 0, skipped: Any = (), inside: Any = ()) -> None:
-        self.start, self.skipped, self.inside = start, list(skipped), np.array(inside)
+        self.start = start
+        self.skipped = list(skipped)
+        self.inside = np.array(inside)
 
     def rand(self) -> float:
         return 0.5
@@ -52,7 +54,7 @@ class Scripted:
         (12, Scripted(inside=[1, 0, 2, 1, 0]), [1, 2, 6, 8, 9]),
     ],
 )
-def test_five_frames_by_hand(total: int, generator: Any, frames: list[int]) -> None:
+def test_five_frames_computed_by_hand(total: int, generator: Any, frames: list[int]) -> None:
     assert uniform_frames(total, 5, 1, generator).tolist() == frames
 
 
@@ -72,7 +74,7 @@ def test_every_length_gives_valid_frames_and_long_ones_ascend(total: int) -> Non
 
 
 @pytest.mark.parametrize("total", [1, 50, 99, 100, 150, 199, 200, 201, 300])
-def test_tests_draw_from_the_seed_once_for_ten_clips(total: int) -> None:
+def test_an_evaluation_draws_its_clips_from_the_seed(total: int) -> None:
     state = np.random.get_state()
     try:
         np.random.seed(255)
@@ -93,8 +95,8 @@ def test_clips_are_cut_from_time_and_persons_padded_or_cut() -> None:
     assert np.array_equal(one[0, 0], frames[0])
 
 
-def test_reseeded_draws_depend_on_every_number_and_nothing_before() -> None:
-    used = Draws()
+def test_reseeded_generators_depend_on_the_seed_alone() -> None:
+    used = Generators()
     first = [used.reseed(*key).numpy.rand() for key in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))]
     assert len(set(first)) == 4
-    assert Draws().reseed(0, 1, 2).python.random() == used.reseed(0, 1, 2).python.random()
+    assert Generators().reseed(0, 1, 2).python.random() == used.reseed(0, 1, 2).python.random()

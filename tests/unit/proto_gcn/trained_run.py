@@ -1,4 +1,4 @@
-"""A data file and a run folder with a checkpoint, for the commands."""
+"""This module makes a data file and a run folder with a checkpoint, for the commands."""
 
 import pickle
 from pathlib import Path
@@ -14,20 +14,18 @@ from proto_gcn.engine.checkpoints.checkpoint import Progress
 from proto_gcn.engine.learner import Learner
 
 
-class Lab:
-    """A data file, a run folder with a checkpoint, and the commands."""
+class TrainedRun:
+    """A data file, a run folder with a checkpoint, and the config of both."""
 
     def __init__(self, root: Path, raw: dict[str, Any]) -> None:
-        self.data, self.run, self.config_file = (
-            root / "small.pkl",
-            root / "runs" / "r1",
-            root / "c.yaml",
-        )
+        self.data = root / "small.pkl"
+        self.run = root / "runs" / "r1"
+        self.config_file = root / "c.yaml"
+        self.best = self.run / "checkpoints" / "best.pth"
         self.data.write_bytes(pickle.dumps(make_dataset(0, 4, 8, 8)))
         raw["data"]["ann_file"] = str(self.data)
         self.config = TrainConfig.model_validate(raw)
         self.config_file.write_text(yaml.safe_dump(raw))
-        self.best = self.run / "checkpoints" / "best.pth"
         self.best.parent.mkdir(parents=True)
         (self.run / "config.yaml").write_text(self.config_file.read_text())
         learner = Learner(self.config, torch.device("cpu"))

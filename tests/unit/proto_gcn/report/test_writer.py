@@ -1,4 +1,4 @@
-"""What a training does last: scores and report.html, neither of which can fail it."""
+"""A training ends with scores and report.html, and succeeds even if these fail."""
 
 import json
 import pickle
@@ -9,22 +9,23 @@ import pytest
 import yaml
 
 from proto_gcn.data.synthetic import make_dataset
-from proto_gcn.engine.reporting.run_log import RunLog
-from proto_gcn.engine.run import run
+from proto_gcn.engine.run import Process, run
 from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.engine.stopping import Stop
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.metrics import top_k
-from proto_gcn.report import at_end as last
+from proto_gcn.report import writer
 
 
 class Training:
-    """A short one, in this process."""
+    """A short training in this process."""
 
     def __init__(self, root: Path, raw: dict[str, Any]) -> None:
         raw["data"]["ann_file"] = str(root / "small.pkl")
         (root / "small.pkl").write_bytes(pickle.dumps(make_dataset(0, 4, 8, 8)))
-        self.raw, self.root, self.stop = raw, root, Stop()
+        self.raw = raw
+        self.root = root
+        self.stop = Stop()
         self.folder = RunFolder(root / "runs" / "r1")
 
     def run(self) -> None:
@@ -34,7 +35,7 @@ class Training:
             "WORK_DIR": str(self.root),
             "JOB_ID": "r1",
         }
-        run(where, RunLog(), self.stop)
+        run(where, Process(stop=self.stop, write_report=writer.write_final_report))
 
     @property
     def result(self) -> dict[str, Any]:
@@ -50,15 +51,17 @@ def training(tmp_path: Path, raw_config: dict[str, Any]) -> Training:
 def test_a_training_ends_with_its_report(training: Training) -> None:
     training.run()
     page = training.folder.report.read_text()
-    assert "Learnt topology" in page
+    assert "Learned topology" in page
     assert ">finished<" in page
-    assert f"report {training.folder.report}" in training.folder.log.read_text().splitlines()
+    assert (
+        f"wrote the report {training.folder.report}" in training.folder.log.read_text().splitlines()
+    )
     scores = score_file.read(training.folder.scores / "val.npz")
     assert top_k(scores.scores, scores.labels, 1) == pytest.approx(training.result["best_top1"])
     assert (scores.about.split, scores.about.clips, len(scores.names)) == ("xsub_val", 1, 8)
 
 
-def test_the_scores_of_the_last_test_are_kept_and_shown(training: Training) -> None:
+def test_the_scores_of_the_final_test_are_kept_and_shown(training: Training) -> None:
     training.raw["data"]["test_clips"] = 3
     training.run()
     scores = score_file.read(training.folder.scores / "test.npz")
@@ -67,17 +70,20 @@ def test_the_scores_of_the_last_test_are_kept_and_shown(training: Training) -> N
     assert "8 samples of xsub_val, 3 clips each" in training.folder.report.read_text()
 
 
-def test_a_report_that_fails_is_told_and_the_training_succeeds(
+def test_a_report_that_fails_is_logged_and_the_training_succeeds(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: Any) -> None:
         raise MemoryError("no room\nfor a page")
 
-    monkeypatch.setattr(last, "render", out_of_memory)
+    monkeypatch.setattr(writer, "render", out_of_memory)
     training.run()
     log = training.folder.log.read_text()
     remedy = f"python -m proto_gcn report {training.folder.path} --evaluate"
-    assert f"no report: no room for a page; make it with {remedy}" in log.splitlines()
+    assert (
+        f"could not write the report: no room for a page; write it with {remedy}"
+        in log.splitlines()
+    )
     assert "MemoryError" in log
     assert training.result["status"] == "succeeded"
     assert not training.folder.report.exists()
@@ -86,13 +92,13 @@ def test_a_report_that_fails_is_told_and_the_training_succeeds(
 def test_a_stop_in_the_middle_of_the_report_does_not_undo_the_training(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scored = last.score_run
+    scored = writer.score_run
 
     def stopped(*arguments: Any, **options: Any) -> None:
         training.stop.requested = True
         scored(*arguments, **options)
 
-    monkeypatch.setattr(last, "score_run", stopped)
+    monkeypatch.setattr(writer, "score_run", stopped)
     training.run()
     assert training.result["status"] == "succeeded"
-    assert "no report: stopped by SIGTERM" in training.folder.log.read_text()
+    assert "could not write the report: stopped by SIGTERM" in training.folder.log.read_text()

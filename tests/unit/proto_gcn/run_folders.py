@@ -1,4 +1,4 @@
-"""Run folders as trainings leave them, without a training."""
+"""This module writes run folders like those of trainings, without a training."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from proto_gcn.report.run_data import scores_path, topology_path
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def made_run(
+def make_run_folder(
     path: Path,
     classes: int,
     epochs: int,
@@ -27,7 +27,7 @@ def made_run(
     hours: float = 1,
     graph: dict[str, Any] | None = None,
 ) -> Path:
-    """A run folder as a training on one GPU leaves it, with numbers that look like one's."""
+    """Write a run folder like that of a training on one GPU, with plausible numbers."""
     folder = RunFolder(path)
     folder.create()
     graph, head = graph or {"layout": "nturgb+d"}, {"num_classes": classes}
@@ -48,7 +48,7 @@ def made_run(
 
 
 def lines(epochs: int, hours: float) -> list[dict[str, Any]]:
-    """What metrics.jsonl holds: a start, telemetry every 5 s, epochs."""
+    """Return the lines of metrics.jsonl: a start, telemetry every 5 s, epochs."""
     found: list[dict[str, Any]] = [
         {"kind": "start", "at": at(0), "device": "a GPU", "parameters": 4344860, "seed": 0}
     ]

@@ -1,4 +1,4 @@
-"""Random draws: the two generators of the published pipeline, and the frames that are drawn with them."""
+"""This module samples frames from a sequence, with the random generators of the published code."""
 
 import random
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ Frames = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The generators that the published pipeline draws from; every transform gets them, none reads a global one."""
+class Generators:
+    """The two random generators of the published code; no transform uses a global one."""
 
     numpy: np.random.RandomState = field(default_factory=np.random.RandomState)
     python: random.Random = field(default_factory=random.Random)
 
-    def reseed(self, *entropy: int) -> "Draws":
-        """Both depend on all the numbers given, and on nothing drawn before."""
+    def reseed(self, *entropy: int) -> "Generators":
+        """Seed both from all the numbers given; earlier draws have no influence."""
         words = np.random.SeedSequence(entropy).generate_state(2)
         self.numpy.seed(words[0])  # a new RandomState would take fifty times as long
         self.python.seed(int(words[1]))
@@ -28,18 +28,19 @@ class Draws:
 def uniform_frames(
     total: int, length: int, clips: int, generator: np.random.RandomState, even_starts: bool = False
 ) -> Frames:
-    """Frame numbers [clips * length]: each clip has one frame from each of `length` equal parts of the sequence.
+    """Return frame numbers [clips * length].
 
-    A shorter sequence is read in a circle from a drawn start; with even_starts clip i starts at i * total // clips.
+    Each clip has one frame from each of `length` equal parts of the sequence. A shorter sequence is
+    repeated from a random start; with even_starts clip i starts at i * total // clips.
     """
-    chosen = []
+    sampled = []
     for clip in range(clips):
-        generator.rand()  # the published sampler draws a crop ratio here and then uses 1
+        generator.rand()  # the published code draws a crop ratio here and does not use it
         if total >= length or not even_starts:
-            chosen.append(_clip_frames(total, length, generator))
+            sampled.append(_clip_frames(total, length, generator))
         else:
-            chosen.append((clip if total < clips else clip * total // clips) + np.arange(length))
-    return np.concatenate(chosen) % total
+            sampled.append((clip if total < clips else clip * total // clips) + np.arange(length))
+    return np.concatenate(sampled) % total
 
 
 def _clip_frames(total: int, length: int, generator: np.random.RandomState) -> Frames:
@@ -56,7 +57,10 @@ def _clip_frames(total: int, length: int, generator: np.random.RandomState) -> F
 
 @lru_cache(maxsize=4096)
 def seeded_frames(total: int, length: int, clips: int, seed: int, even_starts: bool) -> Frames:
-    """What a test draws: the same for all sequences of one length, because each starts from the seed again."""
+    """Return the frames for an evaluation: each sequence starts again from the seed.
+
+    Therefore they are the same for all sequences of one length.
+    """
     frames = uniform_frames(total, length, clips, np.random.RandomState(seed), even_starts)
     frames.flags.writeable = False
     return frames

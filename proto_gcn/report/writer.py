@@ -1,4 +1,8 @@
-"""The last thing a training does: scores of its best checkpoint, then the page; no failure here is the training's."""
+"""This module scores the best checkpoint of a run and writes its report.
+
+It is the last step of a training. The engine catches every failure here, so that the training
+still succeeds.
+"""
 
 import io
 from collections.abc import Callable
@@ -15,19 +19,18 @@ from proto_gcn.engine.trained import Trained, of_run
 from proto_gcn.engine.trainer import Trainer
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.class_names import read_class_names
-from proto_gcn.evaluation.scoring import ClassMeans, go_on, score
+from proto_gcn.evaluation.scoring import ClassMeans, do_nothing, score
 from proto_gcn.report.page import render
 from proto_gcn.report.run_data import RunData, read_run, scores_path, topology_path
 
 
-def at_end(result: dict[str, Any], trainer: Trainer) -> None:
-    """Scores and page of a training that has succeeded; stops, as trainings do, on SIGTERM; raises whatever fails."""
-    folder, device = trainer.folder, trainer.learner.device
+def write_final_report(result: dict[str, Any], trainer: Trainer) -> None:
+    """Score and report a training that has succeeded; SIGTERM stops it; raises any error."""
+    folder = trainer.folder
     if trainer.test_scores is not None:
         score_file.write(scores_path(folder, "test"), trainer.test_scores)
-    score_run(
-        folder, of_run(folder.path, device), trainer.splits.val, between=trainer.leave_if_asked
-    )
+    trained = of_run(folder.path, trainer.learner.device)
+    score_run(folder, trained, trainer.splits.val, between=trainer.leave_if_asked)
     write_report(folder.path, folder.report, result=result)
 
 
@@ -35,14 +38,13 @@ def score_run(
     folder: RunFolder,
     trained: Trained,
     samples: SkeletonDataset,
-    between: Callable[[], None] = go_on,
+    between: Callable[[], None] = do_nothing,
 ) -> None:
-    """Writes the scores of a run's network on its validation samples, and the topology of the classes."""
+    """Write the validation scores of a run, and the mean topology of each class."""
     config = trained.config
     topology = ClassMeans(config.model.cls_head.num_classes)
-    scores, labels = score(
-        trained.model, make_loader(samples, config.data, seed=None), between, topology
-    )
+    loader = make_loader(samples, config.data, seed=None)
+    scores, labels = score(trained.model, loader, between, topology)
     about = config, trained.checkpoint, config.data.val_clips
     file = score_file.of_validation(*about, scores, labels, samples.samples.names)
     score_file.write(scores_path(folder, "val"), file)
@@ -58,7 +60,10 @@ def _encoded(topology: Tensor) -> bytes:
 def write_report(
     folder: Path, out: Path, class_names: Path | None = None, result: dict[str, Any] | None = None
 ) -> None:
-    """The page of a run folder, finished or not; `result` where result.json is still to come; raises DataError."""
+    """Write the page of a run folder, finished or not; raises DataError.
+
+    `result` replaces result.json while that does not exist yet.
+    """
     run = read_run(folder)
     run.result = run.result or result
     names = read_class_names(class_names, _classes(run))
@@ -73,13 +78,14 @@ def _classes(run: RunData) -> int:
 
 
 def notes(run: RunData) -> list[str]:
-    """What the page does not show, and what would change that."""
-    said = []
+    """Return sentences about what the page does not show yet, and why."""
+    found = []
     if not run.epochs:
-        said.append("No epoch has ended yet: there are no curves.")
+        found.append("No epoch has finished yet, so there are no curves.")
     if run.scores is None:
-        said.append(
-            "No scores yet, so no confusion matrix, classes or topology: they come at the end of the training or with "
-            "`python -m proto_gcn report FOLDER --evaluate`."
+        found.append(
+            "There are no scores yet, so the confusion matrix, the classes and the topology are"
+            " missing. They are added at the end of the training or with"
+            " `python -m proto_gcn report FOLDER --evaluate`."
         )
-    return said
+    return found
