@@ -38,7 +38,9 @@ def version(ours: str, theirs: str) -> Check:
     if ours == theirs:
         return Check("version", f"{ours}, here and there")
     return Check(
-        "version", f"this is gpuq {ours}, the server's is {theirs}", f"pip install 'gpuq=={theirs}'"
+        "version",
+        f"this is gpuq {ours}, the server's is {theirs}",
+        f"pip install 'gpuq-lab=={theirs}'",
     )
 
 

@@ -43,7 +43,7 @@ Exit codes:
     type=click.Path(path_type=Path),
     help="Your access token. Default: what stands in $GPUQ_TOKEN.",
 )
-@click.version_option(package_name="gpuq")
+@click.version_option(package_name="gpuq-lab")
 @click.pass_context
 def cli(ctx: click.Context, server: str, token_file: Path | None) -> None:
     """A queue for trainings on shared GPUs.

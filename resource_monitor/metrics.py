@@ -99,6 +99,6 @@ def _add(family: GaugeMetricFamily, labels: list[str], value: float | None, fact
 
 def _version() -> str:
     try:
-        return version("gpuq")
+        return version("gpuq-lab")
     except PackageNotFoundError:
         return "unknown"

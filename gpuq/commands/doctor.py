@@ -86,7 +86,7 @@ def _trouble(client: Client) -> GpuqFailure | None:
 
 
 def _remote(client: Client, has_token: bool) -> Iterator[Check]:
-    yield checks.version(metadata.version("gpuq"), client.version())
+    yield checks.version(metadata.version("gpuq-lab"), client.version())
     trouble, warnings = _ready(client)
     yield from checks.redis(trouble, warnings)
     yield checks.scheduler(trouble)

@@ -20,7 +20,7 @@ def open_store(redis_url: str) -> Iterator["Store"]:
         )
     except ImportError as error:
         raise GpuqFailure(
-            "This command talks to Redis: pip install 'gpuq[queue-manager]'."
+            "This command talks to Redis: pip install 'gpuq-lab[queue-manager]'."
         ) from error
     try:
         yield Store.connect(redis_url)

@@ -38,9 +38,13 @@ def check_platform() -> None:
 def check_packages(installed: Callable[[str], bool] = is_installed) -> None:
     """Raises GpuqFailure with the pip command."""
     if missing := [module for module in SERVICE_MODULES if not installed(module)]:
-        raise GpuqFailure(f"gpuq's services need {', '.join(missing)}: pip install 'gpuq[local]'")
+        raise GpuqFailure(
+            f"gpuq's services need {', '.join(missing)}: pip install 'gpuq-lab[local]'"
+        )
     if missing := [module for module in TRAINER_MODULES if not installed(module)]:
-        raise GpuqFailure(f"The training needs {', '.join(missing)}: pip install 'gpuq[trainer]'")
+        raise GpuqFailure(
+            f"The training needs {', '.join(missing)}: pip install 'gpuq-lab[trainer]'"
+        )
 
 
 def auth_of(host: str, wanted: str | None, is_demo: bool) -> str:

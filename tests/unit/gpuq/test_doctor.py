@@ -99,7 +99,7 @@ RED: list[tuple[str, Callable[[Well], None], str, str, str]] = [
         lambda w: w.but("GET /version", {"name": "gpuq", "version": "9.9"}),
         "version",
         "9.9",
-        "pip install 'gpuq==9.9'",
+        "pip install 'gpuq-lab==9.9'",
     ),
     *(
         (f"redis: {word}", lambda w, s=sentence: w.warns(s), "redis", word, command)

@@ -40,7 +40,7 @@ def one_sentence(failure: pytest.ExceptionInfo[GpuqFailure]) -> str:
 
 @pytest.mark.parametrize(
     ("missing", "command"),
-    [("torch", "pip install 'gpuq[trainer]'"), ("flask", "pip install 'gpuq[local]'")],
+    [("torch", "pip install 'gpuq-lab[trainer]'"), ("flask", "pip install 'gpuq-lab[local]'")],
 )
 def test_a_missing_package_is_named_with_the_command(missing: str, command: str) -> None:
     with pytest.raises(GpuqFailure) as failure:
