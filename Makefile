@@ -12,11 +12,13 @@ STAGES ?= unit integration faults cluster docs
 #: Tests mostly wait: two at a time take half as long, even on two cores. Threads of PyTorch would only fight for those.
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
-#: Further options for `make up`, `make demo` and `make test-fast`.
+#: Further options for `make up`, `make demo`, `make test-fast` and `make mutants`.
 ARGS ?=
+#: The rooms that `make mutants` runs; none named: all of them.
+ROOM ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-cluster e2e lint fmt typecheck docs lock bench bench-trainer images test-images clean
+.PHONY: help setup demo up test test-fast test-cluster e2e lint fmt typecheck docs lock bench bench-trainer mutants images test-images clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +78,10 @@ typecheck: setup ## Check the types alone
 docs: setup ## Make the documents that are made from the code: docs/cli.md, docs/settings.md
 	@$(BIN)/python -m devtools.docs.generate
 
+.PHONY: picture
+picture: setup ## Draw docs/queue.svg, the picture in the README, from a real queue (needs a C compiler)
+	@$(BIN)/python -m devtools.docs.picture
+
 lock: setup ## Settle on the newest versions of everything: constraints.txt, and the images' hashed requirements
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-emit-index-url --no-annotate --no-header --output-file constraints.txt
@@ -86,6 +92,9 @@ bench: setup ## Measure; results in benchmarks/results.json
 
 bench-trainer: setup ## Measure the training step against the reference; results in benchmarks/trainer/results.json
 	@$(BIN)/python -m benchmarks.trainer
+
+mutants: setup ## Change the pure code in small ways and check that its unit tests notice (ROOM=gate: one room)
+	@$(BIN)/python -m devtools.mutants $(ROOM) $(ARGS)
 
 images: ## Build the four images with docker, podman or buildah (docker/README.md says what may be set)
 	@docker/build.sh

@@ -12,7 +12,7 @@ from jobqueue.job import JobSpec, Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store.client import Caps, Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome, SlotLimits, Start
 
 NO_CAPS = Caps(10**9, 10**9)
 CONFIG_TEXT = "\n".join(
@@ -64,7 +64,9 @@ def set_to_work(store: Store) -> None:
     assert leader is not None
     now = time.time()
     leader.finish(
-        _run(store, leader, "first"), Phase.SUCCEEDED, now, _reason("succeeded"), Result(0), 1800
+        _run(store, leader, "first"),
+        now,
+        Outcome(Phase.SUCCEEDED, _reason("succeeded"), Result(0), 1800),
     )
     _run(store, leader, "second")
     leader.observe(
@@ -83,9 +85,11 @@ def _run(store: Store, leader: Leader, user: str) -> str:
     now = time.time()
     job_id = _enqueue(store, user, now)
     leader.admit(
-        store.job(job_id), now, node="gpu-1", gpu_uuids=["GPU-0"], workflow_name=f"w-{job_id}",
-        message="Admitted on gpu-1.", max_running=1, max_per_user=1,
-    )  # fmt: skip
+        store.job(job_id),
+        now,
+        Start("gpu-1", ("GPU-0",), f"w-{job_id}", "Admitted on gpu-1."),
+        SlotLimits(1, 1),
+    )
     leader.mark_running(job_id, now, "Runs on gpu-1.")
     return job_id
 

@@ -1,8 +1,8 @@
-"""`make lock`: the images' requirements of pyproject.toml, pinned as in constraints.txt, with the hash of every file.
+"""Pin the images' requirements as in constraints.txt, with the hash of every file (`make lock`).
 
 docker/<image>/requirements.txt         what the image's service imports, and nothing else
-docker/proto-gcn/requirements-cpu.txt   the same without PyTorch and CUDA: the CPU build comes from an index of its own
-docker/build-requirements.txt           what makes the wheel of our own packages; in no final image
+docker/proto-gcn/requirements-cpu.txt   the same without PyTorch and CUDA, which have another index
+docker/build-requirements.txt           what builds the wheel of our own packages; in no final image
 """
 
 import re
@@ -21,7 +21,7 @@ IMAGES = {
     "resource-monitor": ("resource-monitor",),
     "proto-gcn": ("trainer",),
 }
-#: What the CPU build of PyTorch goes without, and PyTorch itself.
+#: PyTorch, and what its CPU build does not need.
 _CUDA = re.compile(r"torch|triton|cuda-.+|nvidia-(?!ml-py$).+")
 
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def requirements(project: dict[str, Any], extras: tuple[str, ...]) -> list[str]:
-    """The requirements of these extras as pyproject.toml writes them."""
+    """Return the requirements of these extras as they are in pyproject.toml."""
     optional = project["project"]["optional-dependencies"]
     return [
         line

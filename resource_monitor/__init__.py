@@ -1,6 +1,7 @@
-"""The resource monitor: one per node, says in `GET /status` whether the node can take a training now, and why not.
+"""The resource monitor reports in `GET /status` whether its node can take a training, and why not.
 
-sampler_process.py (reads NVML and the host twice a second) → pipe → sampler.py → decision.py (pure) → app.py.
+One runs on each node. A sample's way: sampler_process.py (reads NVML and the host twice a second) →
+pipe → sampler.py → decision.py (pure) → app.py.
 """
 
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def create_app(sampler: "Readings", settings: "Settings") -> "Flask":
-    """The monitor's Flask application, answering from what `sampler` last read."""
-    # Imported here because the sampler process imports this package too, and has no use for 20 MB of Flask.
+    """Return the monitor's Flask application, which answers from what `sampler` last read."""
+    # Imported here because the sampler process imports this package and needs no 20 MB of Flask.
     from resource_monitor.app import build
 
     return build(sampler, settings)

@@ -1,4 +1,7 @@
-"""`python -m resource_monitor`: exit 2 on wrong settings, 1 where the port cannot be had, else serve until SIGTERM."""
+"""Run the monitor (`python -m resource_monitor`) until SIGTERM.
+
+The exit code is 2 if a setting is wrong, 1 if the port is not available.
+"""
 
 import sys
 
@@ -18,7 +21,7 @@ def main() -> int:
     except CannotListen as error:
         print(error, file=sys.stderr)
         return 1
-    get_logger(__name__).info("Starts.", **shown(settings))
+    get_logger(__name__).info("Resource monitor started.", **shown(settings))
     Server(settings, listener).run()
     return 0
 

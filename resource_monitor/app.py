@@ -1,4 +1,4 @@
-"""The monitor over HTTP: answers from what the sampler last read, and never waits for a driver."""
+"""The monitor's HTTP interface: it answers from the last samples and never waits for a driver."""
 
 import math
 import time
@@ -20,64 +20,69 @@ log = get_logger(__name__)
 
 
 class Readings(Protocol):
-    """What the application needs of a sampler."""
+    """The part of a sampler that the application reads."""
 
     @property
     def samples(self) -> tuple[Sample, ...]: ...
 
     @property
-    def trouble(self) -> str | None: ...
+    def problem(self) -> str | None: ...
 
     @property
     def errors(self) -> Mapping[str, int]: ...
 
 
-def build(
-    sampler: Readings, settings: Settings, clock: Callable[[], float] = time.monotonic
-) -> Flask:
-    """The application; `clock` (s) must be the one that the samples were stamped with."""
-    app = Flask("resource_monitor")
-    app.register_error_handler(HTTPException, _http_problem)
-    app.register_error_handler(Exception, _unexpected_problem)
+class _Views:
+    """The answers of the four paths; `clock` (s) must be the one that stamped the samples."""
 
-    def snapshot(window_s: float = LONGEST_WINDOW_S) -> NodeSnapshot:
-        return decide(
-            sampler.samples,
-            settings.thresholds,
-            node=settings.node_name,
-            now=clock(),
-            require_gpu=settings.require_gpu,
-            window_s=window_s,
-            trouble=sampler.trouble,
-        )
+    def __init__(self, sampler: Readings, settings: Settings, clock: Callable[[], float]) -> None:
+        self._sampler = sampler
+        self._settings = settings
+        self._clock = clock
+        self._scrape = metrics.exposition(self._snapshot, lambda: sampler.errors)
 
-    @app.get("/status")
-    def status() -> Response:
+    def status(self) -> Response:
         window_s = _number(request.args.get("window_s", LONGEST_WINDOW_S))
         if not 0 < window_s <= LONGEST_WINDOW_S:
             rule = f"window_s must be a number of seconds above 0 and up to {LONGEST_WINDOW_S:g}."
             return _problem(HTTPStatus.BAD_REQUEST, rule)
-        response = jsonify(snapshot(window_s).encode())
+        response = jsonify(self._snapshot(window_s).encode())
         response.cache_control.no_store = True
         return response
 
-    scrape = metrics.exposition(snapshot, lambda: sampler.errors)
+    def metrics(self) -> Response:
+        return Response(self._scrape(), content_type=metrics.CONTENT_TYPE)
 
-    @app.get("/metrics")
-    def metrics_page() -> Response:
-        return Response(scrape(), content_type=metrics.CONTENT_TYPE)
-
-    @app.get("/readyz")
-    def readyz() -> Response:
-        for reason in snapshot().reasons:
+    def readyz(self) -> Response:
+        for reason in self._snapshot().reasons:
             if reason.code in (NodeReasonCode.STARTING, NodeReasonCode.STALE):
                 return _problem(HTTPStatus.SERVICE_UNAVAILABLE, reason.message)
         return jsonify(status="ready")
 
-    @app.get("/healthz")
-    def healthz() -> Response:
+    def healthz(self) -> Response:
         return jsonify(status="ok")
 
+    def _snapshot(self, window_s: float = LONGEST_WINDOW_S) -> NodeSnapshot:
+        return decide(
+            self._sampler.samples,
+            self._settings.gate,
+            node=self._settings.node_name,
+            now=self._clock(),
+            window_s=window_s,
+            problem=self._sampler.problem,
+        )
+
+
+def build(
+    sampler: Readings, settings: Settings, clock: Callable[[], float] = time.monotonic
+) -> Flask:
+    """Return the application; `clock` (s) must be the one that stamped the samples."""
+    app = Flask("resource_monitor")
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(Exception, _unexpected_problem)
+    views = _Views(sampler, settings, clock)
+    for view in (views.status, views.metrics, views.readyz, views.healthz):
+        app.add_url_rule(f"/{view.__name__}", view_func=view, methods=["GET"])
     return app
 
 
@@ -89,7 +94,7 @@ def _number(text: str | float) -> float:
 
 
 def _problem(status: HTTPStatus, detail: str) -> Response:
-    """An error as RFC 9457 has it, with `error` for people with curl."""
+    """Return an error in the form of RFC 9457, with `error` added for people who use curl."""
     response = jsonify(
         type="about:blank",
         title=status.phrase,
@@ -98,25 +103,24 @@ def _problem(status: HTTPStatus, detail: str) -> Response:
         instance=request.path,
         error=detail,
     )
-    response.status_code, response.content_type = status.value, "application/problem+json"
+    response.status_code = status.value
+    response.content_type = "application/problem+json"
     return response
 
 
 def _http_problem(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     if status == HTTPStatus.NOT_FOUND:
-        return _problem(
-            status,
-            f"There is no {request.path} here; there are /status, /metrics, /healthz and /readyz.",
-        )
+        paths = "/status, /metrics, /healthz and /readyz"
+        return _problem(status, f"{request.path} does not exist; the paths are {paths}.")
     response = _problem(status, error.description or status.phrase)
     response.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
     return response
 
 
 def _unexpected_problem(error: Exception) -> Response:
-    log.error("A request failed", path=request.path, exc_info=error)
+    log.error("Request failed.", path=request.path, exc_info=error)
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "The monitor met an error of its own; its log has the details.",
+        "The monitor had an unexpected error; its log has the details.",
     )

@@ -1,1 +1,1 @@
-"""The Argo Workflow templates that jobs are rendered from, the schemas of their configs, and the configs themselves."""
+"""This package has the Workflow templates, the schemas of their configs, and the configs."""

@@ -1,4 +1,7 @@
-"""(template, job) -> the Workflow of one attempt: a pure function that sets fields, never text."""
+"""This module renders (template, job) to the Workflow of one attempt.
+
+It is a pure function that sets fields and never composes text.
+"""
 
 import json
 import os
@@ -11,9 +14,10 @@ import yaml
 
 from jobqueue.job import Job
 
-#: A template's name is its file's name without this. It begins the Workflow's name, which Argo limits to 63 characters.
+#: The end of a template's file name. What comes before it is the template's name, which begins the
+#: Workflow's name; Argo limits that to 63 characters.
 SUFFIX = "-workflow.yaml"
-#: Without a dash (and not `proto`), so that (template, job id) -> Workflow's name never meets itself.
+#: A name has no dash (and is not `proto`), so that two (template, job id) never share one name.
 NAME_PATTERN = re.compile(r"proto-gcn|(?!proto$)[a-z0-9]{1,12}")
 
 LABEL_JOB = "gpuq/job-id"
@@ -21,18 +25,18 @@ LABEL_USER = "gpuq/user"
 LABEL_ATTEMPT = "gpuq/attempt"
 ANNOTATION_SUBMISSION = "gpuq/submission"
 GPU_RESOURCE = "nvidia.com/gpu"
-#: A RuntimeClass: where NVIDIA's runtime is not the default one, a container sees its GPUs with it alone.
+#: The RuntimeClass that a container needs to see its GPUs if NVIDIA's runtime is not the default.
 GPU_RUNTIME_CLASS = "nvidia"
 
 
 class TemplateError(Exception):
-    """A template that is missing or is no Workflow; its text is one sentence that says what to mend."""
+    """A template is missing or not usable; the message is one sentence that names the file."""
 
 
 def template_names(folder: Path) -> list[str]:
-    """What can be named in a submission's `workflow`: the templates that lie in `folder`."""
+    """Return what a submission can name as `workflow`: the templates in `folder`."""
     try:
-        with os.scandir(folder) as entries:  # names alone: every submission asks
+        with os.scandir(folder) as entries:  # the names alone: this runs for every submission
             files = sorted(entry.name for entry in entries)
     except OSError:
         return []
@@ -41,26 +45,44 @@ def template_names(folder: Path) -> list[str]:
 
 
 def load_template(folder: Path, name: str) -> dict[str, Any]:
-    """The template `name` of `folder`; raises TemplateError."""
+    """Return the template `name` of `folder`; raises TemplateError."""
     if not NAME_PATTERN.fullmatch(name):
-        raise TemplateError(
-            f"{name!r} is no template's name: proto-gcn, or 1 to 12 of a-z and 0-9."
-        )
+        rule = "it must be proto-gcn or 1 to 12 of a-z and 0-9"
+        raise TemplateError(f"{name!r} cannot be a template's name: {rule}.")
     path = folder / f"{name}{SUFFIX}"
-    try:
-        template = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TemplateError(f"The template {path} cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TemplateError(
-            f"The template {path} is not YAML: {' '.join(str(error).split())}"
-        ) from error
-    _check(path, template)
+    template = _read(path)
+    if not _is_template(template):
+        rule = "a Workflow whose entrypoint names a template with a container"
+        raise TemplateError(f"The template {path} must be {rule}.")
     return template
 
 
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TemplateError(f"The template {path} cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise TemplateError(f"The template {path} is not YAML: {problem}") from error
+
+
+def _is_template(template: Any) -> bool:
+    try:
+        return (
+            template["kind"] == "Workflow"
+            and "metadata" in template
+            and "container" in entry_template(template)
+        )
+    except (KeyError, TypeError, StopIteration):
+        return False
+
+
 def workflow_name(job: Job) -> str:
-    """The name of this attempt's Workflow: a function of the job, since it alone keeps a job from being made twice."""
+    """Return the name of this attempt's Workflow.
+
+    It depends on the job alone, so that the engine refuses to create an attempt twice.
+    """
     name = f"{job.spec.workflow}-{job.job_id.replace('_', '-')}"
     return name if job.attempt == 1 else f"{name}-r{job.attempt}"
 
@@ -73,75 +95,70 @@ def render(
     require_gpu: bool = True,
     unix_ids: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """The Workflow of the job's present attempt, pinned to `node` where one is given; the template stays as it is.
+    """Return the Workflow of the job's current attempt; `template` is not changed.
 
-    With `unix_ids` (uid, gid) its containers run as that account, else as the template says.
-
-    The config's text is not in it (Argo would evaluate `{{…}}` there): it travels beside, in a ConfigMap of that name.
+    It runs on `node` if one is given, and as the account `unix_ids` (uid, gid), else as the
+    template's. The config's text is not in it, because Argo would evaluate `{{…}}` there: the
+    Workflow mounts it from a ConfigMap that has the Workflow's name.
     """
     workflow = deepcopy(template)
-    name = workflow_name(job)
-    metadata, spec = workflow["metadata"], workflow["spec"]
-    metadata["name"] = name
-    metadata.setdefault("labels", {}).update(
-        {
-            "app.kubernetes.io/part-of": "gpuq",
-            LABEL_JOB: job.job_id,
-            LABEL_USER: job.spec.user,
-            LABEL_ATTEMPT: str(job.attempt),
-        }
-    )
-    metadata.setdefault("annotations", {})[ANNOTATION_SUBMISSION] = _submission(job)
-    parameters = {
-        item["name"]: item for item in spec.setdefault("arguments", {}).get("parameters", [])
-    }
-    for key, value in (
-        ("user", job.spec.user),
-        ("config", job.spec.config),
-        ("workdir", job.spec.workdir),
-    ):
-        parameters[key] = {"name": key, "value": value}
-    spec["arguments"]["parameters"] = list(
-        parameters.values()
-    )  # others of the template keep their values
-    for volume in spec.get("volumes", []):
-        if "configMap" in volume:
-            volume["configMap"] = {
-                "name": name,
-                "items": [{"key": "config", "path": job.spec.config}],
-            }
+    spec = workflow["spec"]
     main = entry_template(workflow)
-    if (
-        job.spec.time_limit_s is not None
-    ):  # not the Workflow's own deadline, which would count the wait for a GPU
+    _set_metadata(workflow["metadata"], job)
+    _set_parameters(spec.setdefault("arguments", {}), job)
+    _mount_config(spec.get("volumes", []), job)
+    _set_container(main["container"], job, require_gpu)
+    if job.spec.time_limit_s is not None:
+        # Not the Workflow's own deadline, which would include the wait for a GPU.
         main["activeDeadlineSeconds"] = job.spec.time_limit_s
     if node is not None:
         _pin(spec, node)
     if unix_ids is not None:
         spec.setdefault("securityContext", {}).update(runAsUser=unix_ids[0], runAsGroup=unix_ids[1])
-    _set_container(main["container"], job, require_gpu)
     if not require_gpu and isinstance(spec.get("podSpecPatch"), str):
         spec["podSpecPatch"] = _without_gpu_runtime(spec["podSpecPatch"])
     return workflow
 
 
 def entry_template(workflow: dict[str, Any]) -> dict[str, Any]:
-    """The template that the Workflow's entrypoint names."""
+    """Return the template that the Workflow's entrypoint names."""
     spec = workflow["spec"]
     return next(
         template for template in spec["templates"] if template["name"] == spec["entrypoint"]
     )
 
 
-def _pin(spec: dict[str, Any], node: str) -> None:
-    """By the node's name, which need not be its hostname label; added to whatever terms the template has."""
-    affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
-    required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
-    name = {"key": "metadata.name", "operator": "In", "values": [node]}
-    terms = required.get("nodeSelectorTerms") or [{}]  # one of them has to fit: each gets the name
-    required["nodeSelectorTerms"] = [
-        {**term, "matchFields": [*term.get("matchFields", []), name]} for term in terms
-    ]
+def _set_metadata(metadata: dict[str, Any], job: Job) -> None:
+    metadata["name"] = workflow_name(job)
+    labels = metadata.setdefault("labels", {})
+    labels["app.kubernetes.io/part-of"] = "gpuq"
+    labels[LABEL_JOB] = job.job_id
+    labels[LABEL_USER] = job.spec.user
+    labels[LABEL_ATTEMPT] = str(job.attempt)
+    metadata.setdefault("annotations", {})[ANNOTATION_SUBMISSION] = _submission(job)
+
+
+def _submission(job: Job) -> str:
+    """Return the submission without the config's text; from it a lost Redis can be restored."""
+    entry = json.loads(job.entry) if job.entry else None
+    spec = job.spec.to_hash()
+    del spec["config_text"]
+    return json.dumps({"entry": entry, **spec}, ensure_ascii=False)
+
+
+def _set_parameters(arguments: dict[str, Any], job: Job) -> None:
+    """Set the job's parameters; the template's other ones keep their values."""
+    parameters = {item["name"]: item for item in arguments.get("parameters", [])}
+    values = {"user": job.spec.user, "config": job.spec.config, "workdir": job.spec.workdir}
+    parameters |= {name: {"name": name, "value": value} for name, value in values.items()}
+    arguments["parameters"] = list(parameters.values())
+
+
+def _mount_config(volumes: list[dict[str, Any]], job: Job) -> None:
+    items = [{"key": "config", "path": job.spec.config}]
+    for volume in volumes:
+        if "configMap" in volume:
+            volume["configMap"] = {"name": workflow_name(job), "items": items}
 
 
 def _set_container(container: dict[str, Any], job: Job, require_gpu: bool) -> None:
@@ -149,7 +166,7 @@ def _set_container(container: dict[str, Any], job: Job, require_gpu: bool) -> No
     env["JOB_ID"] = {"name": "JOB_ID", "value": job.job_id}
     limits = container.setdefault("resources", {}).setdefault("limits", {})
     if require_gpu:
-        # The device plugin shows the container only its own GPUs, so they are counted from 0 there.
+        # The device plugin shows the container only its own GPUs, which are numbered from 0 there.
         visible = ",".join(str(index) for index in range(job.spec.gpus))
         env["CUDA_VISIBLE_DEVICES"] = {"name": "CUDA_VISIBLE_DEVICES", "value": visible}
         limits[GPU_RESOURCE] = job.spec.gpus
@@ -160,8 +177,22 @@ def _set_container(container: dict[str, Any], job: Job, require_gpu: bool) -> No
     container["env"] = list(env.values())
 
 
+def _pin(spec: dict[str, Any], node: str) -> None:
+    """Add the node's name, which may differ from its hostname label, to the template's terms."""
+    affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
+    required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
+    name = {"key": "metadata.name", "operator": "In", "values": [node]}
+    terms = required.get("nodeSelectorTerms") or [{}]  # any of them may match: each gets the name
+    required["nodeSelectorTerms"] = [
+        {**term, "matchFields": [*term.get("matchFields", []), name]} for term in terms
+    ]
+
+
 def _without_gpu_runtime(patch: str) -> str:
-    """A pod is refused whose RuntimeClass the cluster does not have; what is YAML only to Argo stays as it is."""
+    """Remove NVIDIA's RuntimeClass, because a cluster that does not have it refuses the pod.
+
+    A patch that is not YAML before Argo has evaluated it is not changed.
+    """
     try:
         content = yaml.safe_load(patch)
     except yaml.YAMLError:
@@ -170,27 +201,3 @@ def _without_gpu_runtime(patch: str) -> str:
         return patch
     del content["runtimeClassName"]
     return json.dumps(content)
-
-
-def _submission(job: Job) -> str:
-    """What was submitted, without the config's text: from this a lost Redis can be rebuilt."""
-    spec = job.spec.to_hash()
-    del spec["config_text"]
-    return json.dumps(
-        {"entry": json.loads(job.entry) if job.entry else None, **spec}, ensure_ascii=False
-    )
-
-
-def _check(path: Path, template: Any) -> None:
-    try:
-        fits = (
-            template["kind"] == "Workflow"
-            and "metadata" in template
-            and "container" in entry_template(template)
-        )
-    except (KeyError, TypeError, StopIteration):
-        fits = False
-    if not fits:
-        raise TemplateError(
-            f"The template {path} is no Workflow whose entrypoint is a template with a container."
-        )

@@ -1,27 +1,32 @@
-/* A libnvidia-ml.so.1 that says what a text file tells it: the calls that resource_monitor/nvml.py and
- * proto_gcn/engine/telemetry.py make through the real nvidia-ml-py, and no others. tests/nvml/script.py writes the file.
+/* A libnvidia-ml.so.1 whose answers come from a text file. It has the calls that the resource
+ * monitor (readings/nvml.py) and the trainer (engine/reporting/telemetry.py) make through the real
+ * nvidia-ml-py, and no others. script.py writes the file.
  *
- * The file is named by FAKE_NVML and read anew at each call. One word and its values a line:
+ * The file is named by FAKE_NVML and read at each call. Each line is a word and its values:
  *   init CODE            nvmlInit fails with this NVML error
- *   delay_ms N           each call takes that long
- *   hang CALL            that call (without "nvml", or "all") does not return while this stands here
- *   sticky               a GPU that was once lost stays lost until NVML is opened anew, as with the real one
+ *   delay_ms N           each call takes this long
+ *   hang CALL            this call (without "nvml", or "all") does not return while the line exists
+ *   sticky               a lost GPU stays lost until NVML is opened again, as with the real NVML
  *   gpu UUID NAME        one more GPU; the lines below are about it
  *   memory USED TOTAL    in MiB
  *   utilization PERCENT
- *   error CALL CODE      that call fails for this GPU
- *   process PID MIB      a compute process; MIB of -1: its memory is not told
+ *   error CALL CODE      this call fails for this GPU
+ *   process PID MIB      a compute process; with MIB -1 its memory is unknown
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID = 2, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, LOST = 15, UNKNOWN = 999 };
+enum {
+    SUCCESS = 0, UNINITIALIZED = 1, INVALID = 2, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, LOST = 15,
+    UNKNOWN = 999
+};
 enum { MOST_GPUS = 8, MOST_PROCESSES = 64, MOST_ERRORS = 8 };
 
 typedef unsigned long long u64;
-typedef struct { unsigned pid; u64 memory; unsigned gpu_instance, compute_instance; } process_t; /* ProcessInfo v2, v3 */
+/* nvmlProcessInfo_v2_t and _v3_t */
+typedef struct { unsigned pid; u64 memory; unsigned gpu_instance, compute_instance; } process_t;
 typedef struct { u64 total, free, used; } memory_t;
 typedef struct { unsigned gpu, memory; } utilization_t;
 typedef struct { char call[48]; int code; } error_t;
@@ -36,7 +41,7 @@ typedef struct { int init, delay_ms, sticky, count; char hang[48]; gpu_t gpu[MOS
 
 static script_t script;
 static int opened;
-static char lost[MOST_GPUS][80]; /* by index: the UUID that is lost until NVML is opened anew */
+static char lost[MOST_GPUS][80]; /* by index: the UUID that is lost until NVML is opened again */
 
 static void read_line(const char *line) {
     gpu_t *gpu = script.count ? &script.gpu[script.count - 1] : NULL;
@@ -55,7 +60,10 @@ static void read_line(const char *line) {
     if (sscanf(line, " utilization %u", &gpu->utilization) == 1) return;
     if (gpu->errors < MOST_ERRORS) {
         error_t *error = &gpu->error[gpu->errors];
-        if (sscanf(line, " error %47s %d", error->call, &error->code) == 2) { gpu->errors++; return; }
+        if (sscanf(line, " error %47s %d", error->call, &error->code) == 2) {
+            gpu->errors++;
+            return;
+        }
     }
     if (gpu->processes < MOST_PROCESSES && sscanf(line, " process %ld %ld", &pid, &mib) == 2)
         gpu->process[gpu->processes++] =
@@ -72,9 +80,10 @@ static void read_script(void) {
     fclose(file);
 }
 
-/* The script as it stands now, once the call may go on. */
+/* Reads the script; returns when the call may continue. */
 static void begin(const char *call) {
-    for (read_script(); !strcmp(script.hang, "all") || !strcmp(script.hang, call); read_script()) usleep(20000);
+    for (read_script(); !strcmp(script.hang, "all") || !strcmp(script.hang, call); read_script())
+        usleep(20000);
     if (script.delay_ms) usleep((useconds_t)script.delay_ms * 1000);
 }
 
@@ -91,7 +100,7 @@ static int outcome(int index, const char *call) {
     return SUCCESS;
 }
 
-/* A handle is the index plus one, so that none is NULL. */
+/* A handle is the index plus one, so that it is never NULL. */
 static int index_of(void *handle) { return (int)(long)handle - 1; }
 
 #define ASK(handle, call)                          \

@@ -1,6 +1,7 @@
-"""The fake NVML: compiles `libnvidia-ml.c`, and writes what it shall say; the C file lists the words.
+"""This module compiles the fake NVML (`libnvidia-ml.c`) and writes the script that it follows.
 
-`FakeNvml.env` goes into a process's environment; from then on the real nvidia-ml-py in it loads the fake.
+A process with `FakeNvml.env` in its environment loads the fake through the real nvidia-ml-py. The C
+file lists the words of the script.
 """
 
 import shutil
@@ -14,11 +15,9 @@ FLAGS = ("-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
 
 
 def compile_into(folder: Path) -> Path:
-    """`folder`, with a libnvidia-ml.so.1 in it; a machine without a compiler fails with what to install."""
+    """Compile libnvidia-ml.so.1 into `folder` and return the folder."""
     compiler = shutil.which("cc")
-    assert compiler, (
-        "The fake NVML needs a C compiler: install the package gcc (Debian, Ubuntu: apt install gcc)."
-    )
+    assert compiler, "The fake NVML needs a C compiler (Debian and Ubuntu: apt install gcc)."
     library = folder / "libnvidia-ml.so.1"
     done = subprocess.run(
         [compiler, *FLAGS, "-o", str(library), str(SOURCE)], capture_output=True, text=True
@@ -30,8 +29,9 @@ def compile_into(folder: Path) -> Path:
 def gpu(
     number: int = 0, *, used: int = 2048, total: int = 24576, utilization: int = 3, more: str = ""
 ) -> str:
-    """One GPU's lines; `more` are further ones, such as `error …` and `process …`."""
-    return f"gpu {uuid(number)} NVIDIA H100\nmemory {used} {total}\nutilization {utilization}\n{more}\n"
+    """Return the lines of one GPU; `more` are others, such as `error …` and `process …`."""
+    name = f"gpu {uuid(number)} NVIDIA H100"
+    return f"{name}\nmemory {used} {total}\nutilization {utilization}\n{more}\n"
 
 
 def uuid(number: int) -> str:
@@ -39,7 +39,7 @@ def uuid(number: int) -> str:
 
 
 def fails(code: int, *calls: str) -> str:
-    """A GPU's lines that let these calls end with an NVML error (no call named: from the handle on)."""
+    """Return the lines that make a GPU's calls (by default, all) fail with an NVML error."""
     return "\n".join(f"error {call} {code}" for call in calls or ("DeviceGetHandleByIndex",))
 
 
@@ -55,7 +55,7 @@ class FakeNvml:
         return {"LD_LIBRARY_PATH": str(self.folder), "FAKE_NVML": str(self.file)}
 
     def says(self, *parts: str) -> None:
-        """From now on; replaced in one step, because it may be read at any time."""
+        """Replace the script, in one step because it may be read at any time."""
         new = self.file.with_suffix(".new")
         new.write_text("".join(f"{part}\n" for part in parts), encoding="utf-8")
         new.replace(self.file)

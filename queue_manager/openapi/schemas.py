@@ -114,7 +114,7 @@ _RESULT: Schema = {
         "report": {**TEXT, "description": "where there is one"},
     },
 }
-_MOVE = always(at=TIME, **{"from": TEXT}, to=PHASE, code=TEXT, message=TEXT)
+_MOVE = always(at=TIME, **{"from": TEXT}, to=PHASE, code=TEXT, message=TEXT, detail=TEXT)
 _NODE = always(
     node=TEXT,
     at=maybe(TIME),
@@ -135,7 +135,9 @@ COMPONENTS: dict[str, Schema] = {
         request_id=TEXT,
     ),
     "Reason": always(
-        code={**TEXT, "description": "for machines"}, message={**TEXT, "description": "for people"}
+        code={**TEXT, "description": "for machines"},
+        message={**TEXT, "description": "for people"},
+        detail={**TEXT, "description": "a quoted line of the job's log, for its user; or empty"},
     ),
     "Links": always(job=TEXT, logs=TEXT, metrics=TEXT),
     "Submission": {

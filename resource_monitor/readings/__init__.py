@@ -1,1 +1,1 @@
-"""The raw readings of a node: GPUs, CPU, memory, processes."""
+"""This package reads a node's GPUs, CPU, memory and processes, without judging them."""

@@ -1,4 +1,7 @@
-"""From raw readings to what may stand in a snapshot: what is not a sane number becomes None, text becomes printable."""
+"""This module turns raw readings into a snapshot's fields.
+
+A value that is not a plausible number becomes None, and text becomes printable.
+"""
 
 from collections.abc import Sequence
 
@@ -17,11 +20,12 @@ from jobqueue.resources import (
 )
 from resource_monitor.readings.reading import GpuReading, HostReading
 
-LONGEST_NAME = 40  # 16 GPUs with 32 processes each stay within the 64 KiB that the scheduler reads
+#: 16 GPUs with 32 processes each stay within the 64 KiB that the scheduler reads.
+LONGEST_NAME = 40
 
 
 def amount(value: float | None, high: float = LARGEST) -> float | None:
-    """`value` if it is a number from 0 to `high`, else None: NaN, negative and beyond the range are unknown."""
+    """Return `value` if it is a number from 0 to `high`, else None (unknown)."""
     return value if is_amount(value, high) else None
 
 
@@ -34,11 +38,11 @@ def reason(
     threshold: float | None = None,
     unit: str | None = None,
 ) -> NodeReason:
-    """A reason whose message may hold a driver's own words."""
+    """Return a reason whose message may quote a driver."""
     return NodeReason(code, _printable(message), gpu, value, threshold, unit)
 
 
-def describe_gpu(reading: GpuReading, *, available: bool) -> Gpu:
+def describe_gpu(reading: GpuReading, available: bool) -> Gpu:
     total = amount(reading.memory_total_mb)
     return Gpu(
         index=reading.index,
@@ -57,11 +61,15 @@ def describe_gpu(reading: GpuReading, *, available: bool) -> Gpu:
 
 
 def used_by(reading: GpuReading) -> str:
-    """Who uses this GPU, to go on a sentence with: ", used by pid 4242 of bob (22,100 MB) and 1 more", or ""."""
+    """Return the end of a sentence that names the GPU's processes, or "" if there are none.
+
+    For example: ", used by pid 4242 of bob (22,100 MB) and 1 more".
+    """
     processes = _describe_processes(reading.processes)
     if not processes:
         return ""
-    largest, others = processes[0], max(len(processes), reading.process_count or 0) - 1
+    largest = processes[0]
+    others = max(len(processes), reading.process_count or 0) - 1
     who = "a process" if largest.pid is None else f"pid {largest.pid}"
     user = f" of {largest.user}" if largest.user else ""
     memory = "" if largest.used_memory_mb is None else f" ({largest.used_memory_mb:,.0f} MB)"
@@ -81,8 +89,8 @@ def _describe_processes(processes: Sequence[GpuProcess] | None) -> tuple[GpuProc
 
 def describe_cpu(host: HostReading) -> Cpu:
     load = host.load_average
-    sane = load is not None and all(is_amount(value) for value in load)
-    return Cpu(amount(host.cpu_percent, PERCENT), load if sane else None)
+    is_known = load is not None and all(is_amount(value) for value in load)
+    return Cpu(amount(host.cpu_percent, PERCENT), load if is_known else None)
 
 
 def describe_memory(host: HostReading) -> Memory:
@@ -91,7 +99,7 @@ def describe_memory(host: HostReading) -> Memory:
 
 
 def _part(value: float | None, total: float | None) -> float | None:
-    """`value` unless it is no amount, or more than the whole."""
+    """Return `value`, or None if it is not an amount or more than `total`."""
     return amount(value, LARGEST if total is None else total)
 
 

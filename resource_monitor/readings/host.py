@@ -1,4 +1,7 @@
-"""CPU and main memory of the node, through psutil (/proc/stat and /proc/meminfo); inside a pod too, the host's."""
+"""This module reads the node's CPU and main memory with psutil, from /proc/stat and /proc/meminfo.
+
+Inside a pod, too, these are the numbers of the host.
+"""
 
 import psutil
 
@@ -8,7 +11,7 @@ MIB = 2**20
 
 
 class Host:
-    """Each reading covers the time since the one before."""
+    """Each reading covers the time since the previous one."""
 
     def __init__(self) -> None:
         # psutil's first answer is 0.0 by design, which would read as an idle CPU.
@@ -19,7 +22,8 @@ class Host:
         return HostReading(
             cpu_percent=psutil.cpu_percent(interval=None),
             load_average=psutil.getloadavg(),
-            # Not `memory.used`: what counts is what a new process cannot have, and `percent` is made from this.
+            # Not `memory.used`: a new process cannot have more than this leaves, and `percent` is
+            # computed from it.
             memory_used_mb=(memory.total - memory.available) // MIB,
             memory_total_mb=memory.total // MIB,
             memory_percent=memory.percent,

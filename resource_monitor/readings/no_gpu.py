@@ -1,4 +1,4 @@
-"""A machine without NVML and without nvidia-smi: says whether it has an NVIDIA GPU that lacks its driver."""
+"""This module reports whether a machine without NVML and nvidia-smi has an NVIDIA GPU at all."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ NVIDIA, DISPLAY_CLASS = "0x10de", "0x03"
 
 
 class NoGpu:
-    """Reads only what the PCI bus shows; no GPU is ever reported."""
+    """Reads the PCI bus; reports a missing driver or a missing GPU, and never a GPU."""
 
     def __init__(self, devices: Path = PCI_DEVICES) -> None:
         self._devices = devices

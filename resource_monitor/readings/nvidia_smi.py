@@ -1,4 +1,4 @@
-"""The GPUs through the `nvidia-smi` command: the fallback where NVML cannot be loaded."""
+"""This module reads the GPUs with the `nvidia-smi` command if NVML cannot be loaded."""
 
 import re
 import shutil
@@ -9,20 +9,27 @@ from jobqueue.resources import NodeReasonCode
 from resource_monitor.readings.reading import Fault, GpuReading, GpuReport
 
 TIMEOUT_S = 5.0
-MIN_PERIOD_S = 2.0  # a process a time, and without persistence mode each wakes the driver
-# The name stands last, because it alone may contain a comma.
-FIELDS = "index,uuid,memory.used,memory.total,memory.free,utilization.gpu,power.draw,temperature.gpu,name"  # fmt: skip
+#: Each reading starts a process, which without persistence mode wakes the driver.
+MIN_PERIOD_S = 2.0
+#: The name is last because it alone may contain a comma.
+FIELDS = (
+    "index,uuid,memory.used,memory.total,memory.free,"
+    "utilization.gpu,power.draw,temperature.gpu,name"
+)
 COMMAND = ("nvidia-smi", f"--query-gpu={FIELDS}", "--format=csv,noheader,nounits")
 
 _COLUMNS = FIELDS.count(",") + 1
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(?:\s*(?:MiB|%|W|C))?")
-_CANNOT_TELL = re.compile(
+_UNSUPPORTED = re.compile(
     r"\[?(N/A|Not Supported|Not Available|Insufficient Permissions)\]?", re.IGNORECASE
 )
 
 
 class NvidiaSmi:
-    """`run` gives (exit code, output) of the command, and may raise OSError or subprocess.TimeoutExpired."""
+    """`run` returns the command's exit code and output.
+
+    It may raise OSError or subprocess.TimeoutExpired.
+    """
 
     def __init__(self, run: Callable[[], tuple[int, str]] | None = None) -> None:
         self._run = run or _run
@@ -31,7 +38,7 @@ class NvidiaSmi:
         try:
             code, text = self._run()
         except subprocess.TimeoutExpired:
-            return _fault(f"nvidia-smi gave no answer in {TIMEOUT_S:g} s.")
+            return _fault(f"nvidia-smi did not answer within {TIMEOUT_S:g} s.")
         except OSError as error:
             return _fault(f"nvidia-smi cannot be run: {error.strerror}.")
         return parse(code, text)
@@ -42,8 +49,9 @@ def is_installed() -> bool:
 
 
 def parse(code: int, text: str) -> GpuReport:
-    """The report in nvidia-smi's exit code and output; a line that is no GPU is a fault, beside the GPUs that are."""
-    gpus, faults = [], []
+    """Return the report in nvidia-smi's output; a line that does not describe a GPU is a fault."""
+    gpus = []
+    faults = []
     for line in filter(None, map(str.strip, text.splitlines())):
         cells = [cell.strip() for cell in line.split(",", _COLUMNS - 1)]
         if len(cells) == _COLUMNS and cells[0].isdecimal():
@@ -51,24 +59,13 @@ def parse(code: int, text: str) -> GpuReport:
         else:
             faults.append(_complaint(line))
     if not gpus and not faults:
-        faults.append(
-            Fault(
-                NodeReasonCode.GPU_UNKNOWN,
-                f"nvidia-smi printed nothing and ended with exit code {code}.",
-            )
-        )
+        message = f"nvidia-smi printed nothing and ended with exit code {code}."
+        faults.append(Fault(NodeReasonCode.GPU_UNKNOWN, message))
     return GpuReport(tuple(gpus), tuple(faults[:1]), MIN_PERIOD_S)
 
 
 def _gpu(cells: list[str]) -> GpuReading:
-    fault = next(
-        (
-            cell
-            for cell in cells[2:-1]
-            if not _NUMBER.fullmatch(cell) and not _CANNOT_TELL.fullmatch(cell)
-        ),
-        None,
-    )
+    fault = next(filter(_is_fault, cells[2:-1]), None)
     used, total, free, utilization, power, temperature = map(_number, cells[2:-1])
     return GpuReading(
         index=int(cells[0]),
@@ -85,6 +82,10 @@ def _gpu(cells: list[str]) -> GpuReading:
     )
 
 
+def _is_fault(cell: str) -> bool:
+    return not _NUMBER.fullmatch(cell) and not _UNSUPPORTED.fullmatch(cell)
+
+
 def _number(cell: str) -> float | None:
     found = _NUMBER.fullmatch(cell)
     return float(found[1]) if found else None
@@ -93,11 +94,11 @@ def _number(cell: str) -> float | None:
 def _complaint(line: str) -> Fault:
     lower = line.lower()
     if "no devices were found" in lower:
-        return Fault(NodeReasonCode.NO_GPU, "nvidia-smi finds no GPU on this node.")
+        return Fault(NodeReasonCode.NO_GPU, "nvidia-smi found no GPU on this node.")
     if "couldn't communicate with the nvidia driver" in lower or "version mismatch" in lower:
-        return Fault(NodeReasonCode.NO_DRIVER, f"nvidia-smi says: {line[:300]}")
+        return Fault(NodeReasonCode.NO_DRIVER, f"nvidia-smi reports: {line[:300]}")
     code = NodeReasonCode.GPU_LOST if "lost" in lower else NodeReasonCode.GPU_UNKNOWN
-    return Fault(code, f"nvidia-smi says: {line[:300]}")
+    return Fault(code, f"nvidia-smi reports: {line[:300]}")
 
 
 def _fault(message: str) -> GpuReport:

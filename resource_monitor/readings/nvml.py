@@ -1,10 +1,12 @@
-"""The GPUs through NVML (the only file that imports pynvml); every NVML error ends here as a fault in words.
+"""This module reads the GPUs through NVML (only this file imports pynvml).
 
-NVML is opened once and kept open: a fresh start takes seconds where persistence mode is off.
+Every NVML error becomes a fault with a sentence. NVML is opened once and kept open, because opening
+it takes seconds if persistence mode is off.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pynvml
@@ -35,7 +37,7 @@ class NvmlMissing(Exception):
 
 
 class Nvml:
-    """`read` raises NvmlMissing where there is no library; all else becomes a fault of the report or of a GPU."""
+    """`read` raises NvmlMissing if there is no library; other errors become faults."""
 
     def __init__(
         self,
@@ -44,12 +46,13 @@ class Nvml:
         reopen_after_s: float = REOPEN_AFTER_S,
         owners: Owners | None = None,
     ) -> None:
-        self._library, self._clock, self._reopen_after_s = library, clock, reopen_after_s
+        self._library = library
+        self._clock = clock
+        self._reopen_after_s = reopen_after_s
         self._owners = owners or Owners()
         self._opened_at: float | None = None
-        self._known: dict[
-            int, tuple[str, str]
-        ] = {}  # index → uuid, name: a lost GPU no longer tells
+        #: index → (uuid, name): a lost GPU no longer reports them.
+        self._known: dict[int, tuple[str, str]] = {}
 
     def read(self) -> GpuReport:
         try:
@@ -75,7 +78,7 @@ class Nvml:
             try:
                 self._library.nvmlShutdown()
             except pynvml.NVMLError:
-                pass  # it is given up either way
+                pass  # it is not used any more in either case
 
     def _report(self) -> GpuReport:
         readings = _without_doubles(
@@ -90,20 +93,18 @@ class Nvml:
         return GpuReport(gpus, faults)
 
     def _reopen_later(self) -> None:
-        # A GPU that comes back after a reset answers only those who open NVML anew.
+        # A GPU that comes back after a reset answers only after NVML is opened again.
         if self._opened_at is not None and self._clock() - self._opened_at > self._reopen_after_s:
             self._close()
 
     def _read_gpu(self, index: int) -> GpuReading | Fault:
-        """One GPU; its fault stays its own, so that its sisters are read all the same."""
+        """Read one GPU; its fault does not keep the others from being read."""
+        library = self._library
         try:
-            handle = self._library.nvmlDeviceGetHandleByIndex(index)
-            uuid, name = (
-                self._library.nvmlDeviceGetUUID(handle),
-                self._library.nvmlDeviceGetName(handle),
-            )
-            self._known[index] = (uuid, name)
-            return _measure(self._library, self._owners, handle, index, uuid, name)
+            handle = library.nvmlDeviceGetHandleByIndex(index)
+            known = library.nvmlDeviceGetUUID(handle), library.nvmlDeviceGetName(handle)
+            self._known[index] = known
+            return _measure(library, self._owners, handle, GpuReading(index, *known))
         except pynvml.NVMLError as error:
             return self._unreadable(index, error)
 
@@ -115,12 +116,11 @@ class Nvml:
 
 
 def _without_doubles(readings: Sequence[GpuReading | Fault]) -> list[GpuReading | Fault]:
-    """Indices move when a GPU goes or comes back: one that fails must not go by the name of one that answers."""
-    answering = {
-        reading.uuid
-        for reading in readings
-        if isinstance(reading, GpuReading) and not reading.fault
-    }
+    """Remove the name from a failing GPU whose uuid another GPU answers with.
+
+    Indices change when a GPU disappears or comes back, so the remembered name may be wrong.
+    """
+    answering = {r.uuid for r in readings if isinstance(r, GpuReading) and not r.fault}
     return [
         _nameless(r) if isinstance(r, GpuReading) and r.fault and r.uuid in answering else r
         for r in readings
@@ -132,17 +132,14 @@ def _nameless(reading: GpuReading) -> Fault:
     return Fault(code, f"GPU {reading.index} cannot be read: {reading.fault}.")
 
 
-def _measure(
-    library: Any, owners: Owners, handle: Any, index: int, uuid: str, name: str
-) -> GpuReading:
+def _measure(library: Any, owners: Owners, handle: Any, gpu: GpuReading) -> GpuReading:
+    """Return `gpu` with its numbers."""
     memory = _supported(library.nvmlDeviceGetMemoryInfo, handle)
     utilization = _supported(library.nvmlDeviceGetUtilizationRates, handle)
     power_mw = _extra(library.nvmlDeviceGetPowerUsage, handle)
     processes = _extra(library.nvmlDeviceGetComputeRunningProcesses, handle)
-    return GpuReading(
-        index,
-        uuid,
-        name,
+    return replace(
+        gpu,
         memory_used_mb=memory and memory.used // MIB,
         memory_total_mb=memory and memory.total // MIB,
         memory_free_mb=memory and memory.free // MIB,
@@ -155,7 +152,7 @@ def _measure(
 
 
 def _largest(processes: Sequence[Any], owners: Owners) -> tuple[GpuProcess, ...]:
-    """The processes with the most memory, and whose they are; memory is None under MIG, for instance."""
+    """Return the processes with the most memory and their users; memory is None under MIG."""
     by_size = sorted(processes, key=lambda process: process.usedGpuMemory or 0, reverse=True)
     return tuple(
         GpuProcess(
@@ -168,7 +165,10 @@ def _largest(processes: Sequence[Any], owners: Owners) -> tuple[GpuProcess, ...]
 
 
 def _supported(call: Callable[..., Any], *args: Any) -> Any:
-    """What the gate needs: None where this GPU cannot tell (MIG, unified memory), any other error is a fault."""
+    """Return a number that the gate needs, or None if this GPU does not support it.
+
+    MIG and unified memory are examples. Any other error is a fault.
+    """
     try:
         return call(*args)
     except pynvml.NVMLError as error:
@@ -178,7 +178,7 @@ def _supported(call: Callable[..., Any], *args: Any) -> Any:
 
 
 def _extra(call: Callable[..., Any], *args: Any) -> Any:
-    """What people like to see: None on any error, because the gate does not rest on it."""
+    """Return a number that only people read; None on any error, as the gate does not need it."""
     try:
         return call(*args)
     except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError):
@@ -189,6 +189,7 @@ def _fault(error: pynvml.NVMLError) -> Fault:
     if error.value == pynvml.NVML_ERROR_DRIVER_NOT_LOADED:
         return Fault(NodeReasonCode.NO_DRIVER, "The NVIDIA driver is not loaded on this node.")
     if error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
-        why = "the NVIDIA library and the loaded driver have different versions (restart the node after an update)"
-        return Fault(NodeReasonCode.NO_DRIVER, f"The GPUs cannot be read: {why}.")
+        why = "the NVIDIA library and the loaded driver have different versions"
+        remedy = "restart the node after a driver update"
+        return Fault(NodeReasonCode.NO_DRIVER, f"The GPUs cannot be read: {why} ({remedy}).")
     return Fault(NodeReasonCode.GPU_UNKNOWN, f"The GPUs cannot be read: {error}.")

@@ -1,7 +1,8 @@
-"""Whose a process on a GPU is, as far as can be known here: unknown (None) rather than wrong.
+"""This module finds the user of a process on a GPU: None (unknown) rather than a wrong name.
 
-NVML numbers processes as the machine's first process namespace does. In a container of its own namespace another
-process may have that number, and in one with an /etc/passwd of its own another person may have that user id.
+NVML numbers processes as the machine's first process namespace does. In a container with its own
+namespace another process may have that number, and in one with its own /etc/passwd another person
+may have that user id.
 """
 
 import os
@@ -23,26 +24,30 @@ def _name_of(uid: int) -> str:
 
 
 class Owners:
-    """`name_of` gives a user id's name, or raises KeyError; it may take its time."""
+    """`name_of` returns a user id's name or raises KeyError; it may be slow."""
 
     def __init__(self, proc: Path = PROC, name_of: Callable[[int], str] = _name_of) -> None:
-        self._proc, self._name_of = proc, name_of
+        self._proc = proc
+        self._name_of = name_of
         self.knows_pids = _in_first_namespace(proc)
         self.knows_names = self.knows_pids and not _in_container(proc)
         self._names: dict[int, str | None] = {}
 
     def pid(self, pid: int) -> int | None:
-        """NVML's `pid`, where it is one that people on this machine can look up."""
+        """Return NVML's `pid` if people on this machine can look it up, else None."""
         return pid if self.knows_pids else None
 
     def user(self, pid: int) -> str | None:
-        """The name of the user whose `pid` it is; a name that is not known yet is there at one of the next readings."""
+        """Return the name of the user of process `pid`.
+
+        A name that is not known yet is None now and available at one of the next readings.
+        """
         uid = self._uid(pid) if self.knows_names else None
         if uid is None:
             return None
         if uid not in self._names:
             self._names[uid] = None
-            # Names may come from a directory server: one that does not answer must not hold up the readings.
+            # A directory server that does not answer must not delay the readings.
             threading.Thread(target=self._learn, args=(uid,), daemon=True).start()
         return self._names[uid]
 
@@ -50,12 +55,12 @@ class Owners:
         try:
             self._names[uid] = self._name_of(uid)
         except (KeyError, OSError):
-            pass  # it has no name here
+            pass  # the user id has no name here
 
     def _uid(self, pid: int) -> int | None:
         try:
             found = _REAL_UID.search((self._proc / str(pid) / "status").read_text(errors="replace"))
-        except OSError:  # it has ended, or is hidden from us
+        except OSError:  # the process has ended or is hidden from us
             return None
         return int(found[1]) if found else None
 

@@ -1,6 +1,7 @@
-"""What the sampler reads, as it travels from the sampler's process to the server: raw, not judged.
+"""This module declares a sample: raw readings that go from the sampler process to the server.
 
-A number is None where it could not be read. Megabytes are MiB; `at` is CLOCK_MONOTONIC, which all processes share.
+A number that could not be read is None. Megabytes are MiB; `at` is CLOCK_MONOTONIC, which all
+processes share.
 """
 
 import json
@@ -12,7 +13,10 @@ from jobqueue.resources import GpuProcess, NodeReasonCode
 
 @dataclass(frozen=True)
 class GpuReading:
-    """One GPU at one instant. `fault` is why it could not be read (None: it answered); `lost` is for good."""
+    """One GPU at one instant.
+
+    `fault` is the reason why it could not be read (None if it answered); `lost` is permanent.
+    """
 
     index: int
     uuid: str
@@ -31,7 +35,7 @@ class GpuReading:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why GPUs are missing from a report: a reason's code and a sentence."""
+    """The reason why GPUs are missing from a report: a code and a sentence."""
 
     code: NodeReasonCode
     message: str
@@ -39,7 +43,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class GpuReport:
-    """All GPUs that a backend sees; `min_period_s` is how often it may be asked at most."""
+    """All GPUs that a backend sees; it must not be asked more often than every `min_period_s`."""
 
     gpus: tuple[GpuReading, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -48,7 +52,7 @@ class GpuReport:
 
 @dataclass(frozen=True)
 class HostReading:
-    """CPU use (percent of all cores, since the reading before) and memory of the node."""
+    """CPU use (percent of all cores since the previous reading) and memory of the node."""
 
     cpu_percent: float | None = None
     load_average: tuple[float, float, float] | None = None
@@ -59,7 +63,7 @@ class HostReading:
 
 @dataclass(frozen=True)
 class Sample:
-    """Everything read at one instant; the next is due `period_s` later."""
+    """Everything read at one instant; the next sample is due `period_s` later."""
 
     at: float
     period_s: float
@@ -71,7 +75,7 @@ class Sample:
 
     @classmethod
     def decode(cls, line: bytes) -> "Sample":
-        """The inverse of `encode`; raises ValueError, KeyError or TypeError on anything else."""
+        """Return the sample in a line; raises ValueError, KeyError or TypeError if it has none."""
         fields = json.loads(line)
         return cls(
             fields["at"], fields["period_s"], _host(fields["host"]), _report(fields["report"])
@@ -97,7 +101,10 @@ def _gpu(fields: dict) -> GpuReading:
 
 
 class GpuBackend(Protocol):
-    """A way to read the GPUs. `read` may raise or hang: the sampler's process and its parent allow for both."""
+    """A way to read the GPUs.
+
+    `read` may raise or hang; the sampler process and its parent handle both.
+    """
 
     def read(self) -> GpuReport: ...
 

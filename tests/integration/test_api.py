@@ -23,7 +23,7 @@ from jobqueue.clock import rfc3339
 from jobqueue.job import Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome, SlotLimits, Start
 
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
 COMMAND = [sys.executable, "-m", "queue_manager"]
@@ -78,14 +78,18 @@ def run(system: System, job_id: str) -> None:
     """The job is admitted and its container runs."""
     lead, now = leader(system), time.time()
     lead.admit(
-        system.store.job(job_id), now, node="gpu-1", gpu_uuids=[], workflow_name=f"w-{job_id}", message="Admitted.",
-        max_running=99, max_per_user=99,
-    )  # fmt: skip
+        system.store.job(job_id),
+        now,
+        Start("gpu-1", (), f"w-{job_id}", "Admitted."),
+        SlotLimits(99, 99),
+    )
     lead.mark_running(job_id, now, "Runs on gpu-1.")
 
 
 def finish(system: System, job_id: str) -> None:
-    leader(system).finish(job_id, Phase.SUCCEEDED, time.time(), DONE, Result(0), run_time_s=1800)
+    leader(system).finish(
+        job_id, time.time(), Outcome(Phase.SUCCEEDED, DONE, Result(0), run_time_s=1800)
+    )
 
 
 def train_log(system: System, job_id: str) -> Path:

@@ -117,7 +117,7 @@ class TestFailures:
         job = system.wait_status(failing, "failed")
         assert job["reason"]["code"] == "training_failed"
         assert job["exit_code"] == 1
-        assert job["log_tail"][-1] == "the training could not go on"
+        assert job["log_tail"][-1] == "the training could not continue"
         system.wait_status(following, "succeeded")
         system.wait_sound()
 

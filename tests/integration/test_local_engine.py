@@ -99,7 +99,7 @@ def test_succeeds_with_its_log(bench: Bench) -> None:
 def test_fails_with_its_exit_code_and_last_lines(bench: Bench) -> None:
     status = bench.until(bench.make({"seconds": 0, "exit": 3}), WorkflowPhase.FAILED)
     assert status.exit_code == 3
-    assert status.log_tail[-1] == "the training could not go on"
+    assert status.log_tail[-1] == "the training could not continue"
 
 
 def test_a_name_is_taken_once(bench: Bench) -> None:

@@ -150,7 +150,7 @@ def test_mig_tells_no_utilisation_which_is_null_and_does_not_pass(
     status = said(shared, mig, expected=[("gpu_unknown", 0)])
     assert not status.available
     assert numbers(status.gpus[0]) == (None, 2048, 22528, 24576)
-    assert status.reasons[0].message == "GPU 0 does not say how busy it is."
+    assert status.reasons[0].message == "GPU 0 does not report its usage."
 
 
 def test_unified_memory_tells_no_memory_which_is_null_and_does_not_pass(
@@ -199,7 +199,7 @@ def test_a_driver_of_another_version_than_the_library(
     eventually(lambda: monitor.code("/readyz") == 200)
     status = monitor.status()
     assert (status.available, reasons(status), status.gpus) == (False, [("no_driver", None)], ())
-    assert "restart the node after an update" in status.reasons[0].message
+    assert "restart the node after a driver update" in status.reasons[0].message
 
 
 def test_a_hang_never_delays_the_status_and_ends_by_itself(
@@ -295,5 +295,5 @@ def test_a_machine_without_a_compiler_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(AssertionError, match="install the package gcc"):
+    with pytest.raises(AssertionError, match="apt install gcc"):
         compile_into(tmp_path)

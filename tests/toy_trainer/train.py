@@ -1,8 +1,8 @@
-"""A training that keeps the trainer's contract (what it reads, writes and exits with) and takes as long as told.
+"""A training with the trainer's contract (inputs, outputs, exit code) that lasts as configured.
 
-Its config: `{seconds: 1, exit: 0, cores: 0, say: "…"}`. Each life leaves a line in `lives.log` when it arrives, one
-when it has the run folder (with the GPUs it was given) and one at its end, so that a test can see whether two of one
-job ever ran side by side.
+Its config is `{seconds: 1, exit: 0, cores: 0, say: "…"}`. Each process writes a line to
+`lives.log` when it arrives, one when it has the run folder (with its GPUs) and one at its end, so
+that a test can see whether two processes of one job ever ran at the same time.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ def main() -> int:
     if config.get("exit", 0) == 0:
         (folder / "result.json").write_text(json.dumps({"status": "succeeded"}), encoding="utf-8")
     else:
-        print("the training could not go on", flush=True)
+        print("the training could not continue", flush=True)
     return config.get("exit", 0)
 
 

@@ -13,7 +13,7 @@ from jobqueue.clock import rfc3339
 from jobqueue.job import JobSpec
 from jobqueue.reason import ReasonCode
 from jobqueue.store.client import Caps, Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, SlotLimits, Start
 
 
 @pytest.fixture
@@ -55,16 +55,7 @@ def observe(lead: Leader, **nodes: str) -> None:
 
 def start(store: Store, lead: Leader, user: str, node: str) -> str:
     job_id = submit(store, user)
-    lead.admit(
-        store.job(job_id),
-        NOW,
-        node=node,
-        gpu_uuids=[],
-        workflow_name="w",
-        message="m",
-        max_running=9,
-        max_per_user=1,
-    )
+    lead.admit(store.job(job_id), NOW, Start(node, (), "w", "m"), SlotLimits(9, 1))
     return job_id
 
 

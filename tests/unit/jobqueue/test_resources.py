@@ -1,4 +1,4 @@
-"""The wire format of a node's resources: what decode takes, what it refuses, and that nothing is ever coerced."""
+"""The wire format of a node's resources: what decode accepts and refuses; nothing is coerced."""
 
 import copy
 import json
@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue.resources import InvalidSnapshot, NodeReason, NodeSnapshot, Thresholds, free_gpus
+from jobqueue.resources import (
+    InvalidSnapshot,
+    NodeReason,
+    NodeReasonCode,
+    NodeSnapshot,
+    Thresholds,
+    free_gpus,
+)
 
 
 def document() -> dict[str, Any]:
-    """The design's example with two GPUs, one of them free."""
+    """A snapshot with two GPUs, one of them free."""
     gpu = {
         "index": 0,
         "uuid": "GPU-a",
@@ -67,7 +74,7 @@ def changed(path: str, value: Any) -> str:
 
 
 def same(snapshot: NodeSnapshot, text: str) -> bool:
-    """Whether nothing was coerced; a GPU's processes alone may be absent, which is null."""
+    """Return whether nothing was coerced; a GPU's processes may be absent, which means null."""
     sent = json.loads(text)
     for gpu in sent["gpus"]:
         gpu.setdefault("processes", None)
@@ -82,7 +89,7 @@ def test_a_valid_document_comes_back_as_it_was() -> None:
     assert snapshot.reasons == (NodeReason("gpu_busy", "GPU 1 is at 93 %.", 1, 93, 80, "percent"),)
 
 
-def test_off_is_none_inside_and_off_on_the_wire() -> None:
+def test_a_threshold_that_is_off_is_none_in_the_record_and_off_on_the_wire() -> None:
     snapshot = NodeSnapshot.decode(changed("thresholds.cpu_percent", "off"))
     assert snapshot.thresholds == Thresholds(cpu_percent=None)
     assert snapshot.encode()["thresholds"]["cpu_percent"] == "off"
@@ -92,18 +99,18 @@ def test_off_is_none_inside_and_off_on_the_wire() -> None:
                                   "gpus.0.temperature_c", "gpus.0.process_count", "cpu.load_average",
                                   "gpus.0.processes", "gpus.0.processes.0.pid", "gpus.0.processes.0.user",
                                   "gpus.0.processes.0.used_memory_mb"])  # fmt: skip
-def test_null_stays_none_where_it_may(path: str) -> None:
+def test_null_is_none_if_a_field_allows_it(path: str) -> None:
     text = changed(path, None)
     assert same(NodeSnapshot.decode(text), text)
 
 
-def test_an_older_monitor_that_tells_no_processes_is_understood() -> None:
+def test_an_older_monitor_without_processes_is_understood() -> None:
     whole = document()
     del whole["gpus"][0]["processes"]
     assert NodeSnapshot.decode(json.dumps(whole)).gpus[0].processes is None
 
 
-def test_unknown_fields_of_a_newer_monitor_are_passed_over() -> None:
+def test_unknown_fields_of_a_newer_monitor_are_ignored() -> None:
     assert NodeSnapshot.decode(
         json.dumps(document() | {"new": {"deep": [1]}})
     ) == NodeSnapshot.decode(json.dumps(document()))
@@ -126,7 +133,7 @@ def test_unknown_fields_of_a_newer_monitor_are_passed_over() -> None:
         (b'{"age_s": ' + b"9" * 10_000 + b"}", "not JSON"),
     ],
 )
-def test_what_is_no_json_object_is_refused(body: bytes, says: str) -> None:
+def test_text_that_is_not_a_json_object_is_refused(body: bytes, says: str) -> None:
     with pytest.raises(InvalidSnapshot, match=says):
         NodeSnapshot.decode(body)
 
@@ -183,6 +190,7 @@ def test_what_is_no_json_object_is_refused(body: bytes, says: str) -> None:
         ("thresholds.cpu_percent", "OFF"),
         ("thresholds.cpu_percent", 101),
         ("reasons.0.code", "tired"),
+        ("reasons.0.code", ["gpu_busy"]),
         ("reasons.0.message", ""),
         ("reasons.0.gpu", "0"),
     ],
@@ -194,12 +202,104 @@ def test_a_wrong_value_is_refused_with_one_sentence(path: str, value: Any) -> No
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("node", "gpu 1", "node must be a host name."),
+        ("available", 1, "available must be true or false."),
+        ("age_s", 1e16, "age_s must be a number from 0 to 1e+15."),
+        ("gpus", 1, "gpus must be a list."),
+        ("gpus.1", [], "gpus[1] is not a JSON object."),
+        ("gpus.1.index", 0.5, "gpus[1].index must be a whole number up to 1e+15."),
+        ("gpus.0.power_w", "1", "gpus[0].power_w must be a number from 0 to 1e+15."),
+        ("gpus.0.memory_used_mb", 10241, "gpus[0].memory_used_mb is more than the total."),
+        ("gpus.1.memory_free_mb", 10241, "gpus[1].memory_free_mb is more than the total."),
+        ("gpus.0.processes", [0] * 2, "gpus[0].processes[0] is not a JSON object."),
+        ("gpus.0.processes.0.pid", 0.5, "gpus[0].processes[0].pid must be a whole number up to 1e+15."),
+        ("cpu", None, "cpu is not a JSON object."),
+        ("cpu.usage_percent", 101, "cpu.usage_percent must be a number from 0 to 100."),
+        ("cpu.load_average", [1], "cpu.load_average must be three numbers, none of them below 0."),
+        ("memory.used_mb", 32769, "memory.used_mb is more than the total."),
+        ("thresholds.cpu_percent", -1, "thresholds.cpu_percent must be off or a number from 0 to 100."),
+        ("reasons.0.code", "tired", "reasons[0].code must be a known reason code."),
+        ("reasons.0.message", "", "reasons[0].message must be a printable text of 1 to 1000 characters."),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_field_by_its_path_and_the_rule(
+    path: str, value: Any, message: str
+) -> None:
+    with pytest.raises(InvalidSnapshot) as refused:
+        NodeSnapshot.decode(changed(path, value))
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("node", "GPU-Node.Lab_1"),
+        ("age_s", 10**15),
+        ("gpus.0.name", "x"),
+        ("gpus.0.name", "x" * 1000),
+        ("gpus.0.memory_used_mb", 10240),
+        ("gpus.0.memory_free_mb", 10240),
+        ("gpus.0.processes", [{"pid": 1, "used_memory_mb": 1, "user": "bob"}] * 32),
+        ("cpu.load_average", [0, 0.5, 1]),
+        ("cpu.usage_percent", 100),
+    ],
+)
+def test_the_largest_and_smallest_values_are_accepted(path: str, value: Any) -> None:
+    text = changed(path, value)
+    assert same(NodeSnapshot.decode(text), text)
+
+
+@pytest.mark.parametrize(("path", "value"), [("age_s", 10**15 + 1), ("gpus.0.name", "x" * 1001)])
+def test_one_more_is_refused(path: str, value: Any) -> None:
+    with pytest.raises(InvalidSnapshot):
+        NodeSnapshot.decode(changed(path, value))
+
+
+def test_a_load_average_is_a_tuple() -> None:
+    assert NodeSnapshot.decode(json.dumps(document())).cpu.load_average == (2.1, 1.9, 1.7)
+
+
+def test_the_document_that_is_not_an_object_and_the_one_without_a_field() -> None:
+    for body, message in [("[]", "The JSON is not a JSON object."), ("{}", "node is missing.")]:
+        with pytest.raises(InvalidSnapshot) as refused:
+            NodeSnapshot.decode(body)
+        assert str(refused.value) == message
+
+
+def test_text_that_is_not_json_is_refused_with_the_reason_cut_short() -> None:
+    with pytest.raises(InvalidSnapshot, match=r"is not JSON \(Expecting value"):
+        NodeSnapshot.decode("")
+    with pytest.raises(InvalidSnapshot, match=r"is not JSON \(.{100}\)\.$"):
+        NodeSnapshot.decode("9" * 10_000)
+
+
+def test_only_utf_8_is_json() -> None:
+    with pytest.raises(InvalidSnapshot, match="is not JSON"):
+        NodeSnapshot.decode(json.dumps(document()).encode("utf-16"))
+
+
+def test_a_reason_code_is_the_name_of_its_constant() -> None:
+    assert all(code.value == code.name.lower() for code in NodeReasonCode)
+
+
+def test_the_default_thresholds() -> None:
+    assert NodeSnapshot.decode(json.dumps(document())).thresholds == Thresholds()
+
+
+def test_a_reason_about_nothing_in_particular() -> None:
+    reason = NodeReason("no_gpu", "There is no GPU.")
+    assert reason == NodeReason("no_gpu", "There is no GPU.", None, None, None, None)
+
+
 def test_unavailable_needs_a_reason() -> None:
     with pytest.raises(InvalidSnapshot, match="without a reason"):
         NodeSnapshot.decode(json.dumps(document() | {"available": False, "reasons": []}))
 
 
-def test_unknown_utilisation_passes_only_where_its_threshold_is_off() -> None:
+def test_unknown_utilisation_is_accepted_only_if_its_threshold_is_off() -> None:
     whole = document()
     whole["gpus"][0]["utilization_percent"] = None
     whole["thresholds"]["gpu_utilization_percent"] = "off"
@@ -214,7 +314,7 @@ def test_each_field_is_required(name: str) -> None:
         NodeSnapshot.decode(json.dumps(whole))
 
 
-def test_free_means_by_measurement_and_by_ledger() -> None:
+def test_a_gpu_is_free_by_measurement_and_if_it_is_not_reserved() -> None:
     snapshot = NodeSnapshot.decode(json.dumps(document()))
     assert [gpu.uuid for gpu in free_gpus(snapshot, ())] == ["GPU-a"]
     assert free_gpus(snapshot, {"GPU-a"}) == ()
@@ -226,7 +326,7 @@ def test_no_gpu_is_free_on_a_node_that_is_not_available() -> None:
 
 
 def paths(value: Any, so_far: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a JSON value, the root left out."""
+    """Return the path of every part of a JSON value, except the root."""
     items = (
         value.items()
         if isinstance(value, dict)
@@ -250,7 +350,7 @@ odd_values = st.one_of(
 
 
 @given(path=st.sampled_from(paths(document())), value=odd_values, delete=st.booleans())
-def test_any_mutation_is_either_kept_to_the_letter_or_refused(
+def test_any_changed_document_is_either_read_exactly_or_refused(
     path: tuple[Any, ...], value: Any, delete: bool
 ) -> None:
     whole = copy.deepcopy(document())

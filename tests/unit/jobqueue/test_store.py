@@ -16,7 +16,7 @@ from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store import keys
 from jobqueue.store.client import Caps, Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome, Recorded, RequeueEffect, SlotLimits, Start
 
 EVICTED = Reason(ReasonCode.EVICTED, "The node was drained.")
 FAILED = Reason(ReasonCode.TRAINING_FAILED, "The training ended with exit code 1.")
@@ -43,18 +43,14 @@ def admit(
     return lead.admit(
         store.job(job_id),
         NOW,
-        node="gpu-1",
-        gpu_uuids=["GPU-0"],
-        workflow_name=f"proto-gcn-{job_id}",
-        message="Starts.",
-        max_running=max_running,
-        max_per_user=max_per_user,
+        Start("gpu-1", ("GPU-0",), f"proto-gcn-{job_id}", "Starts."),
+        SlotLimits(max_running, max_per_user),
     )
 
 
 def run(store: Store, lead: Leader, job_id: str) -> None:
     admit(store, lead, job_id)
-    lead.record_workflow(job_id, f"proto-gcn-{job_id}", "uid", "gpu-1", ["GPU-0"])
+    lead.record_workflow(job_id, Recorded(f"proto-gcn-{job_id}", "uid", "gpu-1", ("GPU-0",)))
     lead.mark_running(job_id, NOW + 1, "Runs.")
 
 
@@ -158,10 +154,10 @@ class TestLeader:
         job = store.job(running)
         writes = [
             lambda: admit(store, stale, job_id),
-            lambda: stale.record_workflow(running, "w", "u", "n", []),
+            lambda: stale.record_workflow(running, Recorded("w", "u", "n", ())),
             lambda: stale.mark_running(running, NOW, "m"),
             lambda: stale.requeue(running, NOW, EVICTED),
-            lambda: stale.finish(running, Phase.FAILED, NOW, FAILED, Result()),
+            lambda: stale.finish(running, NOW, Outcome(Phase.FAILED, FAILED, Result())),
             lambda: stale.set_reasons([(job, EVICTED)]),
             lambda: stale.confirm(running),
             lambda: stale.count_break(running),
@@ -214,23 +210,16 @@ class TestAdmit:
         job, lead = store.job(job_id), leader(store)
         store.cancel(job_id, NOW)
         with pytest.raises(errors.InvalidTransition):
-            lead.admit(
-                job,
-                NOW,
-                node="n",
-                gpu_uuids=[],
-                workflow_name="w",
-                message="m",
-                max_running=1,
-                max_per_user=1,
-            )
+            lead.admit(job, NOW, Start("n", (), "w", "m"), SlotLimits(1, 1))
 
 
 class TestEnd:
     def test_finish_frees_the_slot_and_learns(self, store: Store, raw_redis) -> None:
         job_id, lead = submit(store), leader(store)
         run(store, lead, job_id)
-        lead.finish(job_id, Phase.SUCCEEDED, NOW + 60, DONE, Result(0, ("last line",)), 59.0)
+        lead.finish(
+            job_id, NOW + 60, Outcome(Phase.SUCCEEDED, DONE, Result(0, ("last line",)), 59.0)
+        )
         job = store.job(job_id)
         assert (job.phase, job.result) == (Phase.SUCCEEDED, Result(0, ("last line",)))
         assert raw_redis.hlen("running_jobs") == 0
@@ -249,21 +238,21 @@ class TestEnd:
     def test_only_success_teaches(self, store: Store) -> None:
         job_id, lead = submit(store), leader(store)
         run(store, lead, job_id)
-        lead.finish(job_id, Phase.FAILED, NOW + 60, FAILED, Result(1), 59.0)
+        lead.finish(job_id, NOW + 60, Outcome(Phase.FAILED, FAILED, Result(1), 59.0))
         assert store.durations([("user1", "config.yaml")]) == {("user1", "config.yaml"): None}
 
     def test_a_finished_job_stays_as_it_is(self, store: Store) -> None:
         job_id, lead = submit(store), leader(store)
         run(store, lead, job_id)
-        lead.finish(job_id, Phase.SUCCEEDED, NOW, DONE, Result(0))
-        assert lead.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1)) is Phase.SUCCEEDED
+        lead.finish(job_id, NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0)))
+        assert lead.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1))) is Phase.SUCCEEDED
         assert store.finished(0, 9) == [job_id]
         assert store.cancel(job_id, NOW) is Phase.SUCCEEDED
 
     def test_succeeded_needs_running(self, store: Store) -> None:
         job_id, lead = submit(store), leader(store)
         with pytest.raises(errors.InvalidTransition):
-            lead.finish(job_id, Phase.SUCCEEDED, NOW, DONE, Result(0))
+            lead.finish(job_id, NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0)))
         assert store.job(job_id).phase is Phase.QUEUED
 
     def test_history_is_trimmed_by_age_and_count(self, store: Store, raw_redis) -> None:
@@ -283,7 +272,10 @@ class TestRequeueAndRetry:
         first, lead = submit(store, "a"), leader(store)
         run(store, lead, first)
         submit(store, "b")
-        assert lead.requeue(first, NOW, EVICTED, attempt=True, counts=True) is Phase.QUEUED
+        assert (
+            lead.requeue(first, NOW, EVICTED, RequeueEffect(next_attempt=True, counts=True))
+            is Phase.QUEUED
+        )
         job = store.job(first)
         assert (store.position(first), job.attempt, job.requeues, job.slot, job.workflow_uid) == (
             1,
@@ -299,7 +291,7 @@ class TestRequeueAndRetry:
         queued_at = store.job(job_id).queued_at
         for reason in (EVICTED, EVICTED, FAILED, EVICTED):
             admit(store, lead, job_id)
-            lead.requeue(job_id, NOW + 60, reason, unmade=True)
+            lead.requeue(job_id, NOW + 60, reason, RequeueEffect(nothing_made=True))
         told = [line["message"] for line in store.timeline(job_id) if line["to"] == "queued"][1:]
         assert told == [
             EVICTED.message,
@@ -317,7 +309,7 @@ class TestRequeueAndRetry:
         job_id, lead = submit(store), leader(store)
         admit(store, lead, job_id)
         Leader.survived(store, job_id)
-        lead.requeue(job_id, NOW, EVICTED, breaks=True)
+        lead.requeue(job_id, NOW, EVICTED, RequeueEffect(breaks=True))
         assert store.job(job_id).breaks == 0
         assert lead.count_break(job_id) == 1
         Leader.survived(store, job_id)
@@ -345,7 +337,7 @@ class TestRequeueAndRetry:
     def test_retry_goes_to_the_back_as_the_next_attempt(self, store: Store) -> None:
         job_id, lead = submit(store), leader(store)
         run(store, lead, job_id)
-        lead.requeue(job_id, NOW, EVICTED, attempt=True, counts=True)
+        lead.requeue(job_id, NOW, EVICTED, RequeueEffect(next_attempt=True, counts=True))
         store.cancel(job_id, NOW)
         submit(store, "b")
         assert store.retry(job_id, NOW, Caps()) == 2
@@ -381,7 +373,7 @@ class TestRequeueAndRetry:
             lambda: store.cancel("no", NOW),
             lambda: store.retry("no", NOW, Caps()),
             lambda: lead.requeue("no", NOW, EVICTED),
-            lambda: lead.finish("no", Phase.FAILED, NOW, FAILED, Result()),
+            lambda: lead.finish("no", NOW, Outcome(Phase.FAILED, FAILED, Result())),
         ]
         for call in calls:
             with pytest.raises(errors.JobNotFound):
@@ -500,7 +492,7 @@ class TestWithdraw:
         job_id, lead = submit(store), leader(store)
         admit(store, lead, job_id)
         assert not lead.withdraw(job_id, "uid", NOW, self.WHY)
-        lead.record_workflow(job_id, "w", "uid", "gpu-1", [])
+        lead.record_workflow(job_id, Recorded("w", "uid", "gpu-1", ()))
         lead.extend_start(job_id, NOW + 5)
         assert lead.withdraw(job_id, "uid", NOW, self.WHY)
         job = store.job(job_id)
@@ -520,7 +512,7 @@ class TestWithdraw:
         running, cancelled, lead = submit(store, "a"), submit(store, "b"), leader(store)
         run(store, lead, running)
         admit(store, lead, cancelled)
-        lead.record_workflow(cancelled, "w", "uid", "gpu-1", [])
+        lead.record_workflow(cancelled, Recorded("w", "uid", "gpu-1", ()))
         store.cancel(cancelled, NOW)
         assert not lead.withdraw(running, "uid", NOW, self.WHY)
         assert not lead.withdraw(cancelled, "uid", NOW, self.WHY)
@@ -528,7 +520,7 @@ class TestWithdraw:
     def test_a_stale_leader_marks_nothing(self, store: Store) -> None:
         job_id, lead = submit(store), leader(store)
         admit(store, lead, job_id)
-        lead.record_workflow(job_id, "w", "uid", "gpu-1", [])
+        lead.record_workflow(job_id, Recorded("w", "uid", "gpu-1", ()))
         Leader.resign(store, "me")
         leader(store)
         for write in (
@@ -566,7 +558,7 @@ class TestRestore:
     def test_a_finished_one_is_history_and_teaches(self, store: Store, raw_redis) -> None:
         job_id, lead = submit(store), leader(store)
         run(store, lead, job_id)
-        lead.finish(job_id, Phase.SUCCEEDED, NOW + 60, DONE, Result(0, ("bye",)), 59.0)
+        lead.finish(job_id, NOW + 60, Outcome(Phase.SUCCEEDED, DONE, Result(0, ("bye",)), 59.0))
         before = store.job(job_id)
         raw_redis.flushall()
         assert leader(store).restore(before, NOW + 99, 59.0)
@@ -607,7 +599,7 @@ class TestRestoreQueued:
         before = [store.job(job_id) for job_id in ids]
         run(store, lead, ids[1])
         run(store, lead, ids[2])
-        lead.finish(ids[2], Phase.SUCCEEDED, NOW, DONE, Result(0))
+        lead.finish(ids[2], NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0)))
         now = [store.job(job_id) for job_id in ids]
         assert [store.restore_queued(job, NOW + 9) for job in before] == [False] * 3
         assert [store.job(job_id) for job_id in ids] == now
@@ -628,7 +620,7 @@ class TestRestoreQueued:
         job_id, lead = submit(store), leader(store)
         queued = replace(store.job(job_id), attempt=attempt)
         run(store, lead, job_id)
-        lead.finish(job_id, phase, NOW, Reason("x", "It ended."), Result(1))
+        lead.finish(job_id, NOW, Outcome(phase, Reason("x", "It ended."), Result(1)))
         assert store.restore_queued(queued, NOW + 9) is taken
         assert store.job(job_id).phase is (Phase.QUEUED if taken else phase)
         assert violations(store, [], [job_id]) == []
@@ -655,9 +647,8 @@ def test_the_invariants_see_a_gpu_that_is_promised_twice(
     for user in "ab":
         job_id = submit(store, user)
         lead.admit(
-            store.job(job_id), NOW, node="gpu-1", gpu_uuids=gpus, workflow_name=job_id, message="Starts.",
-            max_running=9, max_per_user=1,
-        )  # fmt: skip
+            store.job(job_id), NOW, Start("gpu-1", tuple(gpus), job_id, "Starts."), SlotLimits(9, 1)
+        )
         live.append(LiveWorkflow(job_id, job_id))
     assert says in violations(store, live, gpus={"gpu-1": 1})
     assert violations(store, live, gpus={"gpu-1": 2}) == ([] if not gpus else [says])
@@ -736,7 +727,7 @@ class TestDamage:
             if end == "requeue":
                 lead.requeue(job_id, NOW, EVICTED)
             else:
-                lead.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1))
+                lead.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1)))
             assert raw_redis.hlen("running_jobs") == 0
 
     @pytest.mark.parametrize("key", ["durations", "job_timeline:{}"])
@@ -749,7 +740,7 @@ class TestDamage:
         raw_redis.set(key.format(job_id), "mine")
         before = store.job(job_id)
         with pytest.raises(errors.StoreUnavailable, match="another type"):
-            lead.finish(job_id, Phase.SUCCEEDED, NOW, DONE, Result(0), 5.0)
+            lead.finish(job_id, NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0), 5.0))
         assert store.job(job_id) == before
 
     def test_a_workdir_that_looks_like_our_placeholder(self, store: Store) -> None:

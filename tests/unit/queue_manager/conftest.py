@@ -13,7 +13,7 @@ from devtools import ROOT
 from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.clock import rfc3339
 from jobqueue.store.client import Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, SlotLimits, Start
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
 
@@ -93,9 +93,11 @@ def admit(store: Store, leader: Leader, clock: FakeClock) -> Callable[..., None]
 
     def admitted(job_id: str, running: bool = True) -> None:
         leader.admit(
-            store.job(job_id), clock.now, node="gpu-1", gpu_uuids=["GPU-0"], workflow_name=f"w-{job_id}",
-            message="Admitted on gpu-1.", max_running=9, max_per_user=9,
-        )  # fmt: skip
+            store.job(job_id),
+            clock.now,
+            Start("gpu-1", ("GPU-0",), f"w-{job_id}", "Admitted on gpu-1."),
+            SlotLimits(9, 9),
+        )
         if running:
             leader.mark_running(job_id, clock.now, "Runs on gpu-1.")
 

@@ -14,7 +14,7 @@ from jobqueue.job import Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store.client import Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome, SlotLimits, Start
 from jobqueue.tokens import Role, Token, digest_of, new_secret
 from queue_manager import create_app
 from queue_manager.http.problems import Problem
@@ -150,11 +150,12 @@ def test_a_refused_call_changes_nothing(
 def test_a_line_of_a_log_is_for_whom_the_log_is(
     ask: Callable[..., TestResponse], store: Store, leader: Leader, job_id: str
 ) -> None:
-    leader.admit(store.job(job_id), NOW, node="gpu-1", gpu_uuids=(), workflow_name="w", message="", max_running=1,
-                 max_per_user=1)  # fmt: skip
+    leader.admit(store.job(job_id), NOW, Start("gpu-1", (), "w", ""), SlotLimits(1, 1))
     said = "The training ended with exit code 1: no such file: /data/ann/secret.pkl"
     leader.finish(
-        job_id, Phase.FAILED, NOW, Reason(ReasonCode.TRAINING_FAILED, said), Result(exit_code=1)
+        job_id,
+        NOW,
+        Outcome(Phase.FAILED, Reason(ReasonCode.TRAINING_FAILED, said), Result(exit_code=1)),
     )
     shown = {
         who: ask(who, "GET", "/status/ann").json["reason"]["message"]

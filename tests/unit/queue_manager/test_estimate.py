@@ -11,7 +11,7 @@ from jobqueue.job import JobSpec
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store import keys
 from jobqueue.store.client import Caps, Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, SlotLimits, Start
 from queue_manager.forecast.wait import ONE_BY_ONE, Outlook, read_outlook
 
 
@@ -91,7 +91,7 @@ def test_while_the_scheduler_is_away_nobody_knows(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [ReasonCode.NODE_LOST, ReasonCode.SHORT_OF_GPUS, ReasonCode.ENGINE_UNAVAILABLE]
+    "code", [ReasonCode.NODE_LOST, ReasonCode.SHORT_OF_GPUS, ReasonCode.ENGINE_UNREACHABLE]
 )
 def test_a_running_job_without_a_known_end_takes_its_slot_out(
     store: Store, raw_redis: "redis.Redis", code: ReasonCode
@@ -113,14 +113,5 @@ def test_a_running_job_without_a_known_end_takes_its_slot_out(
 
 def admit(leader: Leader, job_id: str, slots: int) -> None:
     job = leader.store.job(job_id)
-    leader.admit(
-        job,
-        NOW,
-        node="gpu-1",
-        gpu_uuids=(),
-        workflow_name=f"w-{job_id}",
-        message="",
-        max_running=slots,
-        max_per_user=1,
-    )
+    leader.admit(job, NOW, Start("gpu-1", (), f"w-{job_id}", ""), SlotLimits(slots, 1))
     leader.mark_running(job_id, NOW, "Runs.")

@@ -13,7 +13,7 @@ from jobqueue.clock import rfc3339
 from jobqueue.job import Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome
 
 Submit = Callable[..., Any]
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
@@ -54,7 +54,7 @@ def test_a_succeeded_job_says_where_its_result_is(
 ) -> None:
     job_id = submit().json["job_id"]
     admit(job_id)
-    leader.finish(job_id, Phase.SUCCEEDED, NOW + 60, DONE, Result(0, ("epoch 1", "done")))
+    leader.finish(job_id, NOW + 60, Outcome(Phase.SUCCEEDED, DONE, Result(0, ("epoch 1", "done"))))
     folder = f"/data/user1/runs/{job_id}"
     shown = record(client, job_id)
     assert shown["result"] == {
@@ -99,7 +99,7 @@ def test_cancel_in_every_phase_twice(
 ) -> None:
     queued, admitted, running, done = (submit().json["job_id"] for _ in range(4))
     admit(done)
-    leader.finish(done, Phase.SUCCEEDED, NOW, DONE, Result(0))
+    leader.finish(done, NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0)))
     admit(admitted, running=False)
     admit(running)
     for job_id, status, cancelling in [
@@ -120,7 +120,7 @@ def test_retry_of_a_failed_job(
 ) -> None:
     job_id, other = submit().json["job_id"], submit().json["job_id"]
     admit(job_id)
-    leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1, ("Traceback",)))
+    leader.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1, ("Traceback",))))
     answer = client.post(f"/jobs/{job_id}/retry")
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/jobs/{job_id}"
@@ -174,7 +174,7 @@ def five(submit: Submit, admit: Callable[..., None], leader: Leader, clock: Fake
         ids.append(submit(user=user, workdir=f"/data/{user}").json["job_id"])
         clock.tick(1)
     admit(ids[0])
-    leader.finish(ids[0], Phase.SUCCEEDED, NOW + 10, DONE, Result(0))
+    leader.finish(ids[0], NOW + 10, Outcome(Phase.SUCCEEDED, DONE, Result(0)))
     admit(ids[1])
     leader.store.cancel(ids[4], NOW + 20)
     return ids

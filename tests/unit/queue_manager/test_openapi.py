@@ -25,7 +25,7 @@ from devtools.testbed.fakes import NOW, FakeClock, make_node
 from jobqueue.job import Result
 from jobqueue.phase import Phase as JobPhase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome
 from queue_manager.openapi.calls import CALLS
 
 BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
@@ -79,11 +79,10 @@ def test_real_answers_are_as_described(
     for job_id, phase in ((ids[0], JobPhase.SUCCEEDED), (ids[1], JobPhase.FAILED)):
         leader.finish(
             job_id,
-            phase,
             NOW,
-            Reason(ReasonCode.SUCCEEDED, "Ended."),
-            Result(0, ("a line",)),
-            run_time_s=60,
+            Outcome(
+                phase, Reason(ReasonCode.SUCCEEDED, "Ended."), Result(0, ("a line",)), run_time_s=60
+            ),
         )
     node = make_node().snapshot
     assert node

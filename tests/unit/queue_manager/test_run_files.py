@@ -15,7 +15,7 @@ from devtools.testbed.fakes import NOW
 from jobqueue.job import Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome
 from queue_manager.files.tail import (
     CHUNK_BYTES,
     Places,
@@ -71,7 +71,7 @@ def test_a_job_without_a_log_yet_has_an_empty_one(client: FlaskClient, job_id: s
 def test_the_record_has_kept_the_last_lines(
     client: FlaskClient, job_id: str, leader: Leader, query: str
 ) -> None:
-    leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1, ("one", "two", "three")))
+    leader.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1, ("one", "two", "three"))))
     assert text_of(client, f"/jobs/{job_id}/logs{query}") == "one\ntwo\nthree\n"
     assert text_of(client, f"/jobs/{job_id}/logs?tail=2") == "two\nthree\n"
     assert text_of(client, f"/jobs/{job_id}/logs?tail=0") == ""
@@ -81,7 +81,7 @@ def test_a_finished_log_is_followed_to_its_end(
     client: FlaskClient, job_id: str, leader: Leader, run_folder: Path
 ) -> None:
     (run_folder / "train.log").write_text("epoch 1\nepoch 2\n")
-    leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1))
+    leader.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1)))
     assert text_of(client, f"/jobs/{job_id}/logs?follow=true&tail=1") == "epoch 2\n"
 
 
@@ -108,7 +108,7 @@ def test_followed_metrics_are_whole_lines(
     client: FlaskClient, job_id: str, run_folder: Path, leader: Leader
 ) -> None:
     (run_folder / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
-    leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1))
+    leader.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1)))
     assert text_of(client, f"/jobs/{job_id}/metrics?follow=1&since=13") == '{"epoch": 2}\n'
 
 
@@ -174,7 +174,7 @@ def test_places_are_given_back(
     assert "2 requests follow or wait already" in refused.json["error"]
     assert client.get(f"/jobs/{job_id}/logs").status_code == 200
     following[0].close()
-    leader.finish(job_id, Phase.FAILED, NOW, FAILED, Result(1))
+    leader.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1)))
     assert client.get(f"/jobs/{job_id}/metrics?follow=1").status_code == 200
     following[1].close()
 

@@ -13,7 +13,7 @@ from jobqueue.clock import rfc3339
 from jobqueue.job import Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome
 
 Submit = Callable[..., Any]
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
@@ -65,7 +65,7 @@ def test_the_seeds_example(
     """`status: queued, position: 2, estimated_wait: 45 minutes`."""
     learnt = submit_of(submit, "c")
     admit(learnt)
-    leader.finish(learnt, Phase.SUCCEEDED, NOW, DONE, Result(0), run_time_s=1800)
+    leader.finish(learnt, NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0), run_time_s=1800))
     admit(submit_of(submit, "c"))
     submit_of(submit, "a")
     job_id = submit_of(submit, "user1")
@@ -85,6 +85,7 @@ def test_the_seeds_example(
         "reason": {
             "code": "submitted",
             "message": "Just submitted; the scheduler looks at it within seconds.",
+            "detail": "",
         },
         "position": 2,
         "estimated_wait": "45 minutes",
@@ -105,7 +106,7 @@ def test_a_running_job_comes_before_queued_ones_and_those_before_finished_ones(
     finished, running = submit_of(submit, "user1"), submit_of(submit, "user1")
     queued = [submit_of(submit, "user1") for _ in range(2)]
     admit(finished)
-    leader.finish(finished, Phase.SUCCEEDED, NOW, DONE, Result(0), run_time_s=600)
+    leader.finish(finished, NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0), run_time_s=600))
     admit(running)
     clock.tick(60)
     answer = client.get("/status/user1").json
@@ -162,16 +163,18 @@ def test_the_schedulers_reason_is_shown_while_it_is_there(
     job_id = submit_of(submit, "user1")
     leader.set_reasons([(store.job(job_id), reason)])
     assert reason_of(client) == {
-        "code": "scheduler_away",
+        "code": "scheduler_not_responding",
         "message": "The scheduler has not reported yet; see whether it runs.",
+        "detail": "",
     }
     leader.observe(HEARTBEAT, {})
     clock.tick(30)
     assert reason_of(client) == reason.to_dict()
     clock.tick(0.1)
     assert reason_of(client) == {
-        "code": "scheduler_away",
+        "code": "scheduler_not_responding",
         "message": "The scheduler is away since 2026-11-18T11:06:40.000Z; jobs are kept and start when it is back.",
+        "detail": "",
     }
 
 
@@ -181,14 +184,15 @@ def test_a_halted_scheduler_says_so_and_since_when(
     submit_of(submit, "user1")
     leader.observe({**HEARTBEAT, "halted": HALTED}, {})
     text = "The scheduler is halted since 2026-11-18T10:00:00.000Z: the cluster is away. See to its API server."
-    assert reason_of(client) == {"code": "halted", "message": text}
+    assert reason_of(client) == {"code": "halted", "message": text, "detail": ""}
 
 
 def test_a_running_job_keeps_its_own_reason(
     client: FlaskClient, submit: Submit, admit: Callable[..., None]
 ) -> None:
     admit(submit_of(submit, "user1"))
-    assert reason_of(client) == {"code": "running", "message": "Runs on gpu-1."}
+    reason = {"code": "running", "message": "Runs on gpu-1.", "detail": ""}
+    assert reason_of(client) == reason
 
 
 def test_beyond_the_first_hundred_the_position_is_the_reason(
@@ -203,6 +207,7 @@ def test_beyond_the_first_hundred_the_position_is_the_reason(
     assert reason_of(client) == {
         "code": "waiting_turn",
         "message": "Position 101; 100 jobs are ahead.",
+        "detail": "",
     }
 
 

@@ -15,7 +15,7 @@ from jobqueue.job import Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store.client import Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome
 
 BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
 Submit = Callable[..., Any]
@@ -251,7 +251,9 @@ def test_a_repeated_submission_tells_where_the_job_stands_by_now(
         "running",
         None,
     )
-    leader.finish(job_id, Phase.SUCCEEDED, NOW, Reason(ReasonCode.SUCCEEDED, "Done."), Result(0))
+    leader.finish(
+        job_id, NOW, Outcome(Phase.SUCCEEDED, Reason(ReasonCode.SUCCEEDED, "Done."), Result(0))
+    )
     leader.trim(NOW + 1, 0)
     forgotten = submit({"Idempotency-Key": "k1"})
     assert forgotten.status_code == 409
@@ -292,11 +294,8 @@ def test_the_wait_is_what_was_learnt(
     admit(learnt)
     leader.finish(
         learnt,
-        Phase.SUCCEEDED,
         NOW,
-        Reason(ReasonCode.SUCCEEDED, "Done."),
-        Result(0),
-        run_time_s=1800,
+        Outcome(Phase.SUCCEEDED, Reason(ReasonCode.SUCCEEDED, "Done."), Result(0), run_time_s=1800),
     )
     admit(submit().json["job_id"])
     clock.tick(900)

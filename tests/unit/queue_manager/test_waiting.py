@@ -14,7 +14,7 @@ from jobqueue.job import Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store.client import Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, Outcome
 from queue_manager import create_app
 from queue_manager.settings import QueueManagerSettings
 
@@ -95,7 +95,7 @@ def test_the_clock_alone_changes_no_tag(
     leader.observe(heartbeat, {})
     learnt, running = submit().json["job_id"], submit().json["job_id"]
     admit(learnt)
-    leader.finish(learnt, Phase.SUCCEEDED, NOW, DONE, Result(0), run_time_s=3600)
+    leader.finish(learnt, NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0), run_time_s=3600))
     admit(running)
     submit(user="user2", workdir="/data/user2")
     first = client.get("/status/user2")

@@ -1,6 +1,7 @@
-"""A sampler process with the real loop and made-up backends: `sampler_of_fakes.py BEHAVIOUR MARKER`.
+"""A sampler process with the real loop and fake backends: `sampler_of_fakes.py BEHAVIOUR MARKER`.
 
-The first process of a test (MARKER is not there yet) misbehaves after three samples; those after it are well.
+The first process of a test (MARKER does not exist yet) misbehaves after three samples; later ones
+behave.
 """
 
 import ctypes
@@ -24,7 +25,9 @@ class FakeGpus:
     """One idle GPU whose driver hangs, raises, prints or dies, once."""
 
     def __init__(self, behaviour: str, marker: Path) -> None:
-        self.behaviour, self.marker, self.count = behaviour, marker, 0
+        self.behaviour = behaviour
+        self.marker = marker
+        self.count = 0
         self.is_well = marker.exists()
 
     def read(self) -> GpuReport:
@@ -42,7 +45,7 @@ class FakeGpus:
         elif self.behaviour == "print":
             os.write(1, b"NVRM: something a library prints\n")
         elif self.behaviour == "raise":
-            raise RuntimeError("the driver fell over")
+            raise RuntimeError("the driver crashed")
 
 
 if __name__ == "__main__":

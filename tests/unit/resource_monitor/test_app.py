@@ -1,4 +1,4 @@
-"""The monitor's HTTP: what each path answers, and that an error is a problem and never a trace-back."""
+"""The monitor's HTTP interface: the answer of each path; an error never shows a traceback."""
 
 import json
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ NOW = 1000.0
 
 
 class FakeSampler:
-    """Two samples: a busy GPU 5 s ago, an idle one since."""
+    """Three samples: the GPU was busy 5 s ago and has been idle since."""
 
     def __init__(self) -> None:
         host = HostReading(45.0, (2.1, 1.9, 1.7), 12288, 32768, 37.5)
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self.errors = {"gpu_lost": 3}
         self.samples = tuple(
             Sample(
@@ -36,7 +36,7 @@ class FakeSampler:
 
 
 class BrokenSampler:
-    trouble: str | None = None
+    problem: str | None = None
     errors: Mapping[str, int] = {}
 
     @property
@@ -49,7 +49,7 @@ def client() -> FlaskClient:
     return build(FakeSampler(), Settings(node_name="gpu-1"), clock=lambda: NOW).test_client()
 
 
-def test_status_is_the_document_of_the_design(client: FlaskClient) -> None:
+def test_status_as_a_whole_document(client: FlaskClient) -> None:
     response = client.get("/status?window_s=1")
     assert response.headers["Cache-Control"] == "no-store"
     assert response.get_json() == {
@@ -85,7 +85,7 @@ def test_status_is_the_document_of_the_design(client: FlaskClient) -> None:
     assert NodeSnapshot.decode(response.data).node == "gpu-1"
 
 
-def test_thresholds_print_as_they_were_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thresholds_are_shown_as_they_were_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CPU_PERCENT", "off")
     monkeypatch.setenv("MEMORY_PERCENT", "85.5")
     text = build(FakeSampler(), Settings(), clock=lambda: NOW).test_client().get("/status").text
@@ -94,7 +94,7 @@ def test_thresholds_print_as_they_were_set(monkeypatch: pytest.MonkeyPatch) -> N
     assert '"memory_percent":85.5}' in text
 
 
-def test_the_window_is_ten_seconds_unless_asked(client: FlaskClient) -> None:
+def test_the_window_is_ten_seconds_by_default(client: FlaskClient) -> None:
     assert not client.get("/status").get_json()["available"]
     assert not client.get("/status?window_s=10").get_json()["available"]
     assert client.get("/status?window_s=4.9").get_json()["available"]
@@ -131,7 +131,7 @@ def test_metrics_are_in_base_units_and_leave_out_what_is_unknown(client: FlaskCl
     }
     gpu = families["gpuq_monitor_gpu_memory_free_bytes"].samples[0]
     assert (gpu.labels, gpu.value) == ({"uuid": "GPU-a", "index": "0"}, 8192 * 2**20)
-    assert values["gpuq_monitor_available"] == 0  # over the whole window, in which it was busy
+    assert values["gpuq_monitor_available"] == 0  # it was busy within the whole window
     assert values["gpuq_monitor_gpu_available"] == 0
     assert values["gpuq_monitor_gpu_utilization_ratio"] == pytest.approx(0.07)
     assert values["gpuq_monitor_cpu_usage_ratio"] == pytest.approx(0.45)
@@ -139,7 +139,9 @@ def test_metrics_are_in_base_units_and_leave_out_what_is_unknown(client: FlaskCl
     assert values["gpuq_monitor_build_info"] == 1
     assert families["gpuq_monitor_sample_errors"].samples[0].labels == {"error": "gpu_lost"}
     assert values["gpuq_monitor_sample_errors_total"] == 3
-    assert families["gpuq_monitor_gpu_power_watts"].samples == []  # unknown is absent, and never 0
+    assert (
+        families["gpuq_monitor_gpu_power_watts"].samples == []
+    )  # an unknown number is absent, never 0
     assert all(name.startswith("gpuq_monitor_") for name in families)
     labels = {
         name for family in families.values() for sample in family.samples for name in sample.labels
@@ -147,7 +149,7 @@ def test_metrics_are_in_base_units_and_leave_out_what_is_unknown(client: FlaskCl
     assert labels == {"uuid", "index", "error", "version"}
 
 
-def test_the_largest_node_with_the_most_processes_fits_into_what_the_scheduler_reads() -> None:
+def test_the_scheduler_can_read_the_answer_of_the_largest_node_with_the_most_processes() -> None:
     sampler = FakeSampler()
     processes = tuple(GpuProcess(4194304, 181559, "x" * 100) for _ in range(100))
     gpus = tuple(
@@ -170,7 +172,7 @@ def test_the_largest_node_with_the_most_processes_fits_into_what_the_scheduler_r
     assert [len(gpu.processes or ()) for gpu in NodeSnapshot.decode(body).gpus] == [32] * 16
 
 
-def test_an_error_of_our_own_shows_no_insides() -> None:
+def test_an_unexpected_error_shows_no_details() -> None:
     client = build(BrokenSampler(), Settings()).test_client()
     response = client.get("/status")
     assert (response.status_code, response.content_type) == (500, "application/problem+json")

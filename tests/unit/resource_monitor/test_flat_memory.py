@@ -1,4 +1,4 @@
-"""The monitor's memory over 100,000 samples, as fast as they come; in a process of its own, where nobody else grows."""
+"""The monitor's memory over 100,000 samples, measured in a process of its own."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from devtools import ROOT
 SAMPLES, WARM = 100_000, 20_000
 MOST_GROWTH_BYTES = 5 * 2**20
 
-#: The sampler process: two GPUs, one with a process, one of them lost now and then.
+#: The sampler process: two GPUs, one with a process, the other sometimes lost.
 CHILD = f"""
 import os
 from jobqueue.resources import GpuProcess
@@ -18,12 +18,13 @@ host = HostReading(45.0, (2.1, 1.9, 1.7), 12288, 32768, 37.5)
 for number in range({SAMPLES}):
     bob = GpuProcess(number, 22100, f"user{{number}}")
     busy = GpuReading(0, "GPU-a", "H100", 2048, 10240, 8192, 93, 280.5, 71, 1, processes=(bob,))
-    other = GpuReading(1, "GPU-b", "H100", fault=f"error {{number}}" if number % 7 else None, lost=number % 2 == 0)
+    fault = f"error {{number}}" if number % 7 else None
+    other = GpuReading(1, "GPU-b", "H100", fault=fault, lost=number % 2 == 0)
     os.write(1, Sample(number / 2, 0.5, host, GpuReport((busy, other))).encode())
 os.read(0, 1)
 """
 
-#: The server's side: keeps the samples, and decides and counts as often as it can meanwhile.
+#: The server's side: it keeps the samples and answers as often as it can meanwhile.
 PARENT = f"""
 import gc, json, sys, time
 import psutil
@@ -43,7 +44,8 @@ for until in ({WARM}, {SAMPLES}):
     gc.collect()
     rss.append(psutil.Process().memory_info().rss)
 sampler.stop()
-print(json.dumps({{"rss": rss, "answers": answers, "errors": sampler.errors, "kept": len(sampler.samples)}}))
+kept = len(sampler.samples)
+print(json.dumps({{"rss": rss, "answers": answers, "errors": sampler.errors, "kept": kept}}))
 """
 
 
@@ -57,9 +59,9 @@ def test_memory_is_flat() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert said["rss"][1] - said["rss"][0] < MOST_GROWTH_BYTES, said
-    assert said["kept"] == 21
-    assert sum(said["errors"].values()) == sum(1 for number in range(SAMPLES) if number % 7)
-    assert set(said["errors"]) == {"gpu_lost", "gpu_unknown"}
-    assert said["answers"] > 100
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["rss"][1] - result["rss"][0] < MOST_GROWTH_BYTES, result
+    assert result["kept"] == 21
+    assert sum(result["errors"].values()) == sum(1 for number in range(SAMPLES) if number % 7)
+    assert set(result["errors"]) == {"gpu_lost", "gpu_unknown"}
+    assert result["answers"] > 100

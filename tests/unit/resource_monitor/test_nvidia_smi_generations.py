@@ -1,4 +1,4 @@
-"""nvidia-smi of several driver generations: the files are made by hand after the formats that each documents."""
+"""nvidia-smi of several driver generations; the files were written by hand after its formats."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from jobqueue.resources import Thresholds
 from resource_monitor.decision import decide
+from resource_monitor.gate import Gate
 from resource_monitor.readings.nvidia_smi import parse
 from resource_monitor.readings.reading import GpuReading, GpuReport, HostReading, Sample
 
@@ -39,13 +40,13 @@ def numbers(gpu: GpuReading) -> tuple[float | None, ...]:
 )
 def test_the_verdict_on_each(name: str, passes: list[bool], codes: list[str]) -> None:
     samples = [Sample(at, 2.0, HOST, report(name)) for at in (6.0, 8.0, 10.0)]
-    snapshot = decide(samples, Thresholds(), node="gpu-1", now=10.0)
+    snapshot = decide(samples, Gate(Thresholds()), node="gpu-1", now=10.0)
     assert [gpu.available for gpu in snapshot.gpus] == passes
     assert [reason.code for reason in snapshot.reasons] == codes
     assert snapshot.available is any(passes)
 
 
-def test_the_numbers_and_what_is_unknown_is_none() -> None:
+def test_the_numbers_of_each_and_unknown_is_none() -> None:
     assert [numbers(gpu) for gpu in report("470.csv").gpus] == [
         (1024, 32510, 31486, 12, 61.38),
         (310, 2001, 1691, None, None),
@@ -66,7 +67,7 @@ def test_the_numbers_and_what_is_unknown_is_none() -> None:
 
 
 @pytest.mark.parametrize("name", ["470.xml", "535-mig.xml", "580-unified.xml", "550.txt"])
-def test_what_was_not_asked_for_is_a_fault_and_no_gpu(name: str) -> None:
-    """A wrapper that prints its own choice of format must not be half understood."""
+def test_another_format_is_a_fault_and_not_a_gpu(name: str) -> None:
+    """The output of a wrapper that prints another format must not be read in part."""
     answer = report(name)
     assert (answer.gpus, [fault.code for fault in answer.faults]) == ((), ["gpu_unknown"])

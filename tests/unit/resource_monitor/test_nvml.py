@@ -1,4 +1,4 @@
-"""What becomes of NVML's answers and errors, with a library that is told what to say."""
+"""How NVML's answers and errors are read, with a fake library whose answers the tests set."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +15,12 @@ PROCESS = SimpleNamespace(pid=4242, usedGpuMemory=22_100 * MIB)
 
 
 class FakeLibrary:
-    """The calls of pynvml that we make; `errors` maps (call, index) or call to the NVML error it ends with."""
+    """The calls of pynvml that we make; `errors` maps (call, index) or call to an NVML error."""
 
     def __init__(self, count: int = 1) -> None:
-        self.count, self.opened, self.utilization = count, 0, 75
+        self.count = count
+        self.opened = 0
+        self.utilization = 75
         self.processes = [SMALL, PROCESS]
         self.uuids = [f"GPU-{index}" for index in range(count)]
         self.errors: dict[Any, int] = {}
@@ -85,7 +87,7 @@ class FakeOwners:
         return {4242: "bob"}.get(pid)
 
 
-def test_processes_with_their_memory_and_their_users_the_largest_first() -> None:
+def test_processes_have_memory_and_user_and_the_largest_is_first() -> None:
     library = FakeLibrary()
     (gpu,) = Nvml(library, owners=FakeOwners()).read().gpus  # type: ignore[arg-type]
     assert gpu.processes == (GpuProcess(4242, 22_100, "bob"), GpuProcess(7, None, None))
@@ -95,13 +97,13 @@ def test_processes_with_their_memory_and_their_users_the_largest_first() -> None
     assert [one.pid for one in gpu.processes or ()] == list(range(99, 67, -1))
 
 
-def test_an_idle_gpu_reads_nought_and_not_none() -> None:
+def test_an_idle_gpu_reads_zero_and_not_none() -> None:
     library = FakeLibrary()
     library.utilization = 0
     assert Nvml(library).read().gpus[0].utilization_percent == 0
 
 
-def test_no_library_is_for_the_next_backend_to_handle() -> None:
+def test_a_missing_library_raises_so_that_the_next_backend_is_used() -> None:
     library = FakeLibrary()
     library.errors["init"] = pynvml.NVML_ERROR_LIBRARY_NOT_FOUND
     with pytest.raises(NvmlMissing):
@@ -117,7 +119,7 @@ def test_no_library_is_for_the_next_backend_to_handle() -> None:
         ("count", pynvml.NVML_ERROR_TIMEOUT, "gpu_unknown"),
     ],
 )
-def test_an_error_of_the_whole_library_is_a_fault_and_passes(
+def test_an_error_of_the_whole_library_is_a_fault_until_it_ends(
     call: str, error: int, code: str
 ) -> None:
     library = FakeLibrary()
@@ -134,19 +136,19 @@ def test_no_device_is_no_gpu() -> None:
 
 
 @pytest.mark.parametrize("call", ["handle", "memory", "utilization"])
-def test_a_lost_gpu_keeps_its_name_and_its_sister_is_read(call: str) -> None:
+def test_a_lost_gpu_keeps_its_name_and_the_other_is_read(call: str) -> None:
     library = FakeLibrary(count=2)
     nvml = Nvml(library)
     nvml.read()
     library.errors[(call, 0)] = pynvml.NVML_ERROR_GPU_IS_LOST
-    lost, sister = nvml.read().gpus
+    lost, other = nvml.read().gpus
     assert (lost.uuid, lost.lost, lost.fault, lost.memory_free_mb) == (
         "GPU-0",
         True,
         "GPU is lost",
         None,
     )
-    assert (sister.uuid, sister.fault, sister.memory_free_mb) == ("GPU-1", None, 8192)
+    assert (other.uuid, other.fault, other.memory_free_mb) == ("GPU-1", None, 8192)
 
 
 def test_a_gpu_lost_from_the_start_is_a_fault_with_its_index() -> None:
@@ -159,19 +161,21 @@ def test_a_gpu_lost_from_the_start_is_a_fault_with_its_index() -> None:
     ]
 
 
-def test_a_gpu_that_fails_does_not_take_the_name_of_one_that_moved_to_another_index() -> None:
+def test_a_failing_gpu_does_not_take_the_name_of_one_whose_index_changed() -> None:
     library = FakeLibrary(count=2)
     nvml = Nvml(library)
-    library.count, library.uuids = 1, ["GPU-b"]  # GPU-a fell off, so that b is number 0
+    library.count = 1
+    library.uuids = ["GPU-b"]  # GPU-a fell off the bus, so that b is number 0
     nvml.read()
-    library.count, library.uuids = 2, ["GPU-a", "GPU-b"]
+    library.count = 2
+    library.uuids = ["GPU-a", "GPU-b"]
     library.errors[("handle", 0)] = pynvml.NVML_ERROR_GPU_IS_LOST
     report = nvml.read()
     assert [(gpu.uuid, gpu.fault) for gpu in report.gpus] == [("GPU-b", None)]
     assert [fault.message for fault in report.faults] == ["GPU 0 cannot be read: GPU is lost."]
 
 
-def test_what_a_gpu_does_not_support_is_none_and_no_fault() -> None:
+def test_an_unsupported_value_is_none_and_not_a_fault() -> None:
     library = FakeLibrary()
     library.errors |= dict.fromkeys(
         ["memory", "utilization", "power"], pynvml.NVML_ERROR_NOT_SUPPORTED
@@ -185,7 +189,7 @@ def test_what_a_gpu_does_not_support_is_none_and_no_fault() -> None:
     )
 
 
-def test_an_error_in_what_is_only_nice_to_know_is_no_fault() -> None:
+def test_an_error_in_a_value_that_the_gate_does_not_need_is_not_a_fault() -> None:
     library = FakeLibrary()
     library.errors |= dict.fromkeys(
         ["power", "temperature", "processes"], pynvml.NVML_ERROR_UNKNOWN
@@ -200,7 +204,7 @@ def test_an_error_in_what_is_only_nice_to_know_is_no_fault() -> None:
     assert gpu.utilization_percent == 75
 
 
-def test_nvml_is_opened_once_and_anew_only_some_time_after_a_fault() -> None:
+def test_nvml_is_opened_once_and_again_only_some_time_after_a_fault() -> None:
     library, now = FakeLibrary(), [0.0]
     nvml = Nvml(library, clock=lambda: now[0], reopen_after_s=30)
     for _ in range(3):
@@ -208,7 +212,7 @@ def test_nvml_is_opened_once_and_anew_only_some_time_after_a_fault() -> None:
         nvml.read()
     assert library.opened == 1
     library.errors["memory"] = pynvml.NVML_ERROR_GPU_IS_LOST
-    nvml.read()  # closes: it has been open for long
+    nvml.read()  # closes NVML, which has been open for long
     nvml.read()
     nvml.read()
     assert library.opened == 2

@@ -1,4 +1,4 @@
-"""The sampler process and its keeper, with a driver that hangs, dies, raises or prints."""
+"""The sampler process and its supervisor, with a driver that hangs, dies, raises or prints."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from resource_monitor.sampler import Sampler
 from resource_monitor.settings import Settings
 
 FAKES = Path(__file__).with_name("sampler_of_fakes.py")
-PATIENCE_S = 2.0  # long enough to look at the hang before it is dealt with
+PATIENCE_S = 2.0  # long enough to observe the hang before the process is killed
 
 
 def eventually(holds: Callable[[], object], within_s: float = 15.0) -> None:
@@ -45,7 +45,7 @@ class Node:
 
 
 def timed(node: Node) -> tuple[float, dict, int]:
-    """How long a status took (s), what it said, and the status code of /readyz."""
+    """Return how long a status took (s), its content, and the status code of /readyz."""
     began = time.monotonic()
     status = node.status()
     return time.monotonic() - began, status, node.client.get("/readyz").status_code
@@ -88,10 +88,10 @@ def test_a_hang_is_stale_at_once_and_a_new_sampler_takes_over(
     eventually(lambda: not psutil.pid_exists(int(marker.read_text())))
 
 
-def test_what_happened_to_the_sampler_is_told(tmp_path: Path) -> None:
+def test_the_status_has_the_reason_why_the_sampler_failed(tmp_path: Path) -> None:
     sampler = Sampler([sys.executable, "-c", "raise SystemExit(3)"], pauses_s=(60,))
     sampler.start()
-    eventually(lambda: sampler.trouble == "the sampler process ended")
+    eventually(lambda: sampler.problem == "the sampler process ended")
     message = (
         create_app(sampler, Settings())
         .test_client()
@@ -105,13 +105,13 @@ def test_what_happened_to_the_sampler_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "output", ["print('hello')", "print('{}')", "print('[1]')", "print('x' * 10**7)"]
 )
-def test_output_that_is_no_sample_replaces_the_process(output: str) -> None:
+def test_a_process_with_output_that_is_not_a_sample_is_replaced(output: str) -> None:
     sampler = Sampler(
         [sys.executable, "-c", f"{output}; import time; time.sleep(60)"], pauses_s=(60,)
     )
     sampler.start()
-    eventually(lambda: sampler.trouble)
-    assert "wrote" in (sampler.trouble or "")
+    eventually(lambda: sampler.problem)
+    assert "wrote" in (sampler.problem or "")
     sampler.stop()
 
 
@@ -130,18 +130,18 @@ def test_a_driver_that_raises_is_a_reason_and_the_host_is_still_read(
     eventually(lambda: "gpu_unknown" in node.codes())
     status = node.status()
     assert not status["available"]
-    assert "RuntimeError: the driver fell over" in str(status["reasons"])
+    assert "RuntimeError: the driver crashed" in str(status["reasons"])
     assert status["cpu"]["usage_percent"] == 10.0
 
 
-def test_what_a_library_prints_does_not_mix_with_the_samples(
+def test_output_of_a_library_does_not_mix_with_the_samples(
     node_with: Callable[[str], Node], tmp_path: Path
 ) -> None:
     node, marker = node_with("print"), tmp_path / "marker"
     eventually(marker.exists)
     count = len(node.sampler.samples)
     eventually(lambda: len(node.sampler.samples) > count + 3)
-    assert node.sampler.trouble is None
+    assert node.sampler.problem is None
     assert psutil.pid_exists(int(marker.read_text()))
 
 
@@ -176,18 +176,22 @@ def test_samples_older_than_the_window_are_dropped() -> None:
         '{"at": %d, "period_s": 0.5, "host": {"load_average": null}, '
         '"report": {"gpus": [], "faults": [], "min_period_s": 0}}'
     )
-    script = f"import time\nfor at in range(1000): print('''{line}''' % at)\nprint(flush=True); time.sleep(60)"
+    script = f"""
+import time
+for at in range(1000): print('''{line}''' % at)
+print(flush=True); time.sleep(60)
+"""
     sampler = Sampler([sys.executable, "-c", script], pauses_s=(60,))
     sampler.start()
-    eventually(lambda: sampler.trouble)
+    eventually(lambda: sampler.problem)
     assert [sample.at for sample in sampler.samples] == list(range(989, 1000))
     sampler.stop()
 
 
-def test_a_process_that_cannot_be_had_now_is_tried_again(
+def test_a_process_that_cannot_be_started_now_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a node that is out of processes for a while."""
+    """This happens on a node that has no free process for a while."""
     popen, refusals = subprocess.Popen, iter([OSError(11, "Resource temporarily unavailable")] * 2)
 
     def scarce(*args: object, **options: object) -> object:

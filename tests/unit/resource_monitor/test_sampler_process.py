@@ -1,4 +1,4 @@
-"""One sample: what is read, what a failure leaves in it, and the period that it declares."""
+"""One sample: its readings, what a failure leaves in it, and the period that it declares."""
 
 import subprocess
 import sys
@@ -26,8 +26,8 @@ REPORT = GpuReport(
 )
 
 
-class Says:
-    """A backend that gives one answer, or raises it."""
+class Answers:
+    """A backend that returns one answer, or raises it."""
 
     def __init__(self, answer: object) -> None:
         self.answer = answer
@@ -40,7 +40,7 @@ class Says:
 
 def taken(gpus: object, host: object, took_s: float = 0.0) -> Sample:
     times: Iterator[float] = iter([100.0, 100.0 + took_s])
-    return take(Says(gpus), Says(host), 0.5, lambda: next(times))
+    return take(Answers(gpus), Answers(host), 0.5, lambda: next(times))
 
 
 def test_a_sample_survives_the_pipe() -> None:
@@ -51,14 +51,15 @@ def test_a_sample_survives_the_pipe() -> None:
 
 def test_the_sampler_process_stays_small() -> None:
     big = ("flask", "gunicorn", "prometheus_client", "pydantic", "requests", "redis")
-    code = f"import sys, resource_monitor.sampler_process; print([name for name in {big} if name in sys.modules])"
+    imported = f"[name for name in {big} if name in sys.modules]"
+    code = f"import sys, resource_monitor.sampler_process; print({imported})"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout == "[]\n"
 
 
-def test_gpus_that_raise_do_not_cost_the_hosts_numbers() -> None:
+def test_the_hosts_numbers_are_there_even_if_reading_the_gpus_raises() -> None:
     sample = taken(ValueError("odd driver"), HOST)
     assert sample.host == HOST
     assert [fault.code for fault in sample.report.faults] == ["gpu_unknown"]
@@ -69,13 +70,13 @@ def test_a_host_that_cannot_be_read_is_unknown() -> None:
     assert taken(REPORT, OSError("no /proc")).host == HostReading()
 
 
-def test_the_declared_period_is_the_longest_of_wish_backend_and_work() -> None:
+def test_the_declared_period_is_the_longest_of_setting_backend_and_work() -> None:
     assert taken(REPORT, HOST, took_s=0.1).period_s == 0.5
     assert taken(REPORT, HOST, took_s=1.5).period_s == 1.5
     assert taken(GpuReport(min_period_s=2.0), HOST).period_s == 2.0
 
 
-def test_the_host_of_this_machine_is_sane() -> None:
+def test_the_readings_of_this_machine_are_plausible() -> None:
     reading = Host().read()
     assert reading.cpu_percent is not None
     assert 0 <= reading.cpu_percent <= 100
@@ -87,7 +88,7 @@ def test_the_host_of_this_machine_is_sane() -> None:
     )
 
 
-def test_a_pci_bus_with_an_nvidia_card_lacks_a_driver_and_one_without_has_no_gpu(
+def test_only_a_pci_bus_with_an_nvidia_card_lacks_a_driver(
     tmp_path: Path,
 ) -> None:
     def card(name: str, vendor: str, kind: str) -> None:

@@ -1,20 +1,32 @@
-"""The monitor's settings: the names, the defaults, and one sentence for each wrong variable."""
+"""The monitor's settings: what the defaults keep to, and one sentence for each wrong variable."""
+
+from ipaddress import ip_address
 
 import pytest
 
 from jobqueue.resources import Thresholds
 from jobqueue.service.settings import load_settings
+from resource_monitor.decision import FEWEST_SAMPLES, LONGEST_WINDOW_S
+from resource_monitor.gate import Gate
 from resource_monitor.settings import Settings
 
 
-def test_the_seeds_thresholds_are_the_defaults() -> None:
+def test_the_defaults_pass_their_own_rules_and_are_those_of_the_records() -> None:
+    """Elsewhere `Thresholds()` is taken for the default gate."""
+    assert load_settings(Settings).gate == Gate(Thresholds())
+
+
+def test_by_default_only_this_machine_can_ask_and_no_check_is_off() -> None:
     settings = load_settings(Settings)
-    assert settings.thresholds == Thresholds(200, 80, 90, 85)
-    assert (settings.monitor_port, settings.require_gpu, settings.monitor_host) == (
-        8080,
-        True,
-        "127.0.0.1",
-    )
+    assert ip_address(settings.monitor_host).is_loopback
+    assert settings.gate.require_gpu
+    assert None not in vars(settings.gate.thresholds).values()
+
+
+def test_a_window_always_has_enough_readings_to_judge_by() -> None:
+    period_s = Settings.model_fields["sample_period_s"]
+    longest = next(rule.le for rule in period_s.metadata if hasattr(rule, "le"))
+    assert longest * FEWEST_SAMPLES < LONGEST_WINDOW_S
 
 
 def test_each_threshold_can_be_set_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +38,7 @@ def test_each_threshold_can_be_set_or_off(monkeypatch: pytest.MonkeyPatch) -> No
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    assert load_settings(Settings).thresholds == Thresholds(0, None, 99.5, 100)
+    assert load_settings(Settings).gate.thresholds == Thresholds(0, None, 99.5, 100)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The Workflow of a job as a whole dict, and what must never reach it."""
+"""The Workflow of a job as a whole dict, and the values that must never be in it."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -25,7 +25,7 @@ def env(workflow: dict) -> dict[str, str]:
     return {item["name"]: item["value"] for item in container(workflow)["env"]}
 
 
-def test_the_seeds_fields() -> None:
+def test_the_fields_of_the_founding_document() -> None:
     workflow = render(TEMPLATE, make_job("user1"))
     assert workflow["apiVersion"] == "argoproj.io/v1alpha1"
     assert workflow["kind"] == "Workflow"
@@ -115,7 +115,7 @@ def patched(patch: str | None, require_gpu: bool) -> str | None:
     return render(template, make_job(), require_gpu=require_gpu)["spec"]["podSpecPatch"]
 
 
-def test_no_gpu_is_asked_for_where_none_is_required() -> None:
+def test_no_gpu_is_requested_if_none_is_required() -> None:
     workflow = render(TEMPLATE, make_job(), require_gpu=False)
     assert not {"CUDA_VISIBLE_DEVICES", "REQUIRE_GPU"} & env(workflow).keys()
     assert "nvidia.com/gpu" not in container(workflow)["resources"]["limits"]
@@ -127,11 +127,11 @@ def test_no_gpu_is_asked_for_where_none_is_required() -> None:
     "patch",
     ["runtimeClassName: gvisor # ours", "priority: {{workflow.parameters.p}}", "[1]", "", None],
 )
-def test_another_patch_stays_letter_by_letter(patch: str | None) -> None:
+def test_another_patch_is_not_changed(patch: str | None) -> None:
     assert patched(patch, require_gpu=False) == patch
 
 
-def test_with_a_gpu_nvidias_runtime_stays() -> None:
+def test_nvidias_runtime_is_kept_if_a_gpu_is_required() -> None:
     assert (
         patched("runtimeClassName: nvidia # seen", require_gpu=True)
         == "runtimeClassName: nvidia # seen"
@@ -139,7 +139,7 @@ def test_with_a_gpu_nvidias_runtime_stays() -> None:
     assert patched('{"runtimeClassName": "nvidia"}', require_gpu=False) == "{}"
 
 
-def test_the_config_travels_beside_under_the_same_name() -> None:
+def test_the_config_is_mounted_from_a_config_map_of_the_workflows_name() -> None:
     job = make_job()
     volumes = {volume["name"]: volume for volume in render(TEMPLATE, job)["spec"]["volumes"]}
     assert volumes["config"]["configMap"] == {
@@ -155,7 +155,7 @@ def test_the_config_makes_no_difference_to_the_workflow(text: str) -> None:
     assert render(TEMPLATE, other) == render(TEMPLATE, job)
 
 
-def test_the_template_stays_as_it_is() -> None:
+def test_the_template_is_not_changed() -> None:
     before = yaml.safe_dump(TEMPLATE)
     render(TEMPLATE, make_job(spec_gpus=4), node="x", require_gpu=False)
     assert yaml.safe_dump(TEMPLATE) == before
@@ -175,7 +175,7 @@ def test_names_stay_within_what_argo_allows() -> None:
     assert len(workflow_name(job)) + len("-99") <= 63
 
 
-def test_a_template_laid_beside(tmp_path: Path) -> None:
+def test_a_second_template_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "other-workflow.yaml").write_text(yaml.safe_dump(TEMPLATE), encoding="utf-8")
     (tmp_path / "NOT_A_NAME-workflow.yaml").touch()
     assert template_names(tmp_path) == ["other"]
@@ -186,10 +186,13 @@ def test_a_template_laid_beside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("kind: Pod", "no Workflow"),
+        ("kind: Pod", "must be a Workflow"),
         ("[1", "not YAML"),
-        ("", "no Workflow"),
-        ("kind: Workflow\nmetadata: {}\nspec: {entrypoint: x, templates: []}", "no Workflow"),
+        ("", "must be a Workflow"),
+        (
+            "kind: Workflow\nmetadata: {}\nspec: {entrypoint: x, templates: []}",
+            "must be a Workflow",
+        ),
     ],
 )
 def test_a_broken_template_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
@@ -199,6 +202,6 @@ def test_a_broken_template_is_one_sentence(tmp_path: Path, text: str, says: str)
 
 
 @pytest.mark.parametrize("bad", ["../etc", "", "UPPER", "a" * 13, "none"])
-def test_names_that_are_no_template(tmp_path: Path, bad: str) -> None:
+def test_names_that_no_template_can_have(tmp_path: Path, bad: str) -> None:
     with pytest.raises(TemplateError):
         load_template(tmp_path, bad)

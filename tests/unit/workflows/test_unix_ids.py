@@ -1,4 +1,4 @@
-"""The map of users to Unix accounts: what it may say, and what comes of it."""
+"""The map of users to Unix accounts: what it may contain, and how it is used."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_an_empty_file_maps_nobody(tmp_path: Path) -> None:
         ("ann: \udcff", "not YAML"),
     ],
 )
-def test_a_map_that_makes_no_sense(tmp_path: Path, text: str, says: str) -> None:
+def test_a_map_that_breaks_a_rule(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "unix-ids.yaml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ValueError, match=says):

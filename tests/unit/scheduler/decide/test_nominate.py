@@ -13,6 +13,7 @@ from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
 from jobqueue.resources import GpuProcess, NodeSnapshot, Thresholds
 from resource_monitor.decision import decide
+from resource_monitor.gate import Gate
 from resource_monitor.readings.reading import GpuReading, GpuReport, HostReading, Sample
 from scheduler.decide.capacity import Ledger, Limits, Node, free_count, known_nodes
 from scheduler.decide.nominate import Withdrawal, nominate, ordinal
@@ -268,7 +269,7 @@ def monitored(*gpus: GpuReading) -> Node:
     """A node as its monitor describes it, over the wire."""
     host = HostReading(10.0, (0.1, 0.1, 0.1), 1000, 8000, 12.5)
     samples = [Sample(at, 0.5, host, GpuReport(gpus)) for at in (9.0, 9.5, 10.0)]
-    snapshot = decide(samples, Thresholds(), node="gpu-1", now=10.0)
+    snapshot = decide(samples, Gate(Thresholds()), node="gpu-1", now=10.0)
     return Node("gpu-1", NodeSnapshot.decode(json.dumps(snapshot.encode())))
 
 
