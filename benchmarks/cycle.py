@@ -14,8 +14,9 @@ from devtools import ROOT
 from devtools.testbed.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
 from devtools.testbed.system import running_system
 from jobqueue.store.client import Store
+from scheduler.engines.by_name import Engines
 from scheduler.engines.contract import WorkflowPhase
-from scheduler.loop import Scheduler
+from scheduler.loop import Outside, Scheduler
 from scheduler.settings import SchedulerSettings
 
 JOBS = 100_000
@@ -47,7 +48,8 @@ def _cycles(store: Store) -> list[float]:
         FakeMonitors(make_node()),
         FakeAlerts(),
     )
-    scheduler = Scheduler(settings, store, engine, monitors, alerts, "me", clock, clock)  # type: ignore[arg-type]
+    outside = Outside(store, Engines([engine]), monitors, alerts)  # type: ignore[arg-type]
+    scheduler = Scheduler(settings, outside, "me", clock, clock)
     scheduler.run_cycle()
     engine.set(engine.created[0], phase=WorkflowPhase.RUNNING, started_at=clock.now)
     scheduler.run_cycle()

@@ -1,4 +1,4 @@
-"""`gpuq`: every error is a sentence and an exit code, never a trace-back."""
+"""Run `gpuq`; every error is a sentence and an exit code, never a traceback."""
 
 import os
 import sys
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    _open_what_is_closed()
+    _open_closed_streams()
     try:
         return _run(arguments)
-    except KeyboardInterrupt:  # while Python was still reading the program
+    except KeyboardInterrupt:  # while Python was still loading the program
         return 130
 
 
@@ -34,8 +34,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return Interrupted.exit_code
     except BrokenPipeError:
-        _drop_stdout()  # the reader (head, less) has seen enough
-    except SystemExit:  # click's own ways to end: completion, and a broken pipe before we see it
+        _drop_stdout()  # the reader (head, less) has closed the pipe
+    except SystemExit:  # click ends like this after completion, and at a broken pipe
         if "_GPUQ_COMPLETE" in os.environ:
             raise
         _drop_stdout()
@@ -43,25 +43,30 @@ def _run(arguments: Sequence[str] | None) -> int:
         _drop_stdout()
         say(f"gpuq cannot write its output: {error.strerror or error}.")
         return 1
-    except Exception as error:  # noqa: BLE001  # a bug of ours: one sentence for the user, the rest on demand
-        if os.environ.get("GPUQ_DEBUG"):
-            traceback.print_exc()
-        say(
-            f"gpuq met an error of its own ({type(error).__name__}: {error}); GPUQ_DEBUG=1 shows where."
-        )
-        return 1
+    except Exception as error:  # noqa: BLE001  # a bug: show one sentence
+        return _internal_error(error)
     return 0
 
 
-def _open_what_is_closed() -> None:
-    """Whoever starts us with `>&-` wants to see nothing; Python then has no stream at all."""
+def _internal_error(error: Exception) -> int:
+    from gpuq.output.text import say
+
+    if os.environ.get("GPUQ_DEBUG"):
+        traceback.print_exc()
+    what = f"{type(error).__name__}: {error}"
+    say(f"Internal error of gpuq ({what}); GPUQ_DEBUG=1 shows where it happened.")
+    return 1
+
+
+def _open_closed_streams() -> None:
+    """Open /dev/null for each stream that the caller closed (`>&-`): Python has none then."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def _drop_stdout() -> None:
-    """Else the interpreter's last flush would complain about the broken pipe once more."""
+    """Redirect stdout, so that the interpreter's last flush does not report the broken pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

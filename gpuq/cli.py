@@ -1,4 +1,4 @@
-"""The command group: what all commands share, and the list of them."""
+"""The command group: the options that all commands share, and the list of commands."""
 
 from pathlib import Path
 
@@ -20,12 +20,12 @@ Exit codes:
     0  ok
     1  failure
     2  wrong usage
-    3  the job failed (under --wait)
+    3  the job failed (with --wait)
     4  not found
     5  refused
     6  the server does not answer
   124  the wait timed out
-  130  Ctrl-C (the job goes on); 0 where it ends --watch
+  130  Ctrl-C (the job continues); with --watch Ctrl-C is 0
 """
 
 
@@ -36,19 +36,20 @@ Exit codes:
     default=DEFAULT_SERVER,
     show_default=True,
     show_envvar=True,
-    help="The queue manager.",
+    help="Address of the queue manager.",
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help="Your access token. Default: what stands in $GPUQ_TOKEN.",
+    help="File with your access token. Default: the token in $GPUQ_TOKEN.",
 )
 @click.version_option(package_name="gpuq-lab")
 @click.pass_context
 def cli(ctx: click.Context, server: str, token_file: Path | None) -> None:
     """A queue for trainings on shared GPUs.
 
-    `gpuq up` runs the whole system on this machine; the other commands talk to a queue manager, here or elsewhere.
+    `gpuq up` runs the whole system on this machine; the other commands use a queue manager, here or
+    elsewhere.
     """
     ctx.obj = Server(server, token_file)
 

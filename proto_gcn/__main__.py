@@ -1,4 +1,4 @@
-"""`python -m proto_gcn COMMAND`: what is done with trained networks (training itself is train.py)."""
+"""`python -m proto_gcn COMMAND` uses trained networks; train.py is the training itself."""
 
 import argparse
 import sys
@@ -11,34 +11,43 @@ COMMANDS = (evaluate, predict, fuse, report)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code; what is wrong with the input, or the machine, is one sentence on stderr."""
+    """Run a command and return its exit code; an error is one sentence on stderr."""
     options = make_parser().parse_args(arguments)
     try:
         options.run(options)
+    except KeyboardInterrupt:
+        return _report("interrupted", INTERRUPTED)
     except TrainerError as error:
-        return _said(" ".join(str(error).split()), error.exit_code)
+        return _report(" ".join(str(error).split()), error.exit_code)
     except OSError as error:
-        return _said(
-            f"cannot use {error.filename or 'a file'}: {error.strerror}; free space or access, retry",
-            FAILED,
-        )
+        return _report(_unusable_file(error), FAILED)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return _said(
-            "out of memory: give it more, or take --device cpu where the GPU is short of it", FAILED
-        )
-    except KeyboardInterrupt:
-        return _said("interrupted", INTERRUPTED)
+        return _report(OUT_OF_MEMORY, FAILED)
     return 0
 
 
-def _said(sentence: str, code: int) -> int:
+OUT_OF_MEMORY = (
+    "out of memory: give the command more memory, or use --device cpu if the GPU has too little"
+)
+
+
+def _unusable_file(error: OSError) -> str:
+    name = error.filename or "a file"
+    return (
+        f"cannot use {name}: {error.strerror};"
+        " free disk space or change the permissions, then retry"
+    )
+
+
+def _report(sentence: str, code: int) -> int:
     print(sentence, file=sys.stderr)
     return code
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Return the parser with all commands."""
     parser = argparse.ArgumentParser(
         prog="python -m proto_gcn", description="Use trained Proto-GCN networks."
     )

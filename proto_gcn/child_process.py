@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them."""
+"""This module makes processes end together with the process that started them."""
 
 import ctypes
 import os
@@ -9,11 +9,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent: int) -> Callable[[], None]:
-    """What a process calls in order to be killed when its parent is: else it would hold GPU and run folder for ever."""
+    """Return a function that a child calls so that the kernel kills it when `parent` ends.
 
-    def ask() -> None:
+    A child that outlived its parent would keep the GPU and the lock of the run folder for ever.
+    """
+
+    def ask_kernel() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it was killed in between
+        if os.getppid() != parent:  # the parent ended before the call
             os._exit(1)
 
-    return ask
+    return ask_kernel

@@ -1,23 +1,23 @@
-"""What can stop a training, and the exit code that says so (docs: the trainer's contract)."""
+"""This module lists what can stop a training, and the exit code of each."""
 
 SUCCEEDED = 0
 FAILED = 1
 BAD_INPUT = 2
-BUSY = 75  # EX_TEMPFAIL: nothing is wrong with the job, try again later
-LOST = 76  # another process of a training ended, and said why; train.py itself answers with that one's code
+BUSY = 75  # EX_TEMPFAIL: the job is fine, and a later attempt can succeed
+LOST = 76  # another process of the training ended; train.py exits with that process's code
 INTERRUPTED = 130  # 128 + SIGINT: Ctrl-C in a command
 TERMINATED = 143  # 128 + SIGTERM
 
 
 class TrainerError(Exception):
-    """Base of every expected failure; its text is the one sentence a person gets to read."""
+    """Base of every expected failure; its text is one sentence for the user."""
 
     exit_code = FAILED
-    shared = False  # whether all processes of a training know it, so that the first alone says it
+    shared = False  # true when all processes of a training raise it, so that one reports it
 
 
 class ConfigError(TrainerError):
-    """The config file or the environment is wrong."""
+    """The config file, an option or an environment variable is wrong."""
 
     exit_code = BAD_INPUT
 
@@ -29,19 +29,19 @@ class DataError(TrainerError):
 
 
 class BusyError(TrainerError):
-    """The GPU or the run folder is in use by somebody else."""
+    """Another process uses the GPU or the run folder."""
 
     exit_code = BUSY
 
 
 class TerminatedError(TrainerError):
-    """SIGTERM arrived and was honoured."""
+    """The training stopped because it received SIGTERM."""
 
     exit_code = TERMINATED
     shared = True
 
 
 def first_line(error: BaseException) -> str:
-    """Of its text, which may go on for a page; its type where it has none."""
+    """Return the first line of the error's text, or its type when it has no text."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip() if lines else type(error).__name__

@@ -1,4 +1,7 @@
-"""`python -m queue_manager`: exit 2 on wrong settings, 1 where the port cannot be had, else serve until SIGTERM."""
+"""`python -m queue_manager` serves the API until SIGTERM.
+
+It exits with 2 on invalid settings and with 1 if it cannot listen on its port.
+"""
 
 import sys
 
@@ -11,6 +14,7 @@ from queue_manager.settings import QueueManagerSettings
 
 
 def main() -> int:
+    """Serve; returns the exit code."""
     check_failpoints()
     settings = load_settings(QueueManagerSettings)
     configure_logging("queue-manager", settings.log_level, settings.log_format)
@@ -20,7 +24,7 @@ def main() -> int:
     except CannotListen as error:
         print(error, file=sys.stderr)
         return 1
-    get_logger(__name__).info("Starts.", **shown(settings))
+    get_logger(__name__).info("Queue manager started.", **shown(settings))
     Server(settings, listener).run()
     return 0
 

@@ -179,7 +179,7 @@ def _gpu_reasons(
 
 
 def _with_users(reasons: list[NodeReason], newest: GpuReading) -> list[NodeReason]:
-    """Name the processes on the GPU in the first reason that says that it is taken."""
+    """Name the GPU's processes in its first reason that is about other work on it."""
     for i, taken in enumerate(reasons):
         if taken.code in (Code.GPU_BUSY, Code.GPU_MEMORY):
             named = replace(taken, message=f"{taken.message.removesuffix('.')}{used_by(newest)}.")

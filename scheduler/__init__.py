@@ -1,5 +1,5 @@
-"""The scheduler: every few seconds it decides which queued job starts where, and makes it so.
+"""The scheduler: every few seconds it decides which queued job starts where, and starts it.
 
-`loop.py` is the page to read first; `admission.py` and `reconcile.py` decide (pure); `admit.py` and `reconciler.py` do
-it; `local.py` and `monitor_client.py` are the doors to the engine and to the monitors.
+Read `loop.py` first. `decide/` holds the decisions (pure), `apply/` carries them out, `engines/` runs
+the workflows (Argo, or processes of this machine), `health/` keeps the scheduler itself going.
 """

@@ -1,4 +1,4 @@
-"""`python -m scheduler`: settings, clients, signals, run."""
+"""`python -m scheduler`: read the settings, connect to the outside systems, run until SIGTERM."""
 
 import os
 import signal
@@ -9,28 +9,30 @@ from jobqueue.failpoints import check_failpoints
 from jobqueue.service.log import configure_logging, get_logger
 from jobqueue.service.settings import load_settings, refuse_to_start, shown
 from jobqueue.store.client import Store
+from scheduler.engines.by_name import Engines
 from scheduler.engines.contract import Engine
 from scheduler.engines.local.engine import LocalEngine, default_images
 from scheduler.health.alerts import Alerts
-from scheduler.loop import Scheduler
+from scheduler.loop import Outside, Scheduler
 from scheduler.monitors import MonitorClient
 from scheduler.settings import SchedulerSettings
 
 
 def main() -> None:
+    """Run the scheduler until SIGTERM or SIGINT."""
     check_failpoints()
     settings = load_settings(SchedulerSettings)
     configure_logging("scheduler", settings.log_level, settings.log_format)
-    get_logger(__name__).info("Starts.", **shown(settings))
-    scheduler = Scheduler(
-        settings=settings,
+    get_logger(__name__).info("Scheduler starting.", **shown(settings))
+    outside = Outside(
         store=Store.connect(settings.redis_url),
-        engine=_engine(settings),
+        engines=Engines([_engine(settings)]),
         monitors=MonitorClient(settings.resource_monitor_url),
         alerts=Alerts(settings.alert_urls),
-        # Unique per boot: a lead that a former life of this process held is not ours.
-        holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
     )
+    # Unique for each start: a lead that an earlier process had under this pid is not ours.
+    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    scheduler = Scheduler(settings, outside, holder)
 
     def stop(_number: int, _frame: object) -> None:
         scheduler.stopping.set()
@@ -46,10 +48,9 @@ def _engine(settings: SchedulerSettings) -> Engine:
 
 
 def _argo(settings: SchedulerSettings) -> Engine:
-    from scheduler.engines.argo.engine import (  # a library that one machine has no use for
-        ArgoEngine,
-        CredentialsMissing,
-    )
+    # Imported here: one machine has no use for the library.
+    from scheduler.engines.argo.connection import CredentialsMissing
+    from scheduler.engines.argo.engine import ArgoEngine
 
     try:
         return ArgoEngine.connect(settings.workflow_namespace, look_back=settings.max_running_jobs)
@@ -69,7 +70,8 @@ def _local(settings: SchedulerSettings) -> Engine:
         )
     except OSError as error:
         refuse_to_start(
-            f"LOCAL_STATE_DIR={settings.local_state_dir} cannot be made ({error.strerror}); name a folder that can."
+            f"LOCAL_STATE_DIR={settings.local_state_dir} cannot be created ({error.strerror}); "
+            "name another folder."
         )
 
 

@@ -1,47 +1,60 @@
-"""The scheduling cycle: `run_cycle` is a page of numbered steps, each a verb; it returns a sentence on what it did."""
+"""The scheduling cycle: `run_cycle` is a page of numbered steps, each a verb."""
 
 import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from jobqueue.clock import rfc3339
-from jobqueue.errors import GpuqError, StaleLeader, StoreUnavailable
+from jobqueue.errors import StaleLeader, StoreUnavailable
 from jobqueue.eta import remaining_s
 from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
-from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
+from jobqueue.reason import NO_KNOWN_END, REASONS_WRITTEN
 from jobqueue.service.log import get_logger
 from jobqueue.store.client import Store
 from jobqueue.store.leader import Leader
+from scheduler.apply.actor import Actor
 from scheduler.apply.admitter import Admitter
+from scheduler.apply.context import Context
+from scheduler.apply.open_creates import OpenCreates
 from scheduler.apply.reconciler import Reconciled, Reconciler
-from scheduler.apply.unfinished_creates import Leftovers
 from scheduler.decide.capacity import Limits, Node, known_nodes
 from scheduler.decide.nominate import Nomination, nominate
-from scheduler.engines.contract import Engine, EngineError
+from scheduler.decide.report import HURRY_PAUSE_S, CycleReport, next_pause
+from scheduler.decide.snapshot import CycleSnapshot
+from scheduler.engines.by_name import Engines
+from scheduler.engines.contract import EngineError
 from scheduler.health.alerts import Alerts
-from scheduler.health.create_backoff import LONGEST_RETRY_AFTER_S
-from scheduler.health.liveness import Heartbeat
-from scheduler.health.node_cooldown import AvoidList
-from scheduler.health.outage import Halt, Outage
+from scheduler.health.create_backoff import LONGEST_RETRY_AFTER_S, CreateBackoff
+from scheduler.health.heartbeat import Heartbeat
+from scheduler.health.lead import Lead
+from scheduler.health.liveness import LivenessFile
+from scheduler.health.node_cooldown import Cooldowns
+from scheduler.health.node_history import NodeHistory
+from scheduler.health.outage import Outages
 from scheduler.health.waker import Waker
 from scheduler.monitors import MonitorClient
 from scheduler.settings import SchedulerSettings
+from scheduler.templates import Templates
 
 log = get_logger(__name__)
 
-HEADS = 100
-#: After a job's end, while something waits, steps 3 to 6 repeat this often for so long: a free GPU waits for no poll.
-HURRY_PAUSE_S = 0.25
-HURRY_S = 10.0
-#: How long a node that did not take a job's pod is sent no other, counted from the last time that this was seen.
-SHUT_S = 60.0
-#: How many failures of the engine in a row are only retried, and how long the pause between them may grow (s).
-ENGINE_RETRIES = 6
+#: How long the pause between retries of a failing engine may grow (s).
 LONGEST_BACKOFF_S = 60.0
-#: How long a pause may be without a sign of life (s).
+#: The longest silence of the liveness file during a pause (s).
 LONGEST_SILENCE_S = 15.0
+_CONTINUES = "scheduling resumes automatically. Running jobs are not affected."
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The outside systems of one scheduler."""
+
+    store: Store
+    engines: Engines
+    monitors: MonitorClient
+    alerts: Alerts
 
 
 class Scheduler:
@@ -50,229 +63,217 @@ class Scheduler:
     def __init__(
         self,
         settings: SchedulerSettings,
-        store: Store,
-        engine: Engine,
-        monitors: MonitorClient,
-        alerts: Alerts,
+        outside: Outside,
         holder: str,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._store, self._engine, self._monitors = (
-            settings,
-            store,
-            engine,
-            monitors,
-        )
-        self._alerts, self._holder, self._clock, self._monotonic = alerts, holder, clock, monotonic
-        self._limits = Limits(
-            settings.max_running_jobs,
-            settings.max_running_per_user,
-            settings.require_gpu,
-            engine.pins_gpus,
-        )
-        manual = settings.resume == "manual"
-        self._redis = Outage("Redis", settings.redis_retries, alerts, clock, manual)
-        self._cluster = Outage("the engine", ENGINE_RETRIES, alerts, clock, manual)
-        self._avoid = AvoidList(monotonic)
-        unanswered: set[str] = set()
-        leftovers = Leftovers(store, engine, alerts)
-        self._reconciler = Reconciler(
-            store, engine, alerts, settings, self._avoid, unanswered, leftovers, clock, self._go_on
-        )
-        self._admitter = Admitter(
-            engine, alerts, unanswered, leftovers, settings, self._limits, clock, monotonic
-        )
-        self._led_at = 0.0  # when (monotonic) the lease was last renewed
-        self._leader: Leader | None = None
-        self._reconciled = Reconciled()
-        self._ended: dict[
-            str, float
-        ] = {}  # node -> when (monotonic) we last saw a job of ours end there
-        self._shut: dict[
-            str, tuple[float, str]
-        ] = {}  # node -> until when (monotonic) it is sent nothing, and why
-        self._answering: frozenset[str] = frozenset()  # nodes whose monitor answered last time
-        self._queued = self._running = 0
-        self._trouble = ""  # what the last cycle failed with
-        self._news: tuple[
-            object, ...
-        ] = ()  # what would make the cycle's sentence worth a line in the log
-        self._told: tuple[object, ...] = ()
         self.stopping = threading.Event()
-        self._alive = Heartbeat(settings.heartbeat_file)
-        self.waker = Waker(store, engine, self.stopping)
+        self._settings = settings
+        self._outside = outside
+        self._store = outside.store
+        self._clock = clock
+        self._monotonic = monotonic
+        self.outages = Outages(settings, outside.alerts, clock)
+        self.lead = Lead(outside.store, holder, settings.lease_s, monotonic)
+        self.waker = Waker(outside.store, outside.engines, self.stopping)
+        self._liveness = LivenessFile(settings.heartbeat_file)
+        self._heartbeat = Heartbeat(self.lead, self.outages, settings.poll_interval_s, clock)
+        self._history = NodeHistory(monotonic)
+        self._cooldowns = Cooldowns(monotonic)
+        self._templates = Templates(settings.workflow_template.parent)
+        self._build_steps()
+        self._seen: Reconciled | None = None
+        self._logged: tuple[object, ...] = ()
 
-    # -- the loop --------------------------------------------------------------------------------------------------
+    def _build_steps(self) -> None:
+        outside = self._outside
+        context = Context(
+            store=outside.store,
+            engines=outside.engines,
+            alerts=outside.alerts,
+            settings=self._settings,
+            clock=self._clock,
+            keep_alive=self._keep_alive,
+        )
+        outside.engines.keep_alive_with(self._keep_alive)
+        self._creates = OpenCreates(context)
+        self._actor = Actor(context, self._cooldowns)
+        self._reconciler = Reconciler(context, self._actor, self._creates)
+        backoff = CreateBackoff(self._monotonic)
+        self._admitter = Admitter(context, self._templates, self._creates, backoff)
+
+    # -- the loop --------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until `stopping`; nothing that a cycle meets ends the loop."""
+        """Run cycles until `stopping` is set; nothing that a cycle meets ends the loop."""
         self.waker.start()
+        self._liveness.touch()
         full = True
-        self._alive.beat()
         while not self.stopping.is_set():
-            pause = self._one_cycle(full)
-            full = self._pause(pause) or pause > HURRY_PAUSE_S
-        self._resign()
-
-    def _one_cycle(self, full: bool) -> float:
-        """One cycle, whatever happens; returns how long to pause (s)."""
+            pause_s = self.guarded_cycle(full)
+            full = self.pause(pause_s) or pause_s > HURRY_PAUSE_S
         try:
-            summary = self.run_cycle(full)
+            self.lead.resign()
+        except StoreUnavailable:
+            pass  # the lease expires by itself
+
+    def guarded_cycle(self, full: bool = True) -> float:
+        """Run one cycle, whatever happens; return how long to pause after it (s)."""
+        try:
+            report = self.run_cycle(full)
         except StoreUnavailable as error:
-            self._leader = None
-            log.warning("Redis does not serve.", error=str(error), attempt=self._redis.failures + 1)
-            self._redis.failed(
-                str(error), "Mend Redis; the scheduler goes on by itself, trainings run meanwhile."
-            )
-            return self._settings.redis_retry_delay_s
+            return self._redis_failed(error)
         except StaleLeader as error:
-            self._leader = None
+            self.lead.lost()
             log.warning("Lost the lead.", error=str(error))
             return HURRY_PAUSE_S
         except EngineError as error:
             return self._engine_failed(error)
         except Exception as error:  # the loop outlives whatever a cycle meets
-            log.exception("This cycle broke; the next one starts afresh.")
-            title = f"A cycle of the scheduler broke ({type(error).__name__}: {error}); no job is started meanwhile."
-            self._alerts.once(title, "See the scheduler's log, and report it.")
-            self._beat(title)
-            return self._settings.poll_interval_s
-        self._redis.recovered()
-        if self._news != self._told:
-            log.info(summary)
-        self._told = self._news
-        return self._next_pause()
+            log.exception("The cycle failed with an unexpected error.")
+            return self._cycle_failed(error)
+        self.outages.redis.recovered()
+        if report.news != self._logged:
+            log.info(report.summary)
+        self._logged = report.news
+        return next_pause(report, self._settings.poll_interval_s)
 
-    def run_cycle(self, full: bool = True) -> str:
-        """One cycle; `full=False` leaves out the engine (step 2) and repeats what was seen of it last."""
+    def run_cycle(self, full: bool = True) -> CycleReport:
+        """Run one cycle; with `full=False` the engines are not asked, and step 2 is left out."""
         # 1. lead: be or become the leader, else stand by
-        if not self._lead():
-            self._news = ("standby",)
-            return "Stands by; another scheduler leads."
-        leader = self._leader
-        assert leader is not None
-        # 2. reconcile: what the engine says runs -> phases
-        if full or not self._reconciled.complete:
-            self._reconcile(leader)
-        # 3. snapshot: what is really free, node by node
-        nodes = self._snapshot()
-        # 4. heads: the next jobs in order; 5. nominate: who starts where, and why the others wait
-        nomination = self._nominate(self._heads(), nodes)
-        # 6. admit: make it so; what is withdrawn makes room for itself elsewhere
-        for withdrawal in nomination.withdrawals:
-            self._reconciled.turned_away.discard(
-                withdrawal.job.job_id
-            )  # until it is looked at again
-            self._reconciler.withdraw(leader, withdrawal.job, withdrawal.node)
-            self._go_on()
-        for admission in nomination.admissions:
-            self._go_on()
-            self._admitter.admit(leader, admission)
-        return self._tell(leader, nodes, nomination)
-
-    # -- the steps -------------------------------------------------------------------------------------------------
-
-    def _lead(self) -> bool:
-        before = self._leader
-        leader = Leader.lead(self._store, self._holder, self._settings.lease_s)
-        self._resume_if_asked()
+        leader = self._take_lead()
         if leader is None:
-            self._leader = None
-            self._admitter.survived(self._store)
-            return False
-        self._led_at = self._monotonic()
-        if before is None or before.epoch != leader.epoch:
-            failpoint("scheduler.lead.after")
-            log.info("Leads.", epoch=leader.epoch, holder=self._holder)
-            self._reconciled = Reconciled()
-        self._leader = leader
-        return True
+            return CycleReport(is_leader=False)
+        # 2. reconcile: bring the records in line with what the engines report
+        running = self._reconcile(leader, full)
+        # 3. measure: what is really free, node by node
+        nodes = self._measure(running)
+        # 4. nominate: who starts where, and why the others wait
+        nomination = self._nominate(running, nodes)
+        # 5. act: withdraw what another node can run, then admit
+        admitted = self._act(leader, nomination)
+        # 6. report: reasons, heartbeat and measurements for everybody
+        return self._report(leader, nodes, nomination, len(running) + admitted)
 
-    def _go_on(self) -> None:
-        """Between two steps of a cycle, which may get long: a sign of life, and the lease renewed in time.
+    def pause(self, pause_s: float) -> bool:
+        """Wait until woken or `pause_s` is over, and stay the leader; return whether it was woken."""
+        until = self._monotonic() + pause_s
+        self._liveness.touch()
+        while (left := until - self._monotonic()) > 0 and not self.stopping.is_set():
+            if self.waker.wait(min(left, self._settings.lease_s / 3, LONGEST_SILENCE_S)):
+                return True
+            self._liveness.touch()
+            self.renew()
+        return False
 
-        Raises StaleLeader where the lead is lost: the rest of the cycle would be refused.
-        """
-        self._alive.beat()
-        if self._leader is None or self._monotonic() - self._led_at < self._settings.lease_s / 3:
-            return
-        self._hold_lead()
-        if self._leader is None:
-            raise StaleLeader("The lease ran out in the middle of a cycle; it is given up.")
+    def renew(self) -> None:
+        """Renew the lease and the heartbeat during a pause."""
+        try:
+            self.lead.renew()
+            self._heartbeat.repeat_problem()
+        except StoreUnavailable:
+            pass  # the next cycle meets it, counts it and reports it
 
-    def _hold_lead(self) -> None:
-        renewed = Leader.lead(self._store, self._holder, self._settings.lease_s)
-        self._led_at = self._monotonic()
-        # Another epoch is another lead (Redis was emptied, say): the next cycle begins it, and reconciles.
-        is_ours = (
-            renewed is not None and self._leader is not None and renewed.epoch == self._leader.epoch
-        )
-        self._leader = renewed if is_ours else None
+    # -- the steps -------------------------------------------------------------------------------
 
-    def _reconcile(self, leader: Leader) -> None:
-        self._reconciled = self._reconciler.run(leader, self._answering)
-        self._cluster.recovered()
-        for node in self._reconciled.ended_on:
-            self._ended[node] = self._monotonic()
-        for node in self._reconciled.started_on:
-            self._shut.pop(node, None)
-        for node, why in self._reconciled.shut.items():
-            self._shut[node] = (self._monotonic() + SHUT_S, why)
+    def _take_lead(self) -> Leader | None:
+        leader = self.lead.take()
+        self.outages.resume_if_asked(self._store.resume_requested_at)
+        if leader is None:
+            self._creates.survived()
+        if self.lead.is_new:
+            self._seen = None
+        return leader
 
-    def _heads(self, count: int = HEADS) -> list[Job]:
-        return self._store.jobs(self._store.order(0, count)) if self._store.queue_length() else []
+    def _keep_alive(self) -> None:
+        """Show a sign of life between two steps; raises StaleLeader if the lead is lost."""
+        self._liveness.touch()
+        self.lead.keep()
 
-    def _snapshot(self) -> list[Node]:
-        now = self._monotonic()
-        self._ended = {node: at for node, at in self._ended.items() if now - at < HURRY_S}
-        self._shut = {node: known for node, known in self._shut.items() if now < known[0]}
-        answers = self._monitors.nodes({node: now - at for node, at in self._ended.items()})
-        # On one machine there is one monitor, whatever name it goes by.
-        ours = [] if self._engine.pins_gpus else [job.node or "" for job in self._store.running()]
-        nodes = known_nodes(
-            answers,
-            self._store.dead_nodes(),
-            ours,
-            {node: why for node, (_, why) in self._shut.items()},
-        )
-        self._avoid.look_at(nodes)
-        self._answering = frozenset(node.name for node in nodes if node.snapshot is not None)
+    def _reconcile(self, leader: Leader, full: bool) -> tuple[Job, ...]:
+        """Return the jobs that hold a slot."""
+        if self._seen is not None and not full:
+            return tuple(self._store.running())
+        self._repair(leader)
+        seen = self._reconciler.run(leader, self._store.running())
+        self.outages.engine.recovered()
+        self._history.ended_on(seen.ended_on)
+        self._history.started_on(seen.started_on)
+        self._history.did_not_accept(seen.not_accepting)
+        self._seen = seen
+        return seen.running
+
+    def _repair(self, leader: Leader) -> None:
+        repaired = leader.repair(self._clock())
+        if repaired:
+            self._outside.alerts.send(
+                f"Unreadable data in Redis ({repaired}) was moved to quarantine; the queue was "
+                "restored from the job records.",
+                "Inspect it: redis-cli lrange quarantine 0 -1",
+            )
+
+    def _measure(self, running: tuple[Job, ...]) -> list[Node]:
+        engines = self._outside.engines
+        answers = self._outside.monitors.nodes(self._history.windows_s())
+        # On one machine there is one monitor, whatever name it has.
+        ours = [] if engines.default.pins_gpus else [job.node or "" for job in running]
+        not_accepting = self._history.not_accepting()
+        nodes = known_nodes(answers, self._store.dead_nodes(), ours, not_accepting)
+        self._cooldowns.update(nodes)
+        engines.nodes_answering({node.name for node in nodes if node.snapshot is not None})
         return nodes
 
-    def _nominate(self, heads: list[Job], nodes: list[Node]) -> Nomination:
-        halt = self._halt()
-        if halt is not None:
-            reason = Reason(
-                ReasonCode.HALTED,
-                f"the scheduler is halted since {rfc3339(halt.since)}: {halt.why}",
+    def _nominate(self, running: tuple[Job, ...], nodes: list[Node]) -> Nomination:
+        """Nominate from the head of the queue, and further back while all that were seen pass."""
+        snapshot = self._snapshot(running, nodes)
+        count = REASONS_WRITTEN
+        while True:
+            heads = self._heads(count)
+            names = {job.spec.workflow for job in heads}
+            snapshot = replace(
+                snapshot,
+                heads=tuple(heads),
+                backoffs=self._admitter.backoffs(heads),
+                broken_templates=self._broken_templates(names),
             )
-            return Nomination(reasons=tuple((job, reason) for job in heads))
-        unfit = self._admitter.unfit_templates(job.spec.workflow for job in heads)
-        running, strays, avoid = self._store.running(), self._reconciled.strays, self._avoid.pairs()
-        left = self._left_s(running)
-        away = frozenset(self._reconciled.turned_away)
-        held = self._admitter.held(heads)
-        nomination = nominate(
-            heads,
-            nodes,
-            running,
-            self._limits,
-            self._clock(),
-            avoid,
-            strays,
-            unfit,
-            left,
-            away,
-            held,
-        )
-        more = (
-            self._heads(4 * len(heads)) if len(held) < len(heads) and nomination.wants_more else []
-        )
-        return self._nominate(more, nodes) if len(more) > len(heads) else nomination
+            nomination = nominate(snapshot)
+            is_worth_it = nomination.wants_more and len(snapshot.backoffs) < len(heads)
+            if len(heads) < count or not is_worth_it:
+                return nomination
+            count *= 4
 
-    def _left_s(self, running: list[Job]) -> dict[str, float | None]:
-        """How long each running job is expected to take still, from what such jobs took before."""
+    def _snapshot(self, running: tuple[Job, ...], nodes: list[Node]) -> CycleSnapshot:
+        seen, settings = self._seen or Reconciled(), self._settings
+        return CycleSnapshot(
+            now=self._clock(),
+            limits=Limits(
+                settings.max_running_jobs,
+                settings.max_running_per_user,
+                settings.require_gpu,
+                self._outside.engines.default.pins_gpus,
+            ),
+            nodes=tuple(nodes),
+            running=running,
+            unmanaged=seen.unmanaged,
+            unschedulable=seen.unschedulable,
+            cooldowns=self._cooldowns.pairs(),
+            remaining_s=self._remaining_s(running),
+            halted=self.outages.sentence,
+        )
+
+    def _heads(self, count: int) -> list[Job]:
+        return self._store.jobs(self._store.order(0, count)) if self._store.queue_length() else []
+
+    def _broken_templates(self, names: set[str]) -> dict[str, str]:
+        broken = self._templates.broken(names)
+        for text in broken.values():
+            remedy = "Fix the template; its jobs keep their positions and start then."
+            self._outside.alerts.once(text, remedy)
+        return broken
+
+    def _remaining_s(self, running: tuple[Job, ...]) -> dict[str, float | None]:
+        """Return how long each running job is expected to take still, from earlier run times."""
         learnt = self._store.durations([(job.spec.user, job.spec.config) for job in running])
         now = self._clock()
         return {
@@ -281,103 +282,57 @@ class Scheduler:
             if job.started_at is not None and job.reason.code not in NO_KNOWN_END
         }
 
-    def _tell(self, leader: Leader, nodes: list[Node], nomination: Nomination) -> str:
-        """Write reasons, heartbeat and what the monitors said; returns the cycle's sentence."""
+    def _act(self, leader: Leader, nomination: Nomination) -> int:
+        """Return how many jobs were given a slot."""
+        for withdrawal in nomination.withdrawals:
+            self._actor.withdraw(leader, withdrawal)
+            self._keep_alive()
+        if self._seen is not None:
+            self._seen = self._seen.without(each.job.job_id for each in nomination.withdrawals)
+        admitted = 0
+        for admission in nomination.admissions:
+            self._keep_alive()
+            admitted += self._admitter.admit(leader, admission)
+        return admitted
+
+    def _report(
+        self, leader: Leader, nodes: list[Node], nomination: Nomination, running: int
+    ) -> CycleReport:
         leader.set_reasons(nomination.reasons)
-        self._queued, self._running = self._store.queue_length(), len(self._store.running_raw())
-        summary = f"{self._queued} queued, {self._running} admitted or running"
-        self._trouble = ""
-        self._news = (self._queued, self._running)
-        if nomination.reasons:
-            job, reason = nomination.reasons[0]
-            summary += f"; next is {job.job_id}: {reason.message}"
-            self._news += (job.job_id, reason.code)
-        at = rfc3339(self._clock())
-        leader.observe(self._heartbeat(summary), {node.name: _said(node, at) for node in nodes})
-        failpoint("scheduler.observe.after")
-        return summary
-
-    def _heartbeat(self, summary: str) -> dict[str, object]:
-        halt = self._halt()
-        return {
-            "at": rfc3339(self._clock()),
-            "summary": summary,
-            "poll_interval_s": self._settings.poll_interval_s,
-            "halted": halt and halt.to_dict(),
-            "holder": self._holder,
-        }
-
-    def _beat(self, summary: str) -> None:
-        """The heartbeat of a cycle that got no further, so that people are told why and not that nobody is there."""
-        try:
-            if self._leader is not None:
-                self._trouble = summary
-                self._leader.observe(self._heartbeat(summary), {})
-        except GpuqError:
-            pass  # the next cycle meets it, and says so
-
-    # -- pauses ----------------------------------------------------------------------------------------------------
-
-    def _next_pause(self) -> float:
-        just_ended = any(self._monotonic() - at < HURRY_S for at in self._ended.values())
-        may_start = (
-            self._queued > 0 and self._running < self._limits.max_running and self._halt() is None
+        is_full = running >= self._settings.max_running_jobs
+        report = CycleReport(
+            is_leader=True,
+            queued=self._store.queue_length(),
+            running=running,
+            head=nomination.reasons[0] if nomination.reasons else None,
+            has_free_slot=not is_full and self.outages.halt is None,
+            has_just_ended=bool(self._history.windows_s()),
         )
-        hurry = just_ended and may_start and self._leader is not None
-        return HURRY_PAUSE_S if hurry else self._settings.poll_interval_s
+        self._heartbeat.write(leader, report.summary, nodes)
+        failpoint("scheduler.observe.after")
+        return report
 
-    def _pause(self, pause_s: float) -> bool:
-        """Wait until woken or `pause_s` is over, and stay the leader meanwhile; tells whether it was woken."""
-        until = self._monotonic() + pause_s
-        self._alive.beat()
-        while (left := until - self._monotonic()) > 0 and not self.stopping.is_set():
-            if self.waker.wait(min(left, self._settings.lease_s / 3, LONGEST_SILENCE_S)):
-                return True
-            self._alive.beat()
-            self._renew()
-        return False
+    # -- failures --------------------------------------------------------------------------------
 
-    def _renew(self) -> None:
-        try:
-            if self._leader is not None:
-                self._hold_lead()
-            if self._trouble:  # a backoff may be longer than a heartbeat may be silent
-                self._beat(self._trouble)
-        except StoreUnavailable:
-            pass  # the next cycle meets it, counts it and says so
+    def _redis_failed(self, error: StoreUnavailable) -> float:
+        self.lead.lost()
+        failures = self.outages.redis.failures + 1
+        log.warning("Redis is unavailable.", error=str(error), attempt=failures)
+        self.outages.redis.failed(str(error), f"Fix Redis; {_CONTINUES}")
+        return self._settings.redis_retry_delay_s
 
     def _engine_failed(self, error: EngineError) -> float:
-        log.warning(
-            "The engine does not answer.", error=str(error), attempt=self._cluster.failures + 1
-        )
-        self._cluster.failed(
-            str(error), "Mend the engine; the scheduler goes on by itself, trainings run meanwhile."
-        )
-        self._beat(str(error))
-        backoff = min(2.0 ** (self._cluster.failures - 1), LONGEST_BACKOFF_S)
-        return max(
-            backoff * random.uniform(0.5, 1), min(error.retry_after_s or 0, LONGEST_RETRY_AFTER_S)
-        )
+        outage = self.outages.engine
+        log.warning("The engine failed.", error=str(error), attempt=outage.failures + 1)
+        outage.failed(str(error), f"Fix the engine; {_CONTINUES}")
+        self._heartbeat.write_problem(str(error))
+        backoff = min(2.0 ** (outage.failures - 1), LONGEST_BACKOFF_S)
+        asked = min(error.retry_after_s or 0, LONGEST_RETRY_AFTER_S)
+        return max(backoff * random.uniform(0.5, 1), asked)
 
-    def _halt(self) -> Halt | None:
-        return self._redis.halt or self._cluster.halt
-
-    def _resume_if_asked(self) -> None:
-        halt = self._halt()
-        if halt is not None and self._store.resume_requested_at() > halt.since:
-            self._redis.resume()
-            self._cluster.resume()
-
-    def _resign(self) -> None:
-        try:
-            Leader.resign(self._store, self._holder)
-        except StoreUnavailable:
-            pass  # the lease runs out by itself
-
-
-def _said(node: Node, at: str) -> dict[str, object]:
-    return {
-        "at": at,
-        "snapshot": node.snapshot and node.snapshot.encode(),
-        "error": node.error or node.shut or None,
-    }
+    def _cycle_failed(self, error: Exception) -> float:
+        what = f"{type(error).__name__}: {error}"
+        title = f"A scheduling cycle failed ({what}); no job starts until one succeeds."
+        self._outside.alerts.once(title, "See the scheduler's log, and report the bug.")
+        self._heartbeat.write_problem(title)
+        return self._settings.poll_interval_s

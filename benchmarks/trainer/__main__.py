@@ -1,4 +1,4 @@
-"""`python -m benchmarks.trainer`: measure, print a line each, write results.json and docs/performance.md."""
+"""Measure, print, write results.json and docs/performance.md: `python -m benchmarks.trainer`."""
 
 from pathlib import Path
 
@@ -16,10 +16,8 @@ BEGIN, END = (
 def main() -> None:
     results = on_cpu() + rates() + ratios() + on_cuda()
     for result in results:
-        print(
-            f"{result.name}: {result.value:.3f} {result.unit} (target {result.bound} {result.target:g})",
-            flush=True,
-        )
+        target = f"target {result.bound} {result.target:g}"
+        print(f"{result.name}: {result.value:.3f} {result.unit} ({target})", flush=True)
     save(results, Path(__file__).with_name("results.json"), BEGIN, END)
 
 

@@ -1,44 +1,44 @@
-"""What is measured: full width (4.3 million parameters), T = 100, 25 joints, batch 16; SGD as in the configs."""
+"""The cases that are measured: 4.3 million parameters, T = 100, 25 joints, batch 16, SGD.
+
+The reference is the plain network, which computes as the published code does.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
-from torch import nn
 
-from devtools.reference.pairs import batched, clips, fast, model_config
+from devtools.reference.pairs import clips, fast, model_config, plain
+from proto_gcn.model.fused.head import FusedProtoGCN
+from proto_gcn.model.head import ProtoGCN
 
 BATCH, FRAMES, CLASSES = 16, 100, 60
 MIX = [1, 1, 1, 1, 2]  # NTU60: about four samples in five have one person
 TWO = [2]
-VIEWS, VIEWED = 10, 5  # evaluation: ten clips each of five samples, one of which has two persons
+VIEWS, VIEWED = 10, 5  # evaluation: ten clips of each of five samples, one with two persons
 Work = Callable[[], object]
 
 
-def networks(device: str) -> tuple[nn.Module, nn.Module]:
-    """The reference and the fast network, with the same parameters."""
+def networks(device: str) -> tuple[ProtoGCN, FusedProtoGCN]:
+    """Return the reference and the fused network, with the same parameters."""
     config = model_config(classes=CLASSES, num_prototype=400)
     model = fast(config)
-    return batched(model, config).to(device), on(model, device)
-
-
-def on(model: nn.Module, device: str) -> nn.Module:
-    """Moved, with the contrastive memory, which is no buffer."""
-    model.to(device).memory = model.memory
-    return model
+    reference = plain(model, config)
+    for network in (reference, model):
+        network.to(device)
+        network.memory = network.memory  # moves it too: it is not a buffer
+    return reference, model
 
 
 def training(
-    model: nn.Module, device: str, persons: list[int], autocast: AbstractContextManager[object]
+    model: ProtoGCN, device: str, persons: list[int], autocast: AbstractContextManager[object]
 ) -> Work:
-    """One step of SGD, forward to update."""
+    """Return one step of SGD, from the forward pass to the update."""
     optimizer = torch.optim.SGD(
         model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
-    x, labels = (
-        clips(BATCH, FRAMES, 25, persons).to(device),
-        (torch.arange(BATCH) % CLASSES).to(device),
-    )
+    x = clips(BATCH, FRAMES, 25, persons).to(device)
+    labels = (torch.arange(BATCH) % CLASSES).to(device)
 
     def step() -> None:
         model.train()
@@ -51,15 +51,19 @@ def training(
     return step
 
 
-def evaluation(model: nn.Module, device: str) -> Work:
-    """The logits of ten clips of each sample."""
+def evaluation(model: ProtoGCN, device: str, prototypes: bool = False) -> Work:
+    """Return the computation of the logits of ten clips of each sample.
+
+    With prototypes it computes these as well, as the published code does in evaluation too.
+    """
+    labels = torch.zeros(VIEWS, dtype=torch.long, device=device) if prototypes else None
     x = clips(VIEWED, FRAMES, 25, MIX).repeat_interleave(VIEWS, dim=0).to(device)
 
     def score() -> None:
         model.eval()
         with torch.no_grad():
             for sample in x.split(VIEWS):
-                model(sample)
+                model(sample, labels)
 
     return score
 

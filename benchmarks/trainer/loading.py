@@ -1,4 +1,4 @@
-"""Samples per second of one loader worker in training, with every stream, through the loader that a training has."""
+"""Measure the samples per second of one loader worker in training, with every stream."""
 
 import time
 
@@ -13,21 +13,17 @@ from proto_gcn.data.samples import Samples
 
 STREAMS = "j", "b", "k", "jm", "bm", "km"
 SAMPLES, ROUNDS, TARGET = 4096, 5, 2
-MEAN, SPREAD, SHORTEST, LONGEST = (
-    80,
-    0.4,
-    30,
-    300,
-)  # frames, about as NTU60's: log-normal, 85 in the mean
+#: Frames, about as NTU60's: log-normal, 85 in the mean.
+MEAN, SPREAD, SHORTEST, LONGEST = 80, 0.4, 30, 300
 TWO_PERSONS = 0.2
 
 
 def rates() -> list[Result]:
-    """The best of the rounds for each stream, in which all streams take turns."""
+    """Return the best of the rounds for each stream; all streams take turns in a round."""
     samples = ntu_like()
     loaders = {stream: loader(samples, stream) for stream in STREAMS}
     seen: dict[str, list[float]] = {stream: [] for stream in STREAMS}
-    for _ in range(1 + ROUNDS):  # in the first a worker is forked
+    for _ in range(1 + ROUNDS):  # the first forks the workers
         for stream, batches in loaders.items():
             seen[stream].append(rate(batches))
     about = "loader, one worker, training, stream"
@@ -39,7 +35,7 @@ def rates() -> list[Result]:
 
 
 def ntu_like() -> Samples:
-    """float16, one person in four samples of five."""
+    """Return float16 samples with one person in four of five."""
     generator = np.random.default_rng(0)
     lengths = np.clip(generator.lognormal(np.log(MEAN), SPREAD, SAMPLES), SHORTEST, LONGEST).astype(
         int
@@ -55,7 +51,7 @@ def ntu_like() -> Samples:
 
 
 def config(stream: str) -> TrainConfig:
-    """As published for NTU60 X-Sub, with one worker."""
+    """Return the published config for NTU60 X-Sub, with one worker."""
     return TrainConfig.model_validate(
         {"modality": stream, "data": {"ann_file": "ntu.pkl", "workers_per_gpu": 1}}
     )

@@ -1,10 +1,12 @@
-"""Peak memory of two training steps on NTU60's mix, each case in a process of its own, same allocator for both.
+"""Measure the peak memory of two training steps on NTU60's mix, each case in its own process.
 
-The kernel's own high-water mark of the process (VmHWM) is set back once the networks and the batch are there, so that
-start-up does not count. `ru_maxrss` would not do: a child inherits the peak of the process that started it.
+The kernel's high-water mark of the process (VmHWM) is reset once the networks and the batch exist,
+so that start-up does not count. `ru_maxrss` would not do: a child inherits the peak of the process
+that started it.
 
-glibc keeps holes of the size of a tensor that it cannot use again (alignment), more the more sizes there are: with
-MALLOC_MMAP_THRESHOLD_ every tensor is given back when it is freed, and the peak is what the step needs.
+glibc keeps holes of the size of a tensor that it cannot use again (alignment), more of them for
+more different sizes. With MALLOC_MMAP_THRESHOLD_ every tensor is returned when it is freed, and the
+peak is what the step needs. Both networks are measured with the same allocator.
 """
 
 import os
@@ -17,12 +19,12 @@ from benchmarks.result import Result
 
 ALLOCATORS = {"every tensor mapped": {"MALLOC_MMAP_THRESHOLD_": "262144"}, "glibc as it comes": {}}
 KINDS = {"float32": "float32", "blocks": "float32, blocks recomputed", "bf16": "bf16"}
-STEPS, TARGET = 2, 0.45  # from the second on the optimiser has its momentum
+STEPS, TARGET = 2, 0.45  # in the second step the optimiser has its momentum
 RESET_PEAK = "5"  # proc(5), clear_refs
 
 
 def ratios() -> list[Result]:
-    """Peak above what was resident before the first step, to the reference's."""
+    """Return the peaks above the memory before the first step, relative to the reference's."""
     found = []
     for name, environment in ALLOCATORS.items():
         reference = peak("reference", "float32", environment)
@@ -34,7 +36,7 @@ def ratios() -> list[Result]:
 
 
 def peak(which: str, kind: str, environment: dict[str, str]) -> float:
-    """GiB above what was resident before the first step."""
+    """Return the GiB above the memory before the first step, measured in a new process."""
     command = [sys.executable, "-m", "benchmarks.trainer.memory", which, kind]
     done = subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, check=True
@@ -62,7 +64,7 @@ def measure(which: str, kind: str) -> float:
 
 
 def resident(mark: str) -> float:
-    """GiB: VmRSS now, VmHWM at most since the mark was set back."""
+    """Return GiB: VmRSS now, or VmHWM, the most since the reset."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{mark}:")) / 2**20
 

@@ -28,7 +28,7 @@ from jobqueue.clock import rfc3339
 from jobqueue.store import keys
 
 PICTURE = ROOT / "docs" / "queue.svg"
-COLUMNS = 114
+COLUMNS = 116
 CONFIGS = ("ntu60_xsub_j.yaml", "ntu60_xsub_b.yaml", "k400_jm.yaml")
 RUN_TIME_S = 5400
 OUTSIDE = "process 48213 21400"  # its number, and its memory in MiB
@@ -38,7 +38,7 @@ THEME = TerminalTheme(
     (13, 17, 23),
     (201, 209, 217),
     [
-        (72, 79, 88),
+        (139, 148, 158),
         (255, 123, 114),
         (63, 185, 80),
         (210, 153, 34),
@@ -177,7 +177,8 @@ def drawn(text: str) -> str:
     """Return the SVG of a terminal with this text; it loads nothing from anywhere."""
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
-        console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=False)
+        console.print(Text.from_ansi(text.rstrip("\n")))
+        console.print()  # else the frame cuts the last line's descenders
         svg = console.export_svg(title="gpuq", theme=THEME, code_format=SVG, unique_id="gpuq")
     assert "url(http" not in svg
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"

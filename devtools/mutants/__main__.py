@@ -21,24 +21,21 @@ EQUIVALENT = "equivalent"
 def main() -> int:
     arguments = _arguments()
     listed = equivalent.load()
-    counts: dict[str, Counter[str]] = {}
-    survivors: list[Mutant] = []
-    used: set[equivalent.Key] = set()
-    try:
-        for name in arguments.rooms or ROOMS:
-            for mutant, outcome in _try_room(name, arguments.jobs):
-                if outcome is Outcome.SURVIVED and mutant.key in listed:
-                    used.add(mutant.key)
-                    outcome = EQUIVALENT
-                elif outcome is Outcome.SURVIVED:
-                    survivors.append(mutant)
-                counts.setdefault(str(mutant.file), Counter())[outcome] += 1
-    except BaselineFailed as error:
-        print(error, file=sys.stderr)
-        return 1
-    stale = {key for key in listed - used if key[0] in counts}
-    _report(counts, survivors, stale)
-    return 1 if survivors or stale else 0
+    results: list[tuple[Mutant, Outcome]] = []
+    problems: list[str] = []
+    for name in arguments.rooms or ROOMS:
+        try:
+            results += _try_room(name, arguments.jobs)
+        except BaselineFailed as error:
+            problems.append(f"{name} was not tried: {error}")
+    survivors = [mutant for mutant, outcome in results if outcome is Outcome.SURVIVED]
+    problems += [_survived(mutant) for mutant in survivors if mutant.key not in listed]
+    tried = {str(mutant.file) for mutant, _ in results}
+    stale = {key for key in listed if key[0] in tried} - {mutant.key for mutant in survivors}
+    problems += [f"Listed as equivalent, but killed or gone: {key}" for key in sorted(stale)]
+    print("\n\n".join(problems))
+    _print_table(results, listed)
+    return 1 if problems else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,12 +48,12 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _try_room(name: str, jobs: int) -> list[tuple[Mutant, str]]:
+def _try_room(name: str, jobs: int) -> list[tuple[Mutant, Outcome]]:
     room = ROOMS[name]
     took_s = baseline_s(room.tests)
     made = [m for file in room.files for m in mutants(file, (ROOT / file).read_text("utf-8"))]
     print(f"{name}: {len(made)} mutants; the tests take {took_s:.1f} s.", flush=True)
-    results: list[tuple[Mutant, str]] = []
+    results: list[tuple[Mutant, Outcome]] = []
     for result in outcomes(made, room.tests, took_s, jobs):
         results.append(result)
         if len(results) % 50 == 0:
@@ -64,16 +61,20 @@ def _try_room(name: str, jobs: int) -> list[tuple[Mutant, str]]:
     return results
 
 
-def _report(
-    counts: dict[str, Counter[str]], survivors: list[Mutant], stale: set[equivalent.Key]
-) -> None:
-    for mutant in sorted(survivors, key=lambda mutant: (mutant.file, mutant.line)):
-        print(f"\nSurvived: {mutant.file}:{mutant.line}\n{equivalent.entry(mutant)}", end="")
-    for file, where, before, after in sorted(stale):
-        print(f"\nListed as equivalent, but killed or gone: {file} {where}: {before} → {after}")
+def _survived(mutant: Mutant) -> str:
+    return f"Survived: {mutant.file}:{mutant.line}\n{equivalent.entry(mutant).rstrip()}"
+
+
+def _print_table(results: list[tuple[Mutant, Outcome]], listed: set[equivalent.Key]) -> None:
+    counts: dict[str, Counter[str]] = {}
+    for mutant, outcome in results:
+        is_equivalent = outcome is Outcome.SURVIVED and mutant.key in listed
+        counts.setdefault(str(mutant.file), Counter())[
+            EQUIVALENT if is_equivalent else outcome
+        ] += 1
     print("\n| file | mutants | killed | equivalent | survived |\n|---|---|---|---|---|")
     for file, count in sorted(counts.items()):
-        numbers = (count.total(), count["killed"], count[EQUIVALENT], count["survived"])
+        numbers = (count.total(), *(count[name] for name in ("killed", EQUIVALENT, "survived")))
         print(f"| `{file}` | {' | '.join(map(str, numbers))} |")
 
 

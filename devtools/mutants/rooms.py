@@ -1,4 +1,4 @@
-"""This module lists the rooms whose code is mutated, each with the fast unit tests that cover it."""
+"""This module lists the rooms whose code is mutated, each with its fast unit tests."""
 
 from dataclasses import dataclass
 from pathlib import Path

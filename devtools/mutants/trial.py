@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.machinery
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -25,9 +26,12 @@ import pytest
 from devtools import ROOT
 from devtools.mutants.mutations import Mutant
 
-#: A trial that takes this many times as long as the unchanged code is an endless loop.
+#: A trial that takes this many times as long as the unchanged code, and the spare time, is an
+#: endless loop. It is CPU time, so that a busy machine kills no mutant.
 SLOWDOWN = 5
 SPARE_S = 10.0
+#: A trial that waits for something is ended after this many times its CPU time.
+WALL_TIME = 10
 _OURS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"tests", "conftest"}
 _PROFILE = "mutants"
 
@@ -43,7 +47,7 @@ hypothesis.settings.register_profile(
 
 
 class Outcome(StrEnum):
-    """What became of a mutant."""
+    """The result of a trial."""
 
     KILLED = "killed"
     SURVIVED = "survived"
@@ -107,15 +111,21 @@ def outcomes(
     running: list[_Trial] = []
     while waiting or running:
         while waiting and len(running) < jobs:
-            mutant = waiting.pop()
-            pid = _fork(lambda mutant=mutant: _run_on(mutant, tests))  # type: ignore[misc]
-            limit_s = SLOWDOWN * baseline_s + SPARE_S
-            running.append(_Trial(mutant, pid, time.monotonic() + limit_s))
+            running.append(_start(waiting.pop(), tests, SLOWDOWN * baseline_s + SPARE_S))
         time.sleep(0.005)
         for trial in list(running):
             if (outcome := _outcome(trial)) is not None:
                 running.remove(trial)
                 yield trial.mutant, outcome
+
+
+def _start(mutant: Mutant, tests: Sequence[str], limit_s: float) -> _Trial:
+    def run() -> int:
+        resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s), int(limit_s)))
+        sys.meta_path.insert(0, _Finder(mutant))
+        return _run(tests)
+
+    return _Trial(mutant, _fork(run), time.monotonic() + WALL_TIME * limit_s)
 
 
 def _outcome(trial: _Trial) -> Outcome | None:
@@ -153,11 +163,6 @@ def _finish(pid: int) -> int:
 def _run(tests: Sequence[str]) -> int:
     options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", f"--hypothesis-profile={_PROFILE}"]
     return int(pytest.main([*options, *tests]))
-
-
-def _run_on(mutant: Mutant, tests: Sequence[str]) -> int:
-    sys.meta_path.insert(0, _Finder(mutant))
-    return _run(tests)
 
 
 def _run_and_list_modules(tests: Sequence[str], file: Path) -> int:

@@ -1,7 +1,9 @@
-"""Proto-GCN as its formulas read: slow, over loops, on a plain dict of parameters. The oracle of the fast network.
+"""Proto-GCN as its formulas read, over loops on a plain dict of parameters: the slow oracle.
 
-Letters as in the specification: N samples, M persons, T frames, V joints, B = N*M rows, K subsets of mid channels.
-The dict has the names and shapes of the published checkpoints; widths and depth are read from the shapes.
+It shares no code with the product. The formulas are those of the paper (CVPR 2025, arXiv
+2411.18941) and of the published code (github.com/firework8/ProtoGCN). Letters: N samples, M
+persons, T frames, V joints, B = N*M rows, K subsets of mid channels. The dict has the names and
+shapes of the published checkpoints; widths and depth are read from the shapes.
 """
 
 from dataclasses import dataclass, field
@@ -15,19 +17,19 @@ BRANCHES = 6
 
 @dataclass
 class Network:
-    """Parameters and running statistics by name, and what no shape tells."""
+    """Parameters and running statistics by name, and what no shape shows."""
 
     state: dict[str, Tensor]
     memory: Tensor  # F [dim, L]
     training: bool
     strides: list[int]  # of each block
     persons_in_norm: bool = False  # data_bn MVC
+    scale_of_each_subset: bool = False  # gcn_scales each; else alpha[0] and beta[0] serve all
+    prototypes_see_adjacency: bool = False  # prn_input topology
     weight: float = 0.2
     temperature: float = 0.125
     momentum: float = 0.9
-    seen: dict[str, Tensor] = field(
-        default_factory=dict
-    )  # named intermediate results of the last pass
+    seen: dict[str, Tensor] = field(default_factory=dict)  # results of the last pass by name
 
     def __getitem__(self, name: str) -> Tensor:
         return self.state[name]
@@ -37,7 +39,10 @@ class Network:
 
 
 def losses(net: Network, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """loss, cross-entropy, contrastive loss of clips [N, M, T, V, C]; keeps logits, features, graph in `seen`."""
+    """Return loss, cross-entropy and contrastive loss of clips [N, M, T, V, C].
+
+    `seen` keeps logits, features and graph.
+    """
     logits = forward(net, clips)
     cross_entropy = mean_cross_entropy(logits, labels)
     contrastive = contrast(net, net.seen["graph"], labels, logits.detach())
@@ -45,7 +50,7 @@ def losses(net: Network, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor,
 
 
 def forward(net: Network, clips: Tensor) -> Tensor:
-    """Logits [N, L]."""
+    """Return logits [N, L]."""
     samples, persons = clips.shape[:2]
     h = input_norm(net, clips)
     for i, stride in enumerate(net.strides):
@@ -64,7 +69,7 @@ def forward(net: Network, clips: Tensor) -> Tensor:
 
 
 def norm(net: Network, name: str, x: Tensor) -> Tensor:
-    """Batch norm over all axes of x [B, C, ...] but the channels."""
+    """Return the batch norm over all axes of x [B, C, ...] but the channels."""
     kept = [net[f"{name}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")]
     out, found = [], []
     for values, scale, shift, mean, variance in zip(x.unbind(1), *kept, strict=True):
@@ -79,6 +84,7 @@ def norm(net: Network, name: str, x: Tensor) -> Tensor:
 
 
 def note_statistics(net: Network, name: str, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move the running statistics."""
     unbiased = variance * count / (count - 1)
     for key, value in (("running_mean", mean), ("running_var", unbiased)):
         running = net[f"{name}.{key}"]
@@ -96,7 +102,7 @@ def relu(x: Tensor) -> Tensor:
 
 
 def input_norm(net: Network, clips: Tensor) -> Tensor:
-    """[N, M, T, V, C] -> [B, C, T, V]; channels of the norm are v*C + c, or m*V*C + v*C + c."""
+    """Map [N, M, T, V, C] to [B, C, T, V]; the norm's channels are v*C + c, or m*V*C + v*C + c."""
     n, m, t, v, c = clips.shape
     if "backbone.data_bn" not in net:
         return clips.reshape(n * m, t, v, c).permute(0, 3, 1, 2)
@@ -122,7 +128,10 @@ def block(net: Network, name: str, h: Tensor, stride: int, first: bool) -> tuple
 
 
 def graph_unit(net: Network, name: str, h: Tensor) -> tuple[Tensor, Tensor]:
-    """Steps 1 to 8 of the graph unit; second result: inter + intra without A, [B, K*mid, V, V]."""
+    """Return the features and what prototypes see of the topology, [B, K*mid, V, V].
+
+    That is inter + intra without A, with an option A too.
+    """
     residual = (
         norm(net, f"{name}.down.1", conv1x1(net, f"{name}.down.0", h))
         if f"{name}.down.0" in net
@@ -134,21 +143,28 @@ def graph_unit(net: Network, name: str, h: Tensor) -> tuple[Tensor, Tensor]:
     by_subset = [tensor.unflatten(1, (len(adjacency), -1)) for tensor in (hidden, a, b)]
     y, topology = [], []
     for person in zip(*by_subset, strict=True):
-        for p, a, b, start in zip(*person, adjacency, strict=True):  # each [mid, ...], and [V, V]
-            refined = refinement(net, name, a, b)
-            topology.append(refined)
-            y.append(torch.einsum("mtv,mvw->mtw", p, refined + start))
+        parts = zip(*person, adjacency, strict=True)  # each [mid, ...], and [V, V]
+        for k, (p, a, b, start) in enumerate(parts):
+            own = refinement(a, b, *scales(net, name, k))
+            topology.append(own + start if net.prototypes_see_adjacency else own)
+            y.append(torch.einsum("mtv,mvw->mtw", p, own + start))
     mixed = torch.stack(y).reshape(hidden.shape)
     out = relu(norm(net, f"{name}.bn", conv1x1(net, f"{name}.post", mixed)) + residual)
     return out, torch.stack(topology).reshape(*hidden.shape[:2], *adjacency.shape[1:])
 
 
-def refinement(net: Network, name: str, a: Tensor, b: Tensor) -> Tensor:
-    """a, b [mid, V] of one subset -> [mid, V, V]; alpha[0] and beta[0] serve all subsets."""
+def scales(net: Network, name: str, subset: int) -> tuple[Tensor, Tensor]:
+    """Return the subset's alpha and beta; without the option those of the first serve all."""
+    index = subset if net.scale_of_each_subset else 0
+    return net[f"{name}.alpha"][index], net[f"{name}.beta"][index]
+
+
+def refinement(a: Tensor, b: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Map a, b [mid, V] of one subset to [mid, V, V]."""
     scores = torch.einsum("mv,mw->vw", a, b)
-    shares = (scores - scores.max(0).values).exp()  # the greatest is taken away lest exp overflows
+    shares = (scores - scores.max(0).values).exp()  # without the greatest, exp could overflow
     inter = torch.tanh(a[:, :, None] - b[:, None, :])
-    return net[f"{name}.alpha"][0] * inter + net[f"{name}.beta"][0] * shares / shares.sum(0)
+    return alpha * inter + beta * shares / shares.sum(0)
 
 
 def temporal_unit(net: Network, name: str, h: Tensor, stride: int) -> Tensor:
@@ -193,22 +209,23 @@ def max_pool(x: Tensor, stride: int) -> Tensor:
 
 
 def prototype_graph(net: Network, topology: Tensor) -> Tensor:
-    """[N, M, C, V, V] -> [N, V*V], one sample after the other."""
-    query, memory = (
-        net["backbone.prn.query_matrix.weight"],
-        net["backbone.prn.memory_matrix.weight"],
-    )
+    """Map [N, M, C, V, V] to [N, V*V], one sample after the other."""
     rebuilt = []
     for sample in topology.mean(1):
-        relations = sample.flatten(1).T  # [V*V, C]
-        q = torch.softmax(relations @ query.T, dim=1)
-        rebuilt.append((q @ memory.T).T.reshape(sample.shape))
+        rebuilt.append(reconstruction(net, "backbone.prn", sample.flatten(1)).reshape(sample.shape))
     mixed = relu(norm(net, "backbone.bn", conv1x1(net, "backbone.post", torch.stack(rebuilt))))
     return mixed.mean(1).flatten(1)
 
 
+def reconstruction(net: Network, name: str, relations: Tensor) -> Tensor:
+    """Map relations [C, pairs] of one sample to mixtures of prototypes, pair by pair."""
+    query, memory = net[f"{name}.query_matrix.weight"], net[f"{name}.memory_matrix.weight"]
+    responses = [torch.softmax(query @ relation, dim=0) for relation in relations.unbind(1)]
+    return torch.stack([memory @ response for response in responses], dim=1)
+
+
 def contrast(net: Network, graph: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
-    """Steps 1 to 5 of the class-specific contrastive loss; moves F."""
+    """Return the class-specific contrastive loss; moves F."""
     f = graph @ net["cls_head.csc_loss.cl_fc.weight"].T + net["cls_head.csc_loss.cl_fc.bias"]
     columns = []
     for label in range(net.memory.shape[1]):

@@ -7,11 +7,8 @@ from devtools.reference.pairs import model_config
 from proto_gcn.config.train import ModelConfig
 
 FRAMES = [50, 64, 100, 300]
-PERSONS = {
-    "one": [1, 1],
-    "two": [2, 2],
-    "mixed": [1, 2, 1],
-}  # of each sample; two absent ones are computed as one
+#: Persons of each sample; absent ones are computed as one.
+PERSONS = {"one": [1, 1], "two": [2, 2], "mixed": [1, 2, 1]}
 LAYOUTS = ["nturgb+d", "coco_new"]
 MODES = {"train": True, "eval": False}
 LABELS = torch.tensor([0, 1, 2])  # the first is predicted by the networks of pairs.fast

@@ -1,9 +1,9 @@
-"""The published pipelines as the specification's section 10 words them: every transform on the whole sequence, in the
-published order, joint by joint and number by number.
+"""The published pipelines (github.com/firework8/ProtoGCN), joint by joint and number by number.
 
-Numbers are rounded where the published ones are: scalars of the dtype that is named, one operation after the other.
-Left to numpy are sines, norms and the products of two 3 x 3 matrices or of two vectors, whose last bit numpy's own
-libraries decide (docs/trainer-data.md).
+Every transform sees the whole sequence, in the published order. Numbers are rounded where the
+published ones are: scalars of the named dtype, one operation after the other. numpy computes sines,
+norms and the products of two 3 x 3 matrices or of two vectors, because its own libraries decide
+their last bit (docs/trainer-data.md).
 """
 
 import itertools

@@ -12,6 +12,7 @@ from jobqueue.reason import Reason, ReasonCode
 from jobqueue.resources import Cpu, Gpu, Memory, NodeReason, NodeSnapshot, Thresholds
 from scheduler.decide.capacity import Node
 from scheduler.engines.contract import (
+    Engine,
     EngineError,
     Placement,
     WorkflowExists,
@@ -84,9 +85,11 @@ class FakeMonitors:
         return self.answer
 
 
-class FakeEngine:
+class FakeEngine(Engine):
     """Workflows in a dict. `refuse` is raised by the next create, after the effect if `late`; with `slow_to_delete`
     what was deleted is gone only after `settle`."""
+
+    name = "fake"
 
     def __init__(self, pins_gpus: bool = True) -> None:
         self.pins_gpus = pins_gpus
@@ -135,12 +138,9 @@ class FakeEngine:
         self._check_locked(name)
         return self.made.get(name)
 
-    def workflows(
-        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
-    ) -> list[WorkflowStatus]:
+    def workflows(self) -> list[WorkflowStatus]:
         if self.away is not None:
             raise self.away
-        self.answering = frozenset(answering)
         return list(self.made.values())
 
     def _check_locked(self, name: str) -> None:
@@ -170,6 +170,9 @@ class FakeEngine:
     def clear(self, name: str, job_id: str) -> None:
         self._check_locked(name)
         self.cleared.append(name)
+
+    def nodes_answering(self, nodes: Collection[str]) -> None:
+        self.answering = frozenset(nodes)
 
     def config_text(self, workflow: WorkflowStatus) -> str | None:
         self._check_locked(workflow.name)

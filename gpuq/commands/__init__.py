@@ -1,4 +1,4 @@
-"""The commands, one file a group: jobs is what asks about jobs, changes what changes them, catalogue what there is."""
+"""This package has the commands, one file per group."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ from gpuq.remote.token_file import read_token
 
 @dataclass(frozen=True)
 class Server:
-    """Which queue manager, and where the token for it lies; the context's `obj`."""
+    """The queue manager's address, and the file with the token; it is the context's `obj`."""
 
     url: str
     token_file: Path | None = None
 
     def client(self) -> Client:
+        """Return a client with the token. Raises GpuqFailure."""
         return Client(self.url, token=read_token(self.token_file))
 
 
 def with_client(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command gets the client of `--server` as its first argument."""
+    """Pass the client of `--server` to the command as its first argument."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""gpuq admin: what an admin asks of the scheduler, who gets tokens, and the queue as a file; by way of Redis."""
+"""gpuq admin: commands for administrators, which use Redis directly."""
 
 import time
 
@@ -13,13 +13,13 @@ from gpuq.remote.queue_store import open_store
 
 @click.group()
 def admin() -> None:
-    """For the people who run the queue; talks to Redis itself (REDIS_URL)."""
+    """Administrator commands; they need access to the queue's Redis (REDIS_URL)."""
 
 
 @admin.command()
 @redis_url
 def resume(redis_url: str) -> None:
-    """Let a halted scheduler (RESUME=manual) go on."""
+    """Resume a halted scheduler (RESUME=manual)."""
     with open_store(redis_url) as store:
         store.request_resume(time.time())
     say("Asked the scheduler to resume; `gpuq queue` shows whether it does.")

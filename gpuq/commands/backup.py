@@ -26,17 +26,16 @@ _ALL = 1_000_000
 @click.argument("file", default="-")
 @redis_url
 def backup(file: str, redis_url: str) -> None:
-    """Write what waits (with its configs, in order) and the hashes of the tokens to FILE, as JSON. - is stdout.
+    """Write the queued jobs with their configs, and the hashes of the tokens, to FILE as JSON.
 
-    What runs and what has ended is not in it: after a loss of Redis the scheduler restores that from the workflows.
+    FILE - is stdout. Running and finished jobs are not in the file: after a loss of Redis the
+    scheduler restores them from the workflows.
     """
     with open_store(redis_url) as store:
-        jobs, passed = _queued(store)
+        jobs, skipped = _queued(store)
         text = encode(jobs, store.tokens(), time.time())
     _write(file, text)
-    left_out = (
-        f"; {passed} that left the queue just now, or cannot be read, are not" if passed else ""
-    )
+    left_out = f"; {skipped} left out (no longer queued, or unreadable)" if skipped else ""
     say(f"Queued jobs in the backup: {len(jobs)}{left_out}.")
 
 
@@ -46,52 +45,56 @@ def backup(file: str, redis_url: str) -> None:
     "--tokens",
     "with_tokens",
     is_flag=True,
-    help="Put access tokens back too; one revoked since is valid again.",
+    help="Restore access tokens too; a token revoked since the backup becomes valid again.",
 )
 @redis_url
 def restore(file: str, with_tokens: bool, redis_url: str) -> None:
-    """Queue the jobs of a backup again, in their order, behind what is queued now. - is stdin.
+    """Queue the jobs of a backup again, in their order, behind the jobs queued now.
 
-    A job that is known already (queued, running or finished) is left as it is; nothing is ever queued twice.
+    FILE - is stdin. A job that is known already (queued, running or finished) is not changed;
+    no job is ever queued twice.
     """
     text = _read(file)
     with open_store(redis_url) as store:
         found = decode(text)
         restored = [store.restore_queued(job, time.time()) for job in found.jobs]
-        put_back = [store.restore_token(token) for token in found.tokens] if with_tokens else []
-    known = restored.count(False)
-    say(f"Restored {restored.count(True)} jobs; {known} were known already and stay as they are.")
+        added = [store.restore_token(token) for token in found.tokens] if with_tokens else []
+    say(f"Restored {restored.count(True)} jobs; {restored.count(False)} were known already.")
     if with_tokens:
-        say(f"Put {put_back.count(True)} tokens back; {put_back.count(False)} were there already.")
+        say(f"Restored {added.count(True)} tokens; {added.count(False)} were known already.")
 
 
 def _queued(store: "Store") -> tuple[list[Job], int]:
-    """In order, and how many of them have no record that can be read."""
-    jobs, passed = [], 0
+    """Return the queued jobs in order, and how many have no readable record."""
+    jobs, skipped = [], 0
     for job_id in store.order(0, _ALL):
         try:
             jobs.append(store.job(job_id))
         except (JobNotFound, CorruptEntry):
-            passed += 1
-    return jobs, passed
+            skipped += 1
+    return jobs, skipped
 
 
 def _write(file: str, text: str) -> None:
-    """Whole or not at all, and readable by its owner alone: configs may say more than a lab wants to."""
+    """Write the whole file or nothing, readable by its owner only: configs may be confidential."""
     if file == "-":
         click.echo(text, nl=False)
         return
     fresh = Path(f"{file}.new")
     try:
-        fresh.unlink(missing_ok=True)
-        fresh.touch(0o600)
-        with fresh.open("w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
+        _write_synced(fresh, text)
         fresh.rename(file)
     except OSError as error:
         raise GpuqFailure(f"{file} cannot be written ({error.strerror}).") from error
+
+
+def _write_synced(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(0o600)
+    with path.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def _read(file: str) -> str:

@@ -1,4 +1,4 @@
-"""gpuq nodes, configs, workflows: what there is."""
+"""gpuq nodes, configs and workflows: list what the server has."""
 
 import click
 
@@ -12,7 +12,7 @@ from gpuq.remote.client import Client
 @list_options
 @with_client
 def nodes(client: Client, output: Output) -> None:
-    """What each node's monitor last said, GPU by GPU."""
+    """Show the last report of each node's monitor, one line per GPU."""
     output.show(lambda: node_views.nodes(client.nodes()))
 
 
@@ -20,7 +20,7 @@ def nodes(client: Client, output: Output) -> None:
 @list_options
 @with_client
 def configs(client: Client, output: Output) -> None:
-    """The configs that a submission can name."""
+    """List the configs that a submission may name with --config."""
     output.show(lambda: node_views.configs(client.configs()))
 
 
@@ -28,5 +28,5 @@ def configs(client: Client, output: Output) -> None:
 @list_options
 @with_client
 def workflows(client: Client, output: Output) -> None:
-    """The trainings that a submission can name with --workflow."""
+    """List the templates that a submission may name with --workflow."""
     output.show(lambda: node_views.workflows(client.workflows()))

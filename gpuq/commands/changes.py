@@ -1,11 +1,12 @@
-"""gpuq cancel and retry: what changes jobs."""
+"""gpuq cancel and retry: commands that change jobs."""
 
 import sys
+from typing import Any
 
 import click
 
 from gpuq.commands import with_client
-from gpuq.commands.params import JobId, job_id_of, named, user_option
+from gpuq.commands.params import JobId, require_user, resolve_job_id, user_option
 from gpuq.errors import GpuqFailure
 from gpuq.output.text import say
 from gpuq.remote.client import Client
@@ -17,18 +18,18 @@ _MOST = 100_000
 
 @click.command()
 @click.argument("jobs", nargs=-1, type=JobId(), metavar="[JOB]...")
-@click.option("--all", "every", is_flag=True, help="Every job of the user that has not ended.")
-@user_option("Whose, with --all and @latest. Default: $USER.")
+@click.option("--all", "every", is_flag=True, help="All of the user's jobs that have not ended.")
+@user_option("Whose jobs, with --all and @latest. Default: $USER.")
 @click.option(
-    "-y", "--yes", is_flag=True, help="Ask nothing; --all needs it where nobody sits at a terminal."
+    "-y", "--yes", is_flag=True, help="Do not ask; --all needs this if stdin is not a terminal."
 )
 @with_client
 def cancel(client: Client, jobs: tuple[str, ...], every: bool, user: str | None, yes: bool) -> None:
-    """End jobs: at once where queued, else when the training has been stopped."""
+    """Cancel jobs. A running training first gets time to save a checkpoint."""
     if every == bool(jobs):
-        raise click.UsageError("Name jobs, or --all for every one of a user.")
+        raise click.UsageError("Name the jobs to cancel, or use --all for all of a user's jobs.")
     if every:
-        jobs = _all_of(client, named(user), yes)
+        jobs = _all_of(client, require_user(user), yes)
     failures = [failure for job in jobs if (failure := _cancel(client, job, user))]
     if failures:
         raise type(failures[0])("\n".join(map(str, failures)))
@@ -39,26 +40,32 @@ def cancel(client: Client, jobs: tuple[str, ...], every: bool, user: str | None,
 @user_option("Whose @latest. Default: $USER.")
 @with_client
 def retry(client: Client, job: str, user: str | None) -> None:
-    """Queue a failed or cancelled job again; it resumes from its checkpoint. Its job id is printed on stdout."""
-    job_id = job_id_of(client, job, user)
+    """Queue a failed or cancelled job again; it resumes from its checkpoint.
+
+    The job id is printed on stdout.
+    """
+    job_id = resolve_job_id(client, job, user)
     answer = client.retry(job_id)
     click.echo(job_id)
     say(f"{job_id}: queued again at position {answer['position']}")
 
 
 def _all_of(client: Client, user: str, yes: bool) -> tuple[str, ...]:
-    """The ids, once somebody has agreed: the queued ones first, or one would start in a cancelled one's place."""
+    """Return the ids of the user's jobs, after a confirmation.
+
+    The queued ones come first; otherwise one of them would start in place of a cancelled one.
+    """
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError("--all needs --yes where nobody can be asked.")
+        raise click.UsageError("--all needs --yes if stdin is not a terminal.")
     phases = (Phase.QUEUED, Phase.ADMITTED, Phase.RUNNING)
     found = {phase: client.jobs(_MOST, user=user, status=phase)["jobs"] for phase in phases}
     ids = tuple(dict.fromkeys(str(job["job_id"]) for jobs in found.values() for job in jobs))
     if not ids:
-        say(f"{user} has nothing to cancel.")
-    elif not yes and not click.confirm(
-        _question(user, len(ids), len(found[Phase.QUEUED])), err=True
-    ):
-        raise GpuqFailure("Nothing was cancelled.")
+        say(f"{user} has no jobs to cancel.")
+    elif not yes:
+        question = _question(user, len(ids), len(found[Phase.QUEUED]))
+        if not click.confirm(question, err=True):
+            raise GpuqFailure("Nothing was cancelled.")
     return ids
 
 
@@ -68,11 +75,19 @@ def _question(user: str, count: int, queued: int) -> str:
 
 
 def _cancel(client: Client, job: str, user: str | None) -> GpuqFailure | None:
-    """Why that one could not be cancelled: the others are all the same."""
+    """Cancel one job; returns the failure, so that the other jobs are cancelled anyway."""
     try:
-        job_id = job_id_of(client, job, user)
+        job_id = resolve_job_id(client, job, user)
         answer = client.cancel(job_id)
     except GpuqFailure as failure:
         return failure
-    say(f"{job_id}: {'is being stopped' if answer['cancelling'] else answer['status']}")
+    say(f"{job_id}: {_effect(answer)}")
     return None
+
+
+def _effect(answer: dict[str, Any]) -> str:
+    if answer["cancelling"]:
+        return "stopping; a running training gets time to save a checkpoint"
+    if answer["status"] == Phase.CANCELLED:
+        return "cancelled"
+    return f"had already ended ({answer['status']}); nothing changed"

@@ -1,4 +1,4 @@
-"""gpuq completion."""
+"""gpuq completion: the shell's completion script."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -10,7 +10,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that lets a shell complete gpuq's commands, options and job ids.
+    """Print the script with which a shell completes gpuq's commands, options and job ids.
 
     \b
     bash:  eval "$(gpuq completion bash)"                in ~/.bashrc

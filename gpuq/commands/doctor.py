@@ -1,4 +1,4 @@
-"""gpuq doctor: asks each part how it is, and says which command mends what is not well."""
+"""gpuq doctor: check each part, and show the command that fixes each problem."""
 
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from gpuq import checks
-from gpuq.checks import Check
+from gpuq.checks import Check, Finding
 from gpuq.commands import Server
 from gpuq.commands.params import whoami
 from gpuq.errors import GpuqFailure, Refused, ServerTrouble, Unreachable
@@ -21,75 +21,68 @@ from gpuq.up import ports
 from gpuq.up.folder import FREE_BYTES_NEEDED, default_root, free_bytes
 from jobqueue.service.listening import is_loopback
 
-#: More would be slow, and the first one is mostly the default training's.
+#: More would be slow, and the first one is usually a config of the default template.
 _MOST_CONFIGS = 5
-_AGAIN = "gpuq doctor  # again, when what is above is mended"
+_AGAIN = "gpuq doctor  # again, once the problems above are fixed"
 
 
 @click.command()
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="Of the gpuq up here. Default: ~/.local/share/gpuq.",
+    help="Data folder of gpuq up on this machine. Default: ~/.local/share/gpuq.",
 )
 @click.pass_obj
 def doctor(server: Server, data_dir: Path | None) -> None:
-    """Check each part: a line each, and below a red one the command that mends it.
+    """Check each part: one line each, and below a problem the command that fixes it.
 
-    Exit code 0 where all is well, 1 where something is red, 6 where the server is away.
+    Exit code 0 if there is no problem, 1 if there is one, 6 if the server does not answer.
     """
     client = server.client()
-    trouble = _trouble(client)
-    red = [
-        check.part
-        for check in _checks(server, client, trouble, data_dir or default_root())
-        if _show(check)
-    ]
-    if red:
-        kind = Unreachable if isinstance(trouble, Unreachable) else GpuqFailure
-        raise kind(f"Not well: {', '.join(red)}.")
+    failure = _server_failure(client)
+    found = map(_show, _checks(server, client, failure, data_dir or default_root()))
+    failed = [check.part for check in found if not check.is_ok]
+    if failed:
+        kind = Unreachable if isinstance(failure, Unreachable) else GpuqFailure
+        count = "1 problem" if len(failed) == 1 else f"{len(failed)} problems"
+        raise kind(f"{count}: {', '.join(failed)}.")
 
 
 def _checks(
-    server: Server, client: Client, trouble: GpuqFailure | None, folder: Path
+    server: Server, client: Client, failure: GpuqFailure | None, folder: Path
 ) -> Iterator[Check]:
-    yield checks.server(client.server, None if trouble is None else str(trouble))
-    if trouble is None:
+    yield checks.server(client.server, None if failure is None else str(failure))
+    if failure is None:
         yield from _remote(client, read_token(server.token_file) is not None)
     if is_loopback(urlsplit(client.server).hostname or ""):
-        yield from _local(client.server, folder.expanduser(), trouble)
+        yield from _local(client.server, folder.expanduser(), failure)
 
 
-def _show(check: Check) -> bool:
-    """Print it, as soon as it is known; whether it is red."""
+def _show(check: Check) -> Check:
+    """Print the check as soon as it is known."""
     mark = "ok" if check.is_ok else "!!"
-    click.echo(
-        f"{painted(mark) if has_colour() else mark}  {check.part:<10} {clean(check.says)}",
-        color=True,
-    )
+    shown = painted(mark) if has_colour() else mark
+    click.echo(f"{shown}  {check.part:<10} {clean(check.says)}", color=True)
     if check.remedy:
         click.echo(f"       {check.remedy}")
-    return not check.is_ok
+    return check
 
 
-def _trouble(client: Client) -> GpuqFailure | None:
-    """Why nothing more can be asked of the server."""
+def _server_failure(client: Client) -> GpuqFailure | None:
+    """Return why the server cannot be asked anything; None if it can."""
     try:
         is_one = client.is_alive()
     except GpuqFailure as failure:
         return failure
-    return (
-        None
-        if is_one
-        else GpuqFailure(f"{client.server} does not answer like a gpuq server; look at --server.")
-    )
+    if is_one:
+        return None
+    return GpuqFailure(f"{client.server} does not answer like a gpuq server; check --server.")
 
 
 def _remote(client: Client, has_token: bool) -> Iterator[Check]:
     yield checks.version(metadata.version("gpuq-lab"), client.version())
-    trouble, warnings = _ready(client)
-    yield from checks.redis(trouble, warnings)
-    yield checks.scheduler(trouble)
+    problem, warnings = _ready(client)
+    yield from checks.readiness(problem, warnings)
     nodes = _ask(client.nodes)
     if isinstance(nodes, Refused):
         yield checks.token(str(nodes), has_token, whoami() or "<user>")
@@ -97,18 +90,21 @@ def _remote(client: Client, has_token: bool) -> Iterator[Check]:
     if isinstance(nodes, GpuqFailure):
         yield from (Check(part, str(nodes), _AGAIN) for part in ("token", "nodes"))
     else:
-        yield checks.token(
-            None, has_token, "", is_needed=isinstance(_ask(Client(client.server).nodes), Refused)
-        )
+        is_needed = isinstance(_ask(Client(client.server).nodes), Refused)
+        yield checks.token(None, has_token, "", is_needed)
         yield from checks.nodes(nodes)
-    yield from _catalogue(client, is_ready=trouble is None)
+    yield from _catalogue(client, is_ready=problem is None)
 
 
-def _ready(client: Client) -> tuple[str | None, list[str]]:
+def _ready(client: Client) -> tuple[Finding | None, list[Finding]]:
     try:
-        return None, client.ready()["warnings"]
+        answer = client.ready()
     except ServerTrouble as trouble:
-        return str(trouble), []
+        return Finding(trouble.code, str(trouble)), []
+    coded = answer.get("coded_warnings")
+    if coded is None:  # an earlier server, which has sentences only
+        return None, [Finding("", str(message)) for message in answer["warnings"]]
+    return None, [Finding(str(each["code"]), str(each["message"])) for each in coded]
 
 
 def _catalogue(client: Client, is_ready: bool) -> Iterator[Check]:
@@ -122,12 +118,15 @@ def _catalogue(client: Client, is_ready: bool) -> Iterator[Check]:
     if isinstance(workflows, GpuqFailure):
         yield Check("templates", str(workflows), _AGAIN)
     else:
-        trouble, untried = _try_template(client, names) if is_ready else (None, "")
-        yield checks.templates(workflows, trouble, untried)
+        problem, untested = _test_template(client, names) if is_ready else (None, "")
+        yield checks.templates(workflows, problem, untested)
 
 
-def _try_template(client: Client, configs: list[str]) -> tuple[str | None, str]:
-    """What a dry run says of the default template, and why none says anything: a refused one tells nothing of it."""
+def _test_template(client: Client, configs: list[str]) -> tuple[str | None, str]:
+    """Return the problem that a dry run of the default template reports, and why none was possible.
+
+    A refused dry run says nothing about the template, so the next config is tried.
+    """
     user, refused = whoami() or "", ""
     for config in configs[:_MOST_CONFIGS]:
         body = {"user": user, "config": config, "workdir": f"/data/{user}", "dry_run": True}
@@ -139,7 +138,7 @@ def _try_template(client: Client, configs: list[str]) -> tuple[str | None, str]:
 
 
 def _ask(call: Callable[[], dict[str, Any]]) -> dict[str, Any] | GpuqFailure:
-    """The answer, or what went wrong; that the server has gone meanwhile ends the command."""
+    """Return the answer or the failure; a server that stops answering ends the command."""
     try:
         return call()
     except Unreachable:
@@ -148,17 +147,17 @@ def _ask(call: Callable[[], dict[str, Any]]) -> dict[str, Any] | GpuqFailure:
         return failure
 
 
-def _local(url: str, folder: Path, trouble: GpuqFailure | None) -> Iterator[Check]:
-    """The disk, and while nothing answers whether `gpuq up` could start here."""
+def _local(url: str, folder: Path, failure: GpuqFailure | None) -> Iterator[Check]:
+    """Check the disk, and if no server answers also whether `gpuq up` could start here."""
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     yield checks.disk(str(there), free_bytes(there), FREE_BYTES_NEEDED)
-    if isinstance(trouble, Unreachable):
-        asked = (
-            ("--port", urlsplit(url).port or 80),
-            ("--monitor-port", 8080),
-            ("--redis-port", 6379),
-        )
-        yield from (_port(option, port) for option, port in asked)
+    if isinstance(failure, Unreachable):
+        wanted = {
+            "--port": urlsplit(url).port or 80,
+            "--monitor-port": 8080,
+            "--redis-port": 6379,
+        }
+        yield from (_port(option, port) for option, port in wanted.items())
 
 
 def _port(option: str, port: int) -> Check:

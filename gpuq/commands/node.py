@@ -1,4 +1,4 @@
-"""gpuq admin node: what an admin knows of a node and the cluster does not."""
+"""gpuq admin node: tell the queue what an admin knows about a node and the cluster does not."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,17 @@ _HEADS = ("NODE", "DECLARED DEAD", "JOBS", "MONITOR")
 
 @click.group()
 def node() -> None:
-    """Nodes that are off and cannot say so themselves."""
+    """Declare nodes dead or alive."""
 
 
 @node.command()
 @click.argument("node", metavar="NODE")
 @redis_url
 def dead(node: str, redis_url: str) -> None:
-    """Say that NODE is off for certain (pulled out, powered down).
+    """Declare that NODE is switched off for certain (unplugged, powered down).
 
-    Its jobs then leave their slots and start elsewhere from their checkpoints, and no job is sent there until
-    gpuq admin node alive. A node whose monitor answers is refused.
+    Its jobs leave their slots and start on other nodes from their checkpoints, and no job is sent
+    there until gpuq admin node alive. A node whose monitor answers is refused.
     """
     with open_store(redis_url) as store:
         known, jobs = store.nodes(), _jobs_by_node(store)
@@ -41,51 +41,48 @@ def dead(node: str, redis_url: str) -> None:
                 f"The monitor of {node} answered at {known[node]['at']}, so {node} is not off."
             )
         store.declare_dead(node, time.time())
-    leave = (
-        f"once the engine finds it lost too, {', '.join(jobs[node])} will start elsewhere"
-        if node in jobs
-        else ""
-    )
-    say(
-        f"{node} counts as dead; {leave or 'no job was there'}. When it is back: gpuq admin node alive {node}"
-    )
+    effect = "no job was running there"
+    if node in jobs:
+        ids = ", ".join(jobs[node])
+        effect = f"once the engine reports it as lost too, these jobs start elsewhere: {ids}"
+    say(f"{node} is declared dead; {effect}. When it is back: gpuq admin node alive {node}")
 
 
 @node.command()
 @click.argument("node", metavar="NODE")
 @redis_url
 def alive(node: str, redis_url: str) -> None:
-    """Take it back: NODE may be given jobs again."""
+    """Withdraw the declaration; NODE is eligible for jobs again."""
     with open_store(redis_url) as store:
         if not store.declare_alive(node):
             raise NotFound(f"{node} was not declared dead.")
-    say(f"{node} may be given jobs again, as soon as its monitor answers.")
+    say(f"{node} is eligible for jobs again, as soon as its monitor answers.")
 
 
 @node.command("list")
 @redis_url
 def list_(redis_url: str) -> None:
-    """What is known of each node: whether it was declared dead, its jobs, and what its monitor says."""
+    """Show each node: whether it was declared dead, its jobs, and the state of its monitor."""
     with open_store(redis_url) as store:
         known, declared, jobs = store.nodes(), store.dead_nodes(), _jobs_by_node(store)
     names = sorted(known.keys() | declared.keys() | jobs.keys())
     if not names:
-        say("No node has reported; gpuq doctor says what is amiss.")
+        say("No node has reported; gpuq doctor shows what is wrong.")
         return
     rows = [
-        (name, _since(declared.get(name)), ", ".join(jobs.get(name, [])), _said(known.get(name)))
+        (name, _time(declared.get(name)), ", ".join(jobs.get(name, [])), _state(known.get(name)))
         for name in names
     ]
     click.echo(table(_HEADS, rows))
 
 
-def _has_just_answered(said: dict[str, Any]) -> bool:
-    """What a scheduler wrote that is away itself says nothing about now."""
-    return bool(said.get("snapshot")) and seconds(said["at"]) > time.time() - _FRESH_S
+def _has_just_answered(report: dict[str, Any]) -> bool:
+    """Tell whether the report is fresh; a scheduler that does not run leaves an old one."""
+    return bool(report.get("snapshot")) and seconds(report["at"]) > time.time() - _FRESH_S
 
 
 def _jobs_by_node(store: "Store") -> dict[str, list[str]]:
-    """node -> the admitted and running jobs there."""
+    """Return the ids of the admitted and running jobs by node."""
     found: dict[str, list[str]] = {}
     for job in store.running():
         if job.node:
@@ -93,11 +90,11 @@ def _jobs_by_node(store: "Store") -> dict[str, list[str]]:
     return found
 
 
-def _since(at: float | None) -> str | None:
+def _time(at: float | None) -> str | None:
     return None if at is None else rfc3339(at)
 
 
-def _said(known: dict[str, Any] | None) -> str:
-    if known is None:
-        return "has said nothing"
-    return "answers" if known.get("snapshot") else str(known.get("error"))
+def _state(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return "has not reported"
+    return "answers" if report.get("snapshot") else str(report.get("error"))

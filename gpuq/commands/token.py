@@ -1,4 +1,4 @@
-"""gpuq admin token: who may use the API, by way of Redis."""
+"""gpuq admin token: create, list and revoke access tokens, directly in Redis."""
 
 import time
 from typing import Any
@@ -22,6 +22,7 @@ redis_url = click.option(
     default="redis://127.0.0.1:6379/0",
     show_default=True,
     show_envvar=True,
+    help="The queue's Redis.",
 )
 
 
@@ -35,52 +36,53 @@ def _user(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 def _lifetime(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
     if value is not None and not 0 < value <= _LONGEST_S:
         raise click.BadParameter(
-            "must be more than 0 and at most ten years; leave it out for a token that does not expire"
+            "must be more than 0 and at most ten years; omit it for a token that never expires"
         )
     return value
 
 
 @click.group()
 def token() -> None:
-    """Access tokens of the API (AUTH=token)."""
+    """Manage access tokens of the API (AUTH=token)."""
 
 
 @token.command()
-@click.option(
-    "--user", required=True, callback=_user, help="Whose it is: she submits under this name."
-)
+@click.option("--user", required=True, callback=_user, help="The user who submits with it.")
 @click.option(
     "--role",
     type=click.Choice([role.value for role in Role]),
     default=Role.USER.value,
     show_default=True,
+    help="An admin may act as every user.",
 )
 @click.option(
     "--expires",
     "lifetime_s",
     type=Duration(),
     callback=_lifetime,
-    help="12h, 90d: valid that long. Default: on and on.",
+    help="Lifetime, such as 12h or 90d. Default: never expires.",
 )
-@click.option("--label", default="", help="What it is for.")
+@click.option("--label", default="", help="What the token is for.")
 @redis_url
 def create(user: str, role: str, lifetime_s: int | None, label: str, redis_url: str) -> None:
-    """Make a token and print it, this once: only its hash is kept. A user may have two that are valid."""
+    """Create a token and print it once; only its hash is stored.
+
+    A user may have two valid tokens.
+    """
     secret, now = new_secret(), time.time()
     expires_at = None if lifetime_s is None else now + lifetime_s
     made = Token(digest_of(secret), user, Role(role), now, expires_at, label)
     with open_store(redis_url) as store:
         store.add_token(made)
     click.echo(secret)
-    say(
-        f"Token {made.id} of {user} ({role}), {_until(made)}. It is shown this once; she sets it as GPUQ_TOKEN."
-    )
+    say(f"Token {made.id} of {user} ({role}). {_validity(made)}")
+    say(f"Copy it now, it is not shown again. {user} sets GPUQ_TOKEN to it.")
 
 
 @token.command("list")
 @redis_url
 def list_(redis_url: str) -> None:
-    """Who has which; the tokens themselves are kept nowhere."""
+    """List the tokens of all users; the tokens themselves are not stored."""
     with open_store(redis_url) as store:
         found = store.tokens()
     if found:
@@ -91,10 +93,10 @@ def list_(redis_url: str) -> None:
 
 @token.command()
 @click.argument("id_", metavar="[ID]", required=False)
-@click.option("--user", callback=_user, help="All of this user's.")
+@click.option("--user", callback=_user, help="Revoke all tokens of this user.")
 @redis_url
 def revoke(id_: str | None, user: str | None, redis_url: str) -> None:
-    """Take a token back; from then on it opens nothing."""
+    """Revoke a token, effective immediately."""
     if (id_ is None) == (user is None):
         raise click.UsageError("Name the token's ID (gpuq admin token list shows it), or --user.")
     with open_store(redis_url) as store:
@@ -112,12 +114,10 @@ def _row(each: Token, now: float) -> tuple[Any, ...]:
 def _expires(each: Token, now: float) -> str:
     if each.expires_at is None:
         return "never"
-    return f"{rfc3339(each.expires_at)}{' (over)' if each.has_expired(now) else ''}"
+    return f"{rfc3339(each.expires_at)}{' (expired)' if each.has_expired(now) else ''}"
 
 
-def _until(each: Token) -> str:
-    return (
-        "valid until it is revoked"
-        if each.expires_at is None
-        else f"valid until {rfc3339(each.expires_at)}"
-    )
+def _validity(each: Token) -> str:
+    if each.expires_at is None:
+        return "It never expires."
+    return f"It is valid until {rfc3339(each.expires_at)}."

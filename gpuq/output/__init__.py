@@ -1,1 +1,1 @@
-"""What the command prints: tables, JSON, YAML, progress."""
+"""This package prints results: tables, JSON, YAML, progress."""

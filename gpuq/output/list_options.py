@@ -1,4 +1,4 @@
-"""The options that all lists share, and the loop behind `--watch`."""
+"""The options that all lists share, and the loop of `--watch`."""
 
 import shutil
 import time
@@ -14,14 +14,18 @@ from gpuq.output.listing import Format, Listing, Style, write
 from gpuq.output.text import can_draw, has_colour, say
 
 WATCH_S = 2.0
-_HOME, _REST_OF_LINE, _REST_OF_SCREEN, _ALL = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
-#: Longer lines end at the edge, or a picture would be higher than counted and scroll.
-_CUT_LINES, _WRAP_LINES = "\x1b[?7l", "\x1b[?7h"
+_CURSOR_HOME = "\x1b[H"
+_CLEAR_REST_OF_LINE = "\x1b[K"
+_CLEAR_REST_OF_SCREEN = "\x1b[J"
+_CLEAR_SCREEN = "\x1b[2J"
+#: While drawing, long lines are cut: wrapped ones would need more lines than counted and scroll.
+_WRAPPING_OFF = "\x1b[?7l"
+_WRAPPING_ON = "\x1b[?7h"
 
 
 @dataclass(frozen=True)
 class Output:
-    """What the shared options said."""
+    """The values of the shared options."""
 
     form: Format = Format.TABLE
     heads: bool = True
@@ -30,7 +34,7 @@ class Output:
     def show(
         self, find: Callable[[], Listing], sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        """Print what `find` finds: once, or with --watch again and again until Ctrl-C, which is no failure there."""
+        """Print what `find` returns once, or with --watch until Ctrl-C, which is not a failure."""
         redraws = self.watch and can_draw() and self.form.is_for_people
         shown = None
         try:
@@ -63,39 +67,47 @@ class Output:
             say(found)
             return
         if text:
-            click.echo(text, color=True)  # whether there is colour in it was decided already
-        if found.talk and self.form.is_for_people:
-            say(found.talk)
+            click.echo(text, color=True)  # it has colour already, or none
+        if found.notice and self.form.is_for_people:
+            say(found.notice)
 
 
 def _patiently(find: Callable[[], Listing]) -> Listing | str:
-    """What is found, or while the server is away why: whoever watches wants to see it come back."""
+    """Return what `find` returns, or why the server does not answer: it may be back soon."""
     try:
         return find()
     except (Unreachable, ServerTrouble) as failure:
-        return f"{failure} Looking on (Ctrl-C ends it)."
+        return f"{failure} Retrying (Ctrl-C ends it)."
 
 
 def _redraw(text: str, found: Listing | str, is_first: bool) -> None:
-    """Drawn over the last picture instead of on an empty screen, which would flicker."""
-    more = found.talk if isinstance(found, Listing) else ""
+    """Draw over the previous picture; clearing the screen first would flicker."""
+    more = found.notice if isinstance(found, Listing) else ""
     lines = f"{text}\n{more}".splitlines()[: max(shutil.get_terminal_size().lines - 1, 1)]
-    start = (_ALL if is_first else "") + _HOME
-    picture = "".join(f"{line}{_REST_OF_LINE}\n" for line in lines)
-    click.echo(f"{start}{_CUT_LINES}{picture}{_REST_OF_SCREEN}{_WRAP_LINES}", nl=False, color=True)
+    picture = "".join(f"{line}{_CLEAR_REST_OF_LINE}\n" for line in lines)
+    start = (_CLEAR_SCREEN if is_first else "") + _CURSOR_HOME + _WRAPPING_OFF
+    end = _CLEAR_REST_OF_SCREEN + _WRAPPING_ON
+    click.echo(f"{start}{picture}{end}", nl=False, color=True)
 
 
 def list_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """-o, --no-headers and -w; the command gets them as `output`."""
+    """Add -o, --no-headers and -w; the command receives them as `output`."""
 
-    @click.option("-o", "--output", "form", type=click.Choice([form.value for form in Format]), default="table",
-                  show_default=True, help="json and yaml are the API's own objects.")  # fmt: skip
-    @click.option("--no-headers", is_flag=True, help="Without the line of column names.")
+    @click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice([form.value for form in Format]),
+        default="table",
+        show_default=True,
+        help="Output format; json and yaml are the API's objects.",
+    )
+    @click.option("--no-headers", is_flag=True, help="Omit the line with the column names.")
     @click.option(
         "-w",
         "--watch",
         is_flag=True,
-        help=f"Look again every {WATCH_S:.0f} s; Ctrl-C ends it, exit code 0.",
+        help=f"Refresh every {WATCH_S:.0f} s; Ctrl-C ends it with exit code 0.",
     )
     @wraps(command)
     def run(*args: Any, form: str, no_headers: bool, watch: bool, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a command found, and how it is written: as a table, as the API's own JSON or YAML, or as names alone. Pure."""
+"""Write a command's result as a table, as the API's JSON or YAML, or as names only. Pure."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +24,13 @@ class Format(StrEnum):
 
     @property
     def is_for_people(self) -> bool:
+        """A table, which programs should not read."""
         return self in (Format.TABLE, Format.WIDE)
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a table is drawn; `width` is the terminal's, None where the text goes into a pipe or a file."""
+    """The style of a table; `width` is the terminal's, None for a pipe or a file."""
 
     is_wide: bool = False
     heads: bool = True
@@ -38,24 +39,30 @@ class Style:
 
 
 class Body(Protocol):
-    """What is drawn for people; an empty text where there is nothing."""
+    """A part that can be drawn for people."""
 
-    def draw(self, style: Style) -> str: ...
+    def draw(self, style: Style) -> str:
+        """Return the text; empty if there is nothing to show."""
+        ...
 
 
 @dataclass(frozen=True)
 class Listing:
-    """`answer` is the API's object, as it came; `names` what `-o name` prints; `talk` goes to stderr beside a table."""
+    """A command's result.
+
+    `answer` is the API's object as received, `names` is what `-o name` prints, and `notice` is a
+    message that accompanies a table on stderr.
+    """
 
     answer: Item
     body: Body
     names: Sequence[str]
-    talk: str = ""
+    notice: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column; the `wide` ones are shown with `-o wide` alone."""
+    """One column; `wide` ones are shown only with `-o wide`."""
 
     head: str
     read: Callable[[Item], Any]
@@ -64,28 +71,30 @@ class Column:
 
 @dataclass(frozen=True)
 class Rows:
-    """A row an item. The last column is the one that may be long."""
+    """One row per item; the last column may be long."""
 
     columns: Sequence[Column]
     items: Sequence[Item]
 
     def draw(self, style: Style) -> str:
+        """Return the table; empty without items."""
         if not self.items:
             return ""
         columns = [column for column in self.columns if style.is_wide or not column.wide]
         heads = [column.head for column in columns] if style.heads else []
         rows = [[column.read(item) for column in columns] for item in self.items]
-        width = None if style.is_wide else style.width  # whoever asks for wide wants a line a row
+        width = None if style.is_wide else style.width  # wide has one line per row
         return table(heads, rows, width, painted if style.colour else None)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A name and its value a line; what has no value is left out."""
+    """One name and its value per line; names without a value are left out."""
 
     facts: Sequence[tuple[str, str]]
 
     def draw(self, style: Style) -> str:
+        """Return the lines."""
         width = max(len(name) for name, _ in self.facts)
         return "\n".join(
             f"{name:{width}}  {_shown(value, style)}" for name, value in self.facts if value
@@ -97,7 +106,7 @@ def _shown(value: str, style: Style) -> str:
 
 
 def write(listing: Listing, form: Format, style: Style) -> str:
-    """The text for stdout, without a newline at its end."""
+    """Return the text for stdout, without a newline at its end."""
     match form:
         case Format.JSON:
             return json.dumps(listing.answer, indent=2, ensure_ascii=False)
@@ -110,7 +119,7 @@ def write(listing: Listing, form: Format, style: Style) -> str:
 
 
 def _yaml(answer: Item) -> str:
-    import yaml  # only here: it costs every other command a tenth of its start
+    import yaml  # imported only here: loading it takes a tenth of the start
 
     return yaml.safe_dump(dict(answer), sort_keys=False, allow_unicode=True).rstrip("\n")
 
@@ -118,10 +127,10 @@ def _yaml(answer: Item) -> str:
 _COLOURS = {
     "running": "green", "succeeded": "green", "available": "green", "ok": "green",
     "admitted": "cyan", "queued": "yellow", "busy": "yellow",
-    "failed": "red", "away": "red", "!!": "red", "cancelled": "bright_black",
+    "failed": "red", "unreachable": "red", "!!": "red", "cancelled": "bright_black",
 }  # fmt: skip
 
 
 def painted(text: str) -> str:
-    """A word that says how something stands in its colour; all other text as it is."""
+    """Return a word for a state in its colour, and all other text unchanged."""
     return click.style(text, fg=_COLOURS[text]) if text in _COLOURS else text

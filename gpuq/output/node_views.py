@@ -1,4 +1,4 @@
-"""Nodes, configs and templates as listings. Pure functions of the API's objects."""
+"""Turn nodes, configs and templates into listings. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,28 +7,26 @@ from gpuq.output.job_views import field
 from gpuq.output.listing import Column, Item, Listing, Rows
 from gpuq.output.text import duration
 
-_MIB_A_GIB = 1024
+_MIB_PER_GIB = 1024
 
 
 def nodes(answer: Item) -> Listing:
-    """A row a GPU; a node without one, or whose monitor says nothing, is a row too."""
+    """Return GET /nodes as a listing with one row per GPU, and one per node without any."""
     rows = [row for node in answer["nodes"] for row in _rows(node)]
-    talk = "" if rows else "No node has reported; `gpuq doctor` says what is amiss."
-    return Listing(answer, Rows(_NODES, rows), [node["node"] for node in answer["nodes"]], talk)
+    notice = "" if rows else "No node has reported; `gpuq doctor` shows what is wrong."
+    return Listing(answer, Rows(_NODES, rows), [node["node"] for node in answer["nodes"]], notice)
 
 
 def configs(answer: Item) -> Listing:
+    """Return GET /configs as a listing."""
     found = answer["configs"]
-    talk = "" if found else "The server has no configs; submit one of yours with --config @FILE."
-    return Listing(
-        answer,
-        Rows([Column("CONFIG", field("name"))], found),
-        [each["name"] for each in found],
-        talk,
-    )
+    names = [each["name"] for each in found]
+    notice = "" if found else "The server has no configs; submit a file with --config @FILE."
+    return Listing(answer, Rows([Column("CONFIG", field("name"))], found), names, notice)
 
 
 def workflows(answer: Item) -> Listing:
+    """Return GET /workflows as a listing."""
     found = answer["workflows"]
     columns = [
         Column("WORKFLOW", field("name")),
@@ -60,7 +58,7 @@ def _rows(node: Item) -> Iterator[dict[str, Any]]:
     snapshot = node.get("snapshot")
     about = {"node": node["node"], "age": duration(node["age_s"])}
     if snapshot is None:
-        yield {**about, "state": "away", "reason": node.get("error")}
+        yield {**about, "state": "unreachable", "reason": node.get("error")}
         return
     about |= _host(snapshot)
     for gpu in snapshot["gpus"]:
@@ -95,7 +93,7 @@ def _gpu(gpu: Item, snapshot: Item) -> dict[str, Any]:
 
 
 def _reasons(snapshot: Item, gpu: int | None, alone: bool) -> str:
-    """Those about that GPU and those about the whole node; `alone`: all of them."""
+    """Return the reasons about that GPU and about the whole node; with `alone` all reasons."""
     said = [
         reason["message"]
         for reason in snapshot["reasons"]
@@ -105,7 +103,7 @@ def _reasons(snapshot: Item, gpu: int | None, alone: bool) -> str:
 
 
 def _processes(gpu: Item) -> str | None:
-    """`bob:4242` of each; the monitor may know neither of the two, and the count alone."""
+    """Return `user:pid` of each process; the monitor may know the count only."""
     known = gpu.get("processes")
     if known is None:
         return None if gpu["process_count"] is None else str(gpu["process_count"])
@@ -128,7 +126,7 @@ def _of(used_mb: float | None, total_mb: float | None) -> str | None:
     if used_mb is None and total_mb is None:
         return None
     used, total = (
-        "?" if value is None else f"{value / _MIB_A_GIB:.1f}" for value in (used_mb, total_mb)
+        "?" if value is None else f"{value / _MIB_PER_GIB:.1f}" for value in (used_mb, total_mb)
     )
     return f"{used}/{total} GiB"
 

@@ -1,4 +1,4 @@
-"""How a job is shown while it goes on: a bar on a terminal, else plain lines; always on stderr."""
+"""Show a job's progress on stderr: as a bar on a terminal, else as plain lines."""
 
 import os
 import sys
@@ -7,33 +7,37 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from gpuq.output.text import duration, say
+from gpuq.output.text import duration, reason_text, say
 
 
 class View(Protocol):
-    """What a Follower shows things on."""
+    """Shows what a Follower sees."""
 
-    def phase(self, job: dict[str, Any]) -> None: ...
+    def phase(self, job: dict[str, Any]) -> None:
+        """Show the job's phase and reason, if they have changed."""
 
-    def metric(self, line: dict[str, Any]) -> None: ...
+    def metric(self, line: dict[str, Any]) -> None:
+        """Show a line of metrics.jsonl."""
 
-    def note(self, sentence: str) -> None: ...
+    def note(self, sentence: str) -> None:
+        """Show a sentence."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Finish drawing."""
 
 
-class Phases:
-    """A line whenever the job's phase, its reason or its position changes; the training itself stays silent."""
+class PhaseView:
+    """Prints a line whenever the job's phase, reason or position changes."""
 
     def __init__(self) -> None:
         self._shown: tuple[Any, ...] = ()
 
     def phase(self, job: dict[str, Any]) -> None:
-        # The reason's code, not its sentence: the numbers in that change with every look.
+        # The reason's code and not its message, whose numbers change with every poll.
         key = (job["status"], job["reason"]["code"], job.get("position"))
         if key != self._shown:
             self._shown = key
-            self.note(f"{job['status']}: {job['reason']['message']}")
+            self.note(f"{job['status']}: {reason_text(job['reason'])}")
 
     def metric(self, line: dict[str, Any]) -> None:
         pass
@@ -45,23 +49,23 @@ class Phases:
         pass
 
 
-class Silence(Phases):
-    """Nothing at all."""
+class SilentView(PhaseView):
+    """Prints nothing."""
 
     def note(self, sentence: str) -> None:
         pass
 
 
-class Lines(Phases):
-    """And a line for each epoch."""
+class EpochView(PhaseView):
+    """Prints a line for each epoch as well."""
 
     def metric(self, line: dict[str, Any]) -> None:
         if _is_progress(line) and line["kind"] == "epoch":
             self.note(f"epoch {line['epoch']}/{line['epochs']}  {_numbers(line)}")
 
 
-class Bar(Phases):
-    """And the training as a bar, which moves with the steps."""
+class BarView(PhaseView):
+    """Draws the training as a bar that moves with the steps."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -70,7 +74,7 @@ class Bar(Phases):
             BarColumn(),
             TextColumn("{task.fields[numbers]}"),
         )
-        # Drawn at each look: a thread that draws by itself would be in the way of `gpuq up`, which forks.
+        # Drawn at each poll: a drawing thread would be unsafe in `gpuq up`, which forks.
         self._progress = Progress(*columns, console=console, auto_refresh=False)
         self._task: TaskID | None = None
 
@@ -97,19 +101,22 @@ class Bar(Phases):
 
 
 def pick_view() -> View:
-    """The bar where stderr is a terminal that can draw one."""
+    """Return a bar if stderr is a terminal that can draw one, else lines."""
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        return Bar(Console(stderr=True))
-    return Lines()
+        return BarView(Console(stderr=True))
+    return EpochView()
 
 
 def _is_progress(line: dict[str, Any]) -> bool:
-    """Whether it is one of the trainer's two lines of progress; another template's trainer may write what it likes."""
-    needed = {
-        "epoch": {"epoch", "epochs", "loss"},
-        "step": {"epoch", "epochs", "step", "steps", "loss"},
-    }
-    return needed.get(line.get("kind", ""), {"nothing of the kind"}) <= line.keys()
+    """Tell whether this is a progress line of our trainer; other trainers write other lines."""
+    needed = _PROGRESS_KEYS.get(line.get("kind", ""))
+    return needed is not None and needed <= line.keys()
+
+
+_PROGRESS_KEYS = {
+    "epoch": {"epoch", "epochs", "loss"},
+    "step": {"epoch", "epochs", "step", "steps", "loss"},
+}
 
 
 def _numbers(line: dict[str, Any]) -> str:

@@ -1,35 +1,37 @@
-"""Words for people: data on stdout, talk on stderr."""
+"""Text for people: results go to stdout, messages to stderr."""
 
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 from rich.cells import cell_len
 
-#: Below this a wrapped column is worse to read than what the terminal does by itself.
+from jobqueue.reason import Reason
+
+#: A narrower wrapped column is harder to read than the terminal's own wrapping.
 _NARROWEST = 24
 
 Paint = Callable[[str], str]
 
 
 def say(sentence: str) -> None:
-    """Talk. A terminal that has gone away must not keep us from stopping in order."""
+    """Print a message to stderr. A closed terminal must not prevent an orderly stop."""
     try:
         click.echo(sentence, err=True)
     except OSError:
-        pass  # nobody is there to read it
+        pass  # nobody can read it
 
 
 def can_draw() -> bool:
-    """Whether stdout is a terminal that moves its cursor."""
+    """Tell whether stdout is a terminal that can move its cursor."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def has_colour() -> bool:
-    """https://no-color.org: any value but the empty one switches it off."""
+    """Tell whether to use colour; any non-empty NO_COLOR switches it off (no-color.org)."""
     return can_draw() and not os.environ.get("NO_COLOR")
 
 
@@ -39,17 +41,15 @@ def table(
     width: int | None = None,
     paint: Paint | None = None,
 ) -> str:
-    """Aligned columns, the last one as long as it likes, or wrapped at `width`; None is shown as -, no heads as none.
+    """Return aligned columns; the last one has any length, or is wrapped at `width`.
 
-    `paint` is given each cell as it will be shown.
+    None is shown as -. Without `heads` there is no header line. `paint` colours a cell's text.
     """
     cells = [[cell(value) for value in row] for row in rows]
     top = [list(heads)] if heads else []
     widths = [max(map(cell_len, column)) for column in zip(*top, *cells, strict=True)][:-1]
-    lines = [_line(row, widths, width, None) for row in top] + [
-        _line(row, widths, width, paint) for row in cells
-    ]
-    return "\n".join(lines)
+    head = [_line(row, widths, width, None) for row in top]
+    return "\n".join([*head, *(_line(row, widths, width, paint) for row in cells)])
 
 
 def _line(row: Sequence[str], widths: Sequence[int], width: int | None, paint: Paint | None) -> str:
@@ -65,22 +65,20 @@ def _padded(text: str, size: int, paint: Paint | None) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value on one line; nothing is shown as -."""
+    """Return the value on one line, or - if it is empty."""
     return "-" if value is None or value == "" else clean(" ".join(str(value).split()))
 
 
 def clean(line: str) -> str:
-    """Without what could steer a terminal: some of it was written by a training."""
+    """Replace control characters, which a training may have written and a terminal would obey."""
     line = line.expandtabs()
-    return (
-        line
-        if line.isprintable()
-        else "".join(letter if letter.isprintable() else "�" for letter in line)
-    )
+    if line.isprintable():
+        return line
+    return "".join(letter if letter.isprintable() else "�" for letter in line)
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as 1h22m, 2m05s or 9s; `?` where unknown."""
+    """Return seconds as 1h22m, 2m05s or 9s; `?` if unknown."""
     if seconds is None:
         return "?"
     minutes, rest = divmod(round(seconds), 60)
@@ -88,5 +86,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
+def reason_text(reason: Mapping[str, Any]) -> str:
+    """Return a reason's message with the quoted log line, which only the job's user receives."""
+    return Reason("", str(reason.get("message") or ""), str(reason.get("detail") or "")).sentence
+
+
 def indented(lines: Sequence[str]) -> str:
+    """Return the lines with an indentation of four."""
     return "\n".join(f"    {line}" for line in lines)

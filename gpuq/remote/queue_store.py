@@ -1,4 +1,4 @@
-"""The queue's Redis, for the commands of those who run it; all others talk to the queue manager."""
+"""Open the queue's Redis for administrator commands; all others use the queue manager."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_store(redis_url: str) -> Iterator["Store"]:
-    """The store; whatever goes wrong with it is a GpuqFailure."""
+    """Yield the store; all its errors become GpuqFailure."""
     try:
-        from jobqueue.store.client import (
-            Store,  # needs redis, which a machine that only submits goes without
-        )
+        # It needs redis, which a machine that only submits does not have.
+        from jobqueue.store.client import Store
     except ImportError as error:
         raise GpuqFailure(
-            "This command talks to Redis: pip install 'gpuq-lab[queue-manager]'."
+            "This command uses Redis and needs the package redis: run make setup in gpuq's "
+            "checkout, or install gpuq's wheel with the extra queue-manager."
         ) from error
     try:
         yield Store.connect(redis_url)

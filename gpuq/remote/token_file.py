@@ -1,4 +1,7 @@
-"""The access token of the one who calls: from --token-file, else GPUQ_TOKEN. Never an option: `ps` would show it."""
+"""Read the caller's access token from --token-file or GPUQ_TOKEN.
+
+It is never an option's value, because `ps` would show it.
+"""
 
 import os
 from pathlib import Path
@@ -9,14 +12,15 @@ ENV = "GPUQ_TOKEN"
 
 
 def read_token(path: Path | None) -> str | None:
-    """None where there is none; raises GpuqFailure, which never repeats what was read."""
+    """Return the token, None if there is none. Raises GpuqFailure, which never repeats the text."""
     source = str(path) if path is not None else ENV
     token = (_read(path) if path is not None else os.environ.get(ENV, "")).strip()
     if not token and path is None:
         return None
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise GpuqFailure(
-            f"{source} holds no token: it must be the one line that gpuq admin token create printed."
+            f"{source} does not contain a token: "
+            "it must be the one line that gpuq admin token create printed."
         )
     return token
 

@@ -1,4 +1,4 @@
-"""The admin's token of a queue that has none: without it nobody could do anything beyond loopback."""
+"""Make the first admin token: without one nobody could use a queue beyond loopback."""
 
 from gpuq.remote.queue_store import open_store
 from jobqueue.tokens import Role, Token, digest_of, new_secret
@@ -8,7 +8,7 @@ LABEL = "made by gpuq up"
 
 
 def make_first_token(redis_url: str, now: float) -> str | None:
-    """A new admin's token, None where a valid one is about already. Raises GpuqFailure."""
+    """Return a new admin token, None if there is a valid one already. Raises GpuqFailure."""
     with open_store(redis_url) as store:
         if any(token.is_admin and not token.has_expired(now) for token in store.tokens()):
             return None

@@ -1,4 +1,4 @@
-"""Whether a port is free, who listens on it where that can be known, and which one is."""
+"""Check whether ports are free, find a free one, and find out which process has one."""
 
 import errno
 import socket
@@ -10,32 +10,32 @@ _LISTEN = "0A"
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there."""
+    """Tell whether a server could listen there."""
     return _refusal(host, port) is None
 
 
 def free_port(host: str) -> int:
+    """Return a port on which nobody listens now."""
     with socket.socket(_family(host)) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 def check_free(host: str, port: int, option: str) -> None:
-    """Raises GpuqFailure that names the port, who listens or what else is wrong, and the option that changes it."""
+    """Raise GpuqFailure, with the reason and the option to change, if the port is not free."""
     refusal = _refusal(host, port)
     if refusal is None:
         return
     is_taken = refusal.errno == errno.EADDRINUSE
-    why = f"is taken{_by_whom(port)}" if is_taken else f"cannot be listened on ({refusal.strerror})"
-    raise GpuqFailure(f"Port {port} {why}; name another one with {option}.")
+    why = f"is taken{_by_whom(port)}" if is_taken else f"cannot be used ({refusal.strerror})"
+    raise GpuqFailure(f"Port {port} {why}; use another one with {option}.")
 
 
 def _refusal(host: str, port: int) -> OSError | None:
-    """What the kernel says to a server that wants to listen there."""
+    """Return the kernel's error for a server that wants to listen there, None if there is none."""
     with socket.socket(_family(host)) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # what is closing down is not in the way
+        # Connections that are closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
@@ -56,7 +56,7 @@ def _by_whom(port: int) -> str:
 
 
 def _listening_inodes(port: int) -> set[str]:
-    """The sockets that listen on `port`, from the kernel's tables."""
+    """Return the sockets that listen on `port`, from the kernel's tables."""
     found = set()
     for path in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         lines = path.read_text().splitlines()[1:] if path.exists() else []
@@ -67,18 +67,13 @@ def _listening_inodes(port: int) -> set[str]:
 
 
 def _owner(sockets: set[str]) -> str | None:
-    """`command (pid n)` of the process that has one of these open; None where it is another user's."""
+    """Return `command (pid n)` of a process that has one of them open, if we may see it."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
-                words = (
-                    (process / "cmdline")
-                    .read_bytes()
-                    .replace(b"\0", b" ")
-                    .decode(errors="replace")
-                    .strip()
-                )
-                return f"{words[:80]} (pid {process.name})"
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+                text = command.decode(errors="replace").strip()
+                return f"{text[:80]} (pid {process.name})"
         except OSError:
-            continue  # not ours to look at, or gone by now
+            continue  # another user's process, or one that has ended
     return None

@@ -1,8 +1,8 @@
-"""Processes that never outlive us, and whatever they leave behind.
+"""Child processes that never outlive us, and the orphans that they leave behind.
 
-Each child gets SIGTERM from the kernel when we die, however we die. We are the subreaper of all of them: what a service
-leaves behind (a training's runner, when the scheduler ends) becomes our child and not init's, so that we can wait for
-it, and nothing that we did not start is ever looked at.
+The kernel sends each child SIGTERM when we die, however we die. We are the subreaper of all of
+them: what a service leaves behind (a training's runner, when the scheduler ends) becomes our child
+and not init's, so that we can wait for it. Processes that we did not start are never touched.
 """
 
 import ctypes
@@ -13,43 +13,47 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+#: From linux/prctl.h.
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-#: The kernel ends what was killed at once, except what hangs in a driver: nothing can be done about that one.
+#: A killed process ends at once, unless it hangs in a driver; then nothing can end it.
 KILLED_S = 5.0
 _POLL_S = 0.02
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Lifeline:
-    """A pipe of which we alone hold the writing end: when it closes, whoever watches the other end stops."""
+    """A pipe whose writing end only we hold; who watches the other end stops when it closes."""
 
     def __init__(self) -> None:
         self.watched, held = os.pipe()
         self._held: int | None = held
 
     def cut(self) -> None:
+        """Close the writing end."""
         if self._held is not None:
             os.close(self._held)
         self._held = None
 
 
 def become_subreaper() -> None:
+    """Make orphaned descendants our children."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def spawn(
     argv: Sequence[str], env: Mapping[str, str], log: Path, pass_fds: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own (the terminal's Ctrl-C is for us alone), its words going to `log`.
+    """Start a child that writes its output to `log`.
 
-    To be called from the main thread only: the kernel's signal comes when the *thread* that forked ends.
+    It is in a process group of its own, so that the terminal's Ctrl-C reaches only us. Call this
+    from the main thread only: the kernel's signal is sent when the *thread* that forked ends.
     """
     parent = os.getpid()
 
     def tie_to_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
-            os._exit(1)  # we died between the fork and the line above
+            os._exit(1)  # the parent died between the fork and the line above
 
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -66,7 +70,7 @@ def spawn(
 
 
 def end(process: subprocess.Popen[bytes], patience_s: Callable[[], float]) -> None:
-    """SIGTERM, and SIGKILL where it has not ended after that; `patience_s` may shrink while we wait."""
+    """Send SIGTERM, and after `patience_s` SIGKILL; `patience_s` may shrink during the wait."""
     if process.poll() is None:
         process.terminate()
     started = time.monotonic()
@@ -79,7 +83,7 @@ def end(process: subprocess.Popen[bytes], patience_s: Callable[[], float]) -> No
 
 
 def reap_orphans(known: set[int]) -> None:
-    """Take leave of ended children other than `known`, whose Popen does it."""
+    """Reap ended children other than `known`, whose Popen reaps them."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -91,37 +95,40 @@ def reap_orphans(known: set[int]) -> None:
 
 
 def children() -> list[int]:
-    """The pids of our children that have not ended, those that we inherited among them."""
+    """Return the pids of our children that have not ended, inherited ones included."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
         except OSError:
-            continue  # gone by now
+            continue  # it has ended
         if int(parent) == os.getpid() and state != "Z":
             found.append(int(stat.parent.name))
     return found
 
 
 def end_orphans(patience_s: Callable[[], float], say: Callable[[str], None]) -> None:
-    """Wait for the trainings' runners, whose lifeline is cut, and kill what has not ended after `patience_s`."""
-    started, said = time.monotonic(), False
+    """Wait for the trainings' runners, whose lifeline is cut, and kill those left at the end."""
+    started, has_said = time.monotonic(), False
     while left := children():
         waited = time.monotonic() - started
         if waited > patience_s() + KILLED_S:
-            say(f"The kernel does not let go of pid {', '.join(map(str, left))}; leaving it.")
+            say(f"Cannot end pid {', '.join(map(str, left))}; the kernel does not release it.")
             return
         if waited > patience_s():
-            for pid in left:
-                os.kill(
-                    pid, signal.SIGKILL
-                )  # no race: a child's pid stays its own until we reap it
-        elif waited > 0.5 and not said:
-            said = True
+            _kill(left)
+        elif waited > 0.5 and not has_said:
+            has_said = True
             say(
-                f"Waiting up to {patience_s():.0f} s for the running training to write its checkpoint "
-                "(Ctrl-C again: no longer)."
+                f"Waiting up to {patience_s():.0f} s for running trainings to save a checkpoint "
+                "(press Ctrl-C again to stop at once)."
             )
         time.sleep(_POLL_S)
         reap_orphans(set())
     reap_orphans(set())
+
+
+def _kill(pids: Sequence[int]) -> None:
+    """Kill our children; without a race, because a child keeps its pid until we reap it."""
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)

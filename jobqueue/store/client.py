@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from jobqueue import errors
 from jobqueue.clock import id_stamp, rfc3339, seconds, seed_timestamp
+from jobqueue.health import HealthProblem, HealthWarning, ProblemCode, WarningCode
 from jobqueue.job import Job, JobSpec, QueueEntry
 from jobqueue.phase import TRANSITIONS, Phase
 from jobqueue.reason import Reason
@@ -399,35 +400,43 @@ class Store:
 
     # -- readiness -------------------------------------------------------------------------------------------------
 
-    def trouble(self) -> str | None:
-        """Why Redis must not be used as a queue, in one sentence; None when it may."""
+    def problem(self) -> HealthProblem | None:
+        """Return why Redis must not be used as a queue; None when it may be used."""
         with self._translated():
             version = str(self._redis.info("server").get("redis_version", "0"))
         if int(version.split(".")[0]) < 6:
-            return f"Redis {version} is too old; gpuq needs Redis 6 or newer, or Valkey."
+            text = f"Redis {version} is too old; gpuq needs Redis 6 or newer, or Valkey."
+            return HealthProblem(ProblemCode.REDIS_TOO_OLD, text)
         policy = self._config("maxmemory-policy")
         if policy and policy != "noeviction":
-            return (
+            text = (
                 f"Redis may evict queued jobs (maxmemory-policy {policy}); "
-                "set it right with: redis-cli config set maxmemory-policy noeviction"
+                "fix it with: redis-cli config set maxmemory-policy noeviction"
             )
+            return HealthProblem(ProblemCode.REDIS_EVICTS, text)
         return None
 
-    def warnings(self) -> list[str]:
-        """What weakens the promise that an acknowledged job is never lost, one sentence each."""
+    def warnings(self) -> list[HealthWarning]:
+        """Return what weakens the promise that an acknowledged job is never lost."""
         appendonly, fsync = self._config("appendonly"), self._config("appendfsync")
         if appendonly is None:
-            return [
-                "Redis does not tell its durability settings (CONFIG is refused); see to appendonly yes yourself."
-            ]
+            text = (
+                "Redis does not show its durability settings (CONFIG is refused); "
+                "check that appendonly is yes."
+            )
+            return [HealthWarning(WarningCode.CONFIG_REFUSED, text)]
         if appendonly != "yes":
-            return [
-                "Redis keeps no append-only file, so a crash loses the queue; set appendonly yes, appendfsync always."
-            ]
+            text = (
+                "Redis keeps no append-only file, so a crash loses the queue; "
+                "set appendonly yes and appendfsync always."
+            )
+            return [HealthWarning(WarningCode.AOF_OFF, text)]
         if fsync != "always":
-            return [
-                f"Redis writes its file with appendfsync {fsync}: a crash may lose the last second. Set: always."
-            ]
+            text = (
+                f"Redis writes its file with appendfsync {fsync}, so a crash may lose the last "
+                "second; set appendfsync always."
+            )
+            return [HealthWarning(WarningCode.APPENDFSYNC_NOT_ALWAYS, text)]
         return []
 
     def _config(self, name: str) -> str | None:

@@ -1,1 +1,1 @@
-"""The commands beside training, one file each: `python -m proto_gcn COMMAND --help`."""
+"""This package holds the commands for trained networks, one file each (proto_gcn/__main__.py)."""

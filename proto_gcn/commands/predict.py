@@ -1,4 +1,4 @@
-"""`predict`: the classes of the samples in a file, which need no labels."""
+"""`predict` writes the classes of the samples in a file, which needs no labels."""
 
 import argparse
 import csv
@@ -8,33 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from proto_gcn.atomic_file import write_atomically
-from proto_gcn.commands import network_options as asked
+from proto_gcn.commands import network_options
 from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.class_names import read_class_names
 from proto_gcn.evaluation.score_file import ScoreFile
 
+TEXT = (
+    "Writes the most likely classes of every sample as CSV. "
+    "docs/trainer-data.md describes the format of the data file."
+)
+
 
 def add_to(commands: Any) -> None:
-    text = "Names the likeliest classes of every sample of a pickle in the format of docs/trainer-data.md, as CSV."
+    """Add the command and its options to the parser."""
     parser = commands.add_parser(
-        "predict", help="classes of the samples in a file, as CSV", description=text
+        "predict", help="classes of the samples in a file, as CSV", description=TEXT
     )
-    asked.add_network_options(parser)
-    parser.add_argument("--data", type=Path, required=True, help="the pickle; labels may be absent")
-    parser.add_argument("--out", type=Path, required=True, help="the CSV file to write")
-    parser.add_argument(
-        "--top", type=asked.positive, default=5, help="classes to name for each sample (5)"
-    )
-    parser.add_argument("--scores", type=Path, help="write all scores there too (.npz)")
+    network_options.add_network_options(parser)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="data file (pickle); it needs no labels")
+    add("--out", type=Path, required=True, help="CSV file to write")
+    top = "classes to list for each sample (default: 5)"
+    add("--top", type=network_options.positive, default=5, help=top)
+    add("--scores", type=Path, help="write all scores to this .npz file")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Predicts and writes; without --split all samples of the file; raises TrainerError."""
-    asked.make_room(options.out, options.scores)
-    trained = asked.network(options)
+    """Predict and write, without --split for all samples of the file; raises TrainerError."""
+    network_options.prepare_outputs(options.out, options.scores)
+    trained = network_options.load_network(options)
     names = read_class_names(options.class_names, trained.config.model.cls_head.num_classes)
-    file = asked.scored(trained, options.data, options.split, options, labelled=False)
+    file = network_options.score_split(
+        trained, options.data, options.split, options, labelled=False
+    )
     write_atomically(options.out, as_csv(file, names, options.top).encode())
     if options.scores:
         score_file.write(options.scores, file)
@@ -42,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def as_csv(file: ScoreFile, names: list[str], top: int) -> str:
-    """A line for each sample: its name, then (class, its name, score) of the `top` likeliest classes."""
+    """Return one line per sample: its name, then class, class name and score of the top classes."""
     top = min(top, len(names))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The keys of a config's section `data`."""
+"""This module defines the keys of the config section `data`."""
 
 from typing import Annotated
 
@@ -8,14 +8,12 @@ from proto_gcn.config.graph import GraphConfig
 from proto_gcn.config.section import Count, Section, Share
 from proto_gcn.skeleton import NTU
 
-FLAT, SOLID = (
-    ("kpfiles", "valid_ratio", "mean_scores"),
-    ("rotate", "mirror_flip", "float32"),
-)  # 2-D, 3-D alone
+ONLY_2D = "kpfiles", "valid_ratio", "mean_scores"
+ONLY_3D = "rotate", "mirror_flip", "float32"
 
 
 class DataConfig(Section):
-    """The data file, what is taken from it, and how it is batched."""
+    """The section names the data file, the augmentation and the size of the batches."""
 
     ann_file: Annotated[str, Field(min_length=1)]
     kpfiles: str | None = None
@@ -32,7 +30,7 @@ class DataConfig(Section):
     part_drop: Share = 0.0
     valid_ratio: Share = 0.0
     box_thr: Share = 0.5
-    # Each mends something that the published code does otherwise.
+    # Each of the next four corrects a behaviour of the published code (docs/trainer-data.md).
     mirror_flip: bool = False
     float32: bool = False
     fresh_draws: bool = False
@@ -41,15 +39,12 @@ class DataConfig(Section):
     workers_per_gpu: Annotated[int, Field(ge=0, le=64)] = 4
 
     def set_but_useless(self, graph: GraphConfig) -> dict[str, str]:
-        """The keys that ask for something which data of that layout do not have, each with what says so."""
+        """Return the keys that are set but have no effect on that layout, each with the cause."""
         skeleton, layout = graph.skeleton, f"layout is {graph.layout}"
         kind = f"dimensions is {skeleton.dimensions}" if graph.layout == "custom" else layout
-        useless = dict.fromkeys(SOLID if skeleton.dimensions == 2 else FLAT, kind)
-        if skeleton is not NTU:
-            useless |= {
-                "align_spine": layout,
-                "part_drop": layout,
-            }  # by the numbers of NTU's joints
+        useless = dict.fromkeys(ONLY_3D if skeleton.dimensions == 2 else ONLY_2D, kind)
+        if skeleton is not NTU:  # both use NTU's joint numbers
+            useless |= {"align_spine": layout, "part_drop": layout}
         if not skeleton.left_right:
             useless |= {"flip": "left_right is left out"}
-        return {key: where for key, where in useless.items() if getattr(self, key)}
+        return {key: cause for key, cause in useless.items() if getattr(self, key)}

@@ -1,4 +1,7 @@
-"""Reads a config file; whatever is wrong with it becomes one sentence that names the key, the file and the rule."""
+"""This module reads a config file and words the first error in it as one sentence.
+
+The sentence names the file, the key, the rule and where possible the remedy.
+"""
 
 import difflib
 from collections.abc import Iterator
@@ -12,11 +15,11 @@ from pydantic_core import ErrorDetails
 from proto_gcn.config.train import Base, TrainConfig
 from proto_gcn.errors import ConfigError
 
-BASES = Path(__file__).parent.parent / "configs"
+BASES = Path(__file__).parent / "bases"
 
 
 def load_config(path: Path) -> TrainConfig:
-    """The checked config, completed from its base; raises ConfigError."""
+    """Return the validated config, completed from its base; raises ConfigError."""
     raw = completed(_mapping(path))
     try:
         return TrainConfig.model_validate(raw)
@@ -25,23 +28,19 @@ def load_config(path: Path) -> TrainConfig:
 
 
 def completed(raw: dict[str, Any]) -> dict[str, Any]:
-    """The config laid over its base; a base that is not one of ours is left for the check to name."""
+    """Lay the config over its base; the validation reports a base that does not exist."""
     base = raw.get("base")
     return merged(_mapping(BASES / f"{base}.yaml"), raw) if base in get_args(Base) else raw
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Mappings are merged key by key; a list or any other value replaces what is under it."""
+    """Merge mappings key by key; a list or any other value replaces the one under it."""
     both = {
         key: merged(under[key], over[key])
         for key in under.keys() & over.keys()
-        if _both_mappings(under, over, key)
+        if isinstance(under[key], dict) and isinstance(over[key], dict)
     }
     return {**under, **over, **both}
-
-
-def _both_mappings(under: dict[str, Any], over: dict[str, Any], key: str) -> bool:
-    return isinstance(under[key], dict) and isinstance(over[key], dict)
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -49,51 +48,57 @@ def _mapping(path: Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"cannot read the config file {path}: {error.strerror}; set CONFIG_FILE to a file"
+            f"cannot read the config file {path}: {error.strerror};"
+            " set CONFIG_FILE to a readable file"
         ) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
+        kind = "an empty file" if raw is None else f"a {type(raw).__name__}"
         raise ConfigError(
-            f"{path} must be a mapping of keys (model, data, optimizer, ...), not {_kind(raw)}"
+            f"{path} must be a mapping of keys (model, data, optimizer, ...), not {kind}"
         )
     return raw
 
 
 def describe(error: ValidationError, raw: dict[str, Any]) -> str:
-    """The first error as a sentence, with the number of further ones."""
+    """Return the first error as a sentence, with the number of further errors."""
     details = error.errors()
-    unknown = [
-        d for d in details if d["type"] == "extra_forbidden"
-    ]  # a typo usually causes the others too
+    # A misspelt key usually causes the other errors too, so it comes first.
+    unknown = [detail for detail in details if detail["type"] == "extra_forbidden"]
     first = (unknown or details)[0]
     key = _key(first, raw)
-    others = len({_key(d, raw) for d in details} - {key})
+    others = len({_key(detail, raw) for detail in details} - {key})
     return _sentence(first, key) + (f" ({others} more to correct)" if others else "")
 
 
 def _sentence(detail: ErrorDetails, key: str) -> str:
-    kind, given = detail["type"], detail["input"]
-    if kind == "extra_forbidden":
-        return f"unknown key {key}" + _did_you_mean(key)
-    if kind == "missing":
-        return f"{key} is missing; add it"
-    if kind == "model_type":
-        return f"{key} must be a mapping of keys, not {given!r}"
-    if kind == "value_error":
-        rule = detail["msg"].removeprefix("Value error, ")
-        return f"{key}: {rule}" if key else rule
-    rule = "should " + detail["msg"].partition(" should ")[2]
-    hint = (
-        "; write the number with a decimal point (0.0005 or 5.0e-4)"
-        if _looks_like_number(given)
-        else ""
-    )
-    return f"{key} {rule}, not {given!r}{hint}"
+    given = detail["input"]
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"unknown key {key}" + _did_you_mean(key)
+        case "missing":
+            return f"{key} is missing; add it"
+        case "model_type":
+            return f"{key} must be a mapping of keys, not {given!r}"
+        case "value_error":
+            rule = detail["msg"].removeprefix("Value error, ")
+            return f"{key}: {rule}" if key else rule
+    rule = detail["msg"].partition(" should ")[2]
+    return f"{key} must {rule}, not {given!r}{_number_hint(given)}"
+
+
+def _number_hint(given: object) -> str:
+    """Explain YAML's rule for `5e-4`, which it reads as text."""
+    try:
+        is_number = isinstance(given, str) and float(given) is not None
+    except ValueError:
+        is_number = False
+    return "; write the number with a decimal point (0.0005 or 5.0e-4)" if is_number else ""
 
 
 def _key(detail: ErrorDetails, raw: Any) -> str:
-    """The dotted key; pydantic adds the names of union members to a location, which stand in no file."""
+    """Return the dotted key; the names of union members that pydantic adds are left out."""
     parts: list[str] = []
     for part in detail["loc"]:
         is_key = isinstance(raw, dict) and part in raw
@@ -106,35 +111,20 @@ def _key(detail: ErrorDetails, raw: Any) -> str:
 
 
 def _did_you_mean(key: str) -> str:
+    """Suggest the nearest key of the same section, else one of another section."""
     parent, _, name = key.rpartition(".")
-    known = dict(_known_keys(TrainConfig, ""))
-    siblings = {k.rpartition(".")[2]: k for k in known if k.rpartition(".")[0] == parent}
+    known = list(_known_keys(TrainConfig, ""))
+    siblings = sorted(k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == parent)
     near = difflib.get_close_matches(name, siblings, n=1)
+    near = near or [k for k in known if k.rpartition(".")[2] == name]
+    near = near or difflib.get_close_matches(key, known, n=1)
     if near:
         return f"; did you mean {near[0]}?"
-    elsewhere = [k for k in known if k.rpartition(".")[2] == name] or difflib.get_close_matches(
-        key, known, n=1
-    )
-    return (
-        f"; did you mean {elsewhere[0]}?"
-        if elsewhere
-        else f"; known here are {', '.join(sorted(siblings))}"
-    )
+    return f"; the known keys here are {', '.join(siblings)}"
 
 
-def _known_keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, None]]:
+def _known_keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        yield prefix + name, None
+        yield prefix + name
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _known_keys(field.annotation, f"{prefix}{name}.")
-
-
-def _looks_like_number(given: object) -> bool:
-    try:
-        return isinstance(given, str) and float(given) is not None
-    except ValueError:
-        return False
-
-
-def _kind(raw: object) -> str:
-    return "an empty file" if raw is None else f"a {type(raw).__name__}"

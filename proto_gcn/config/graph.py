@@ -1,4 +1,7 @@
-"""The keys of a config's `model.backbone.graph_cfg`: the joint layout, and what the learnt adjacency starts from."""
+"""This module defines the keys of the config section `model.backbone.graph_cfg`.
+
+They name the joint layout and the initial value of the learned adjacency.
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -6,24 +9,25 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from proto_gcn.config.section import Count, Layout, NotNegative, Section
-from proto_gcn.skeleton import SKELETONS, Skeleton, no_mirror, not_a_tree
+from proto_gcn.skeleton import SKELETONS, Skeleton, mirror_error, tree_error
 
 Joint = Annotated[int, Field(ge=0)]
-OWN = ("parents", "left_right", "dimensions")  # the keys of layout custom
+CUSTOM_KEYS = ("parents", "left_right", "dimensions")
 _ONLY_CUSTOM: JsonDict = {
     "if": {"required": ["layout"], "properties": {"layout": {"const": "custom"}}},
     "then": {"required": ["parents"], "properties": {"parents": {"type": "array"}}},
-    "else": {"properties": {key: {"type": "null"} for key in OWN}},
+    "else": {"properties": {key: {"type": "null"} for key in CUSTOM_KEYS}},
 }
 
 
 class GraphConfig(Section):
-    """Where the learnt adjacency A [num_filter, V, V] of every block starts from."""
+    """The learned adjacency A [num_filter, V, V] of every block is initialised from this."""
 
     model_config = ConfigDict(json_schema_extra=_ONLY_CUSTOM)
 
     layout: Layout = "nturgb+d"
-    # Of layout custom: each joint's neighbour on the way to the centre (its own), its mirror image, values of a joint.
+    # The next three belong to the layout `custom`: the neighbour of each joint towards the centre
+    # (the centre names itself), its mirror image, and the number of coordinates.
     parents: Annotated[list[Joint], Field(min_length=2)] | None = None
     left_right: list[Joint] | None = None
     dimensions: Literal[2, 3] | None = None
@@ -34,28 +38,35 @@ class GraphConfig(Section):
 
     @property
     def skeleton(self) -> Skeleton:
-        """The layout: a known one, or the config's own (3-D unless it says 2)."""
+        """Return the named layout, or the one that the config describes (3-D by default)."""
         if self.parents is None:
             return SKELETONS[self.layout]
         return Skeleton(tuple(self.parents), tuple(self.left_right or ()), self.dimensions or 3)
 
     @model_validator(mode="after")
-    def _layout_is_whole(self) -> Self:
-        if self.layout != "custom":
-            for key in OWN:
-                if getattr(self, key) is not None:
-                    raise ValueError(
-                        f"{key} must be left out where layout is {self.layout}; it belongs to custom"
-                    )
-        elif self.parents is None:
-            raise ValueError(
-                "parents must be set where layout is custom: the parent of every joint, the centre its own"
-            )
-        elif wrong := not_a_tree(self.parents) or (
-            self.left_right and no_mirror(self.left_right, len(self.parents))
-        ):
-            raise ValueError(wrong)
+    def _layout_is_complete(self) -> Self:
+        if self.layout == "custom":
+            self._check_custom()
+            return self
+        for key in CUSTOM_KEYS:
+            if getattr(self, key) is not None:
+                raise ValueError(
+                    f"{key} must be left out when layout is {self.layout};"
+                    " it belongs to the layout custom"
+                )
         return self
+
+    def _check_custom(self) -> None:
+        if self.parents is None:
+            raise ValueError(
+                "parents must be set when layout is custom:"
+                " the parent of every joint; the centre is its own parent"
+            )
+        wrong = tree_error(self.parents)
+        if wrong is None and self.left_right:
+            wrong = mirror_error(self.left_right, len(self.parents))
+        if wrong:
+            raise ValueError(wrong)
 
     @model_validator(mode="after")
     def _spatial_has_three_matrices(self) -> Self:

@@ -1,4 +1,4 @@
-"""The keys of a config's section `model`."""
+"""This module defines the keys of the config section `model`."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,7 +11,7 @@ Branch = Annotated[list[Count | Literal["max"]], Field(min_length=2, max_length=
 
 
 class BackboneConfig(Section):
-    """The trunk: stages of a graph unit and a temporal unit."""
+    """The backbone is a row of stages, each a graph unit and a temporal unit."""
 
     type: Literal["ProtoGCN"] = "ProtoGCN"
     in_channels: Literal[3] = 3
@@ -25,7 +25,7 @@ class BackboneConfig(Section):
     num_prototype: Count = 400
     prn_dropout: Share = 0.1
     gcn_ratio: Annotated[float, Field(gt=0, le=1)] = 0.125
-    # Each of the next three mends something that the published code does otherwise.
+    # Each of the next three corrects a behaviour of the published code (docs/trainer-model.md).
     gcn_scales: Literal["first", "each"] = "first"
     gcn_scale_init: float = 0.0
     prn_input: Literal["refinement", "topology"] = "refinement"
@@ -40,7 +40,10 @@ class BackboneConfig(Section):
     graph_cfg: GraphConfig = GraphConfig()
 
     def stage_channels(self, stage: int) -> int:
-        """Width after a stage (1 is the first): base_channels grown by ch_ratio at every inflate stage so far."""
+        """Return the width after a stage (1 is the first).
+
+        It is base_channels, multiplied by ch_ratio at every inflate stage so far.
+        """
         inflations = sum(2 <= s <= stage for s in set(self.inflate_stages))
         return int(self.base_channels * self.ch_ratio**inflations + 1e-4)
 
@@ -66,7 +69,7 @@ class BackboneConfig(Section):
 
 
 class ContrastConfig(Section):
-    """The class-specific contrastive loss and its memory F [dim, classes]."""
+    """The class-specific contrastive loss (Proto-GCN, CVPR 2025) has a memory F [dim, classes]."""
 
     dim: Count = 256
     temperature: Positive = 0.125
@@ -75,7 +78,7 @@ class ContrastConfig(Section):
 
 
 class HeadConfig(Section):
-    """Classifier and loss weights; in_channels follows from the backbone and may be left out."""
+    """The classifier and the loss weights; in_channels follows from the backbone by default."""
 
     type: Literal["SimpleHead"] = "SimpleHead"
     joint_cfg: Layout = "nturgb+d"
@@ -87,7 +90,7 @@ class HeadConfig(Section):
 
 
 class ModelConfig(Section):
-    """The network."""
+    """The network is a backbone and a classification head."""
 
     backbone: BackboneConfig = BackboneConfig()
     cls_head: HeadConfig = HeadConfig()
@@ -97,10 +100,12 @@ class ModelConfig(Section):
         width = self.backbone.stage_channels(self.backbone.num_stages)
         if self.cls_head.in_channels not in (None, width):
             raise ValueError(
-                f"cls_head.in_channels must be {width}, the width of the last stage (or be left out)"
+                f"cls_head.in_channels must be {width}, the width of the last stage;"
+                " or leave it out"
             )
         if self.cls_head.joint_cfg != self.backbone.graph_cfg.layout:
             raise ValueError(
-                f"cls_head.joint_cfg must be {self.backbone.graph_cfg.layout}, as backbone.graph_cfg.layout"
+                f"cls_head.joint_cfg must be {self.backbone.graph_cfg.layout},"
+                " the same as backbone.graph_cfg.layout"
             )
         return self

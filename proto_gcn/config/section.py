@@ -1,4 +1,4 @@
-"""What all sections of a config share: strictness, and the names of number types."""
+"""This module holds what all sections of a config share: strict types, and names for numbers."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,10 @@ Layout = Literal["nturgb+d", "coco_new", "custom"]
 
 
 class Section(BaseModel):
-    """A mapping in the config file: unknown keys, silently converted types and numbers that are none are refused."""
+    """A section is a mapping in the config file.
+
+    It refuses unknown keys, values of another type, NaN and infinity.
+    """
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()

@@ -1,9 +1,8 @@
-"""The keys of a training config (the published ones), their types, limits and defaults.
+"""This module defines a whole training config: its keys, their types, limits and defaults.
 
-``python -m proto_gcn.config.train > workflows/proto-gcn.schema.json`` writes the JSON Schema for submissions.
+The keys are those of the published configs. `python -m proto_gcn.config` prints the JSON Schema.
 """
 
-import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,14 +10,14 @@ from pydantic import Field, model_validator
 from proto_gcn.config.data import DataConfig
 from proto_gcn.config.graph import GraphConfig
 from proto_gcn.config.model import BackboneConfig, ContrastConfig, HeadConfig, ModelConfig
-from proto_gcn.config.section import Count, Section
-from proto_gcn.config.training import (
+from proto_gcn.config.recipe import (
     EngineConfig,
     EvaluationConfig,
     Interval,
     OptimizerConfig,
     ScheduleConfig,
 )
+from proto_gcn.config.section import Count, Section
 
 __all__ = [
     "BackboneConfig",
@@ -39,7 +38,7 @@ Base = Literal["ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset", "fineg
 
 
 class TrainConfig(Section):
-    """A whole config file; what it leaves out comes from its base, and else from here."""
+    """A whole config file; keys that it leaves out come from its base, then from these defaults."""
 
     base: Base | None = None
     model: ModelConfig = ModelConfig()
@@ -70,20 +69,23 @@ class TrainConfig(Section):
     def _parts_have_samples(self) -> Self:
         if self.engine.accumulate > self.data.videos_per_gpu:
             raise ValueError(
-                "engine.accumulate must be at most data.videos_per_gpu, which it divides into parts"
+                "engine.accumulate must be at most data.videos_per_gpu, which it splits into parts"
             )
         return self
 
     @model_validator(mode="after")
-    def _data_are_of_the_layout(self) -> Self:
-        for key, where in self.data.set_but_useless(self.model.backbone.graph_cfg).items():
+    def _data_keys_fit_the_layout(self) -> Self:
+        for key, cause in self.data.set_but_useless(self.model.backbone.graph_cfg).items():
             off = "0" if isinstance(getattr(self.data, key), float) else "left out"
-            raise ValueError(f"data.{key} must be {off} where model.backbone.graph_cfg.{where}")
+            raise ValueError(f"data.{key} must be {off} when model.backbone.graph_cfg.{cause}")
         return self
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a config file; with a base nothing needs to be there."""
+    """Return the JSON Schema (draft 2020-12) of a config file.
+
+    No key is required when the file names a base.
+    """
     schema = TrainConfig.model_json_schema()
     needed, data_needed = schema.pop("required"), schema["$defs"]["DataConfig"].pop("required")
     return {
@@ -93,7 +95,3 @@ def json_schema() -> dict[str, Any]:
         "if": {"not": {"required": ["base"], "properties": {"base": {"type": "string"}}}},
         "then": {"required": needed, "properties": {"data": {"required": data_needed}}},
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps(json_schema(), indent=2))

@@ -1,8 +1,8 @@
-"""Skeleton data.
+"""This package turns a data file of skeletons into batches.
 
-pickle_file.py  reads a pickle without running it -> annotations.py, compressed.py: checked keypoints
-samples.py      what a split holds, packed.py: in memory that workers share, in_files.py: left in its files
-pipeline.py     what happens to a sample: transforms.py, draws.py
-dataset.py      places in an epoch -> batches
-synthetic.py    makes a data set to try the trainer on
+files/              reads a pickle without running it, and checks its annotations
+samples.py          the samples of a split; packed.py keeps them in memory that workers share
+pipeline.py         turns a sample into clips, with transforms.py and frame_sampling.py
+dataset.py          the order of an epoch, and its batches
+synthetic.py        generates a data set to try the trainer with
 """

@@ -1,4 +1,4 @@
-"""What keypoints are held in."""
+"""This module names the type of a keypoint array."""
 
 import numpy as np
 from numpy.typing import NDArray

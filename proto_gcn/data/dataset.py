@@ -1,4 +1,7 @@
-"""Samples and batches, functions of (seed, epoch, place): a resumed epoch goes on exactly where it stopped."""
+"""This module makes batches that depend on seed, epoch and position alone.
+
+Therefore a resumed epoch continues exactly where it stopped.
+"""
 
 import os
 from collections.abc import Iterator
@@ -13,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from proto_gcn.child_process import die_with
 from proto_gcn.config.train import DataConfig, TrainConfig
-from proto_gcn.data.draws import Draws
 from proto_gcn.data.files.annotations import DataFile
+from proto_gcn.data.frame_sampling import Generators
 from proto_gcn.data.pipeline import make_pipeline
 from proto_gcn.data.samples import Samples, make_samples
 from proto_gcn.errors import DataError
@@ -22,8 +25,8 @@ from proto_gcn.errors import DataError
 Batch = tuple[Tensor, Tensor]  # clips [N, n, M, T, V, C] float32, labels [N] int64
 
 
-class Place(NamedTuple):
-    """A sample in an epoch: the `position`-th (from 0, over all processes) is this `sample`."""
+class EpochSample(NamedTuple):
+    """`sample` is at `position` (from 0, over all processes) in the epoch."""
 
     epoch: int
     position: int
@@ -31,90 +34,105 @@ class Place(NamedTuple):
 
 
 class SkeletonDataset(Dataset[Batch]):
-    """Place -> (clips [n, M, T, V, C], label); a list of places -> Batch, which is what the loader asks for.
+    """Returns (clips [n, M, T, V, C], label) for an EpochSample, and a Batch for a list of them.
 
-    Training draws belong to (seed, position), so that every epoch repeats them for other samples (published quirk), or
-    with fresh_draws to (seed, epoch, sample). The number of workers and processes changes nothing. Evaluation draws are
-    the same for every sample, as published (test_seed).
+    In training the random numbers depend on (seed, position), so that every epoch repeats them for
+    other samples, as in the published code; with fresh_draws they depend on (seed, epoch, sample).
+    The number of workers and processes changes nothing. Evaluation draws the same numbers for every
+    sample (test_seed), also as in the published code.
     """
 
     def __init__(self, samples: Samples, config: TrainConfig, clips: int = 0) -> None:
+        """Make a training set when `clips` is 0, else an evaluation set."""
         self.samples = samples
-        self._pipeline = make_pipeline(config, clips or None)  # 0: a training set
         self.clips = clips or 1
-        self._seed, self._fresh, self._draws = config.seed, config.data.fresh_draws, Draws()
+        self._pipeline = make_pipeline(config, clips or None)
+        self._seed = config.seed
+        self._fresh = config.data.fresh_draws
+        self._generators = Generators()
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, place: Place) -> Batch:
-        clips, labels = self._batch([place])
+    def __getitem__(self, wanted: EpochSample) -> Batch:
+        clips, labels = self._batch([wanted])
         return clips[0], labels[0]
 
-    def __getitems__(self, places: list[Place]) -> Batch | DataError | OSError:
-        """An error is a value here: raised in a worker process it would arrive as the text of a trace-back."""
+    def __getitems__(self, wanted: list[EpochSample]) -> Batch | DataError | OSError:
+        """Return the batch; an error is returned as a value.
+
+        If a worker process raised it, the main process would only see the text of a traceback.
+        """
         try:
-            return self._batch(places)
+            return self._batch(wanted)
         except (DataError, OSError) as error:
             return error
 
-    def _batch(self, places: list[Place]) -> Batch:
-        samples, clips = self.samples, np.zeros((len(places), *self._pipeline.shape), np.float32)
-        for out, place in zip(clips, places, strict=True):
-            width = int(samples.widths[place.sample])
-            self._pipeline.fill(out, samples.keypoints[place.sample], width, self._drawn_for(place))
-        return torch.from_numpy(clips), torch.from_numpy(
-            samples.labels[[place.sample for place in places]]
-        )
+    def _batch(self, wanted: list[EpochSample]) -> Batch:
+        samples = self.samples
+        clips = np.zeros((len(wanted), *self._pipeline.shape), np.float32)
+        for out, each in zip(clips, wanted, strict=True):
+            width = int(samples.widths[each.sample])
+            keypoints = samples.keypoints[each.sample]
+            self._pipeline.fill(out, keypoints, width, self._generators_for(each))
+        labels = samples.labels[[each.sample for each in wanted]]
+        return torch.from_numpy(clips), torch.from_numpy(labels)
 
-    def _drawn_for(self, place: Place) -> Draws:
+    def _generators_for(self, wanted: EpochSample) -> Generators:
         if self._pipeline.clips is not None:
-            return self._draws  # not used
+            return self._generators  # evaluation does not use them
         if self._fresh:
-            return self._draws.reseed(self._seed, place.epoch, place.sample)
-        return self._draws.reseed(self._seed, place.position)
+            return self._generators.reseed(self._seed, wanted.epoch, wanted.sample)
+        return self._generators.reseed(self._seed, wanted.position)
 
 
-class EpochBatches(Sampler[list[Place]]):
-    """One process's batches; set `epoch` and `start` (the first batch wanted) before iterating.
+class EpochBatches(Sampler[list[EpochSample]]):
+    """Yields the batches of one process; set `epoch` and `start` (the first batch) before.
 
-    Process `rank` of `world` gets every world-th sample of one order, which is filled up from its beginning until all
-    get equally many: the n-th batches of all processes together are the n-th batch of one process with world x batch.
+    Process `rank` of `world` gets every world-th sample of a common order. The order is extended
+    from its beginning until all processes get equally many. So the n-th batches of all processes
+    together are the n-th batch of one process with the batch size world x batch.
     """
 
     def __init__(
         self, size: int, batch: int, seed: int | None, rank: int = 0, world: int = 1
     ) -> None:
-        self.size, self.batch, self.seed, self.rank, self.world = size, batch, seed, rank, world
-        self.epoch, self.start = 0, 0
+        """Shuffle with a seed; without one keep the order, for evaluation."""
+        self.size = size
+        self.batch = batch
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self.epoch = 0
+        self.start = 0
 
     def __len__(self) -> int:
         return -(-self.size // (self.world * self.batch))
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[EpochSample]]:
         order = self._order()
         order += (order * self.world)[: -self.size % self.world]
         mine = range(self.rank, len(order), self.world)
         for first in range(self.start * self.batch, len(mine), self.batch):
-            yield [Place(self.epoch, at, order[at]) for at in mine[first : first + self.batch]]
+            positions = mine[first : first + self.batch]
+            yield [EpochSample(self.epoch, at, order[at]) for at in positions]
 
     def _order(self) -> list[int]:
-        if self.seed is None:  # evaluation
+        if self.seed is None:
             return list(range(self.size))
-        return torch.randperm(
-            self.size, generator=torch.Generator().manual_seed(self.seed + self.epoch)
-        ).tolist()
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        return torch.randperm(self.size, generator=generator).tolist()
 
 
 class Splits(NamedTuple):
-    """What a run trains on and what it is judged by."""
+    """The data sets for training and for validation."""
 
     train: SkeletonDataset
     val: SkeletonDataset
 
 
 def load_splits(config: TrainConfig, path: Path) -> Splits:
-    """Both splits of the data file; raises DataError."""
+    """Load both splits of the data file; raises DataError."""
     file, data = DataFile(path), config.data
     train = make_samples(file, data.train_split, config, training=True, labelled=True)
     val = make_samples(file, data.val_split, config, training=False, labelled=True)
@@ -124,14 +142,19 @@ def load_splits(config: TrainConfig, path: Path) -> Splits:
 def load_dataset(
     config: TrainConfig, path: Path, split: str | None, clips: int, labelled: bool
 ) -> SkeletonDataset:
-    """A split to be scored, or without a name the whole file, where labels may be absent (-1); raises DataError."""
-    return SkeletonDataset(
-        make_samples(DataFile(path), split, config, False, labelled), config, clips
-    )
+    """Load a split for scoring, or the whole file when `split` is None; raises DataError.
+
+    Without `labelled` every label is -1.
+    """
+    samples = make_samples(DataFile(path), split, config, training=False, labelled=labelled)
+    return SkeletonDataset(samples, config, clips)
 
 
 class Loader(DataLoader[Batch]):
-    """Batches of a dataset; raises DataError where a sample is wrong, OSError where it cannot be read now."""
+    """Yields the batches of a dataset.
+
+    Raises DataError if a sample is wrong, and OSError if it cannot be read at the moment.
+    """
 
     def __iter__(self) -> Any:
         for batch in super().__iter__():
@@ -143,35 +166,43 @@ class Loader(DataLoader[Batch]):
 def make_loader(
     dataset: SkeletonDataset, config: DataConfig, seed: int | None, rank: int = 0, world: int = 1
 ) -> Loader:
-    """Shuffles with a seed, keeps the order without one; its batch_sampler is an EpochBatches.
+    """Return a loader that shuffles if there is a seed; its batch_sampler is an EpochBatches.
 
-    Evaluation on several clips takes fewer samples at once: its batches hold no more clips than training's, or those
-    of one sample.
+    An evaluation batch with several clips per sample holds fewer samples: no more clips than a
+    training batch, or those of one sample.
     """
-    workers = min(
-        config.workers_per_gpu, len(os.sched_getaffinity(0))
-    )  # more would only fight for the same CPUs
     batch = max(1, config.videos_per_gpu // dataset.clips)
     return Loader(
         dataset,
         batch_sampler=EpochBatches(len(dataset), batch, seed, rank, world),
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        persistent_workers=workers > 0,
-        worker_init_fn=partial(_join_loader, os.getpid()),
-        multiprocessing_context="fork"
-        if workers
-        else None,  # shares the samples; other methods would copy them
+        collate_fn=_unchanged,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # else every epoch's start draws a worker seed from the global generator
+        # Without one, every epoch would draw a worker seed from the global generator.
+        generator=torch.Generator(),
+        **_worker_options(config.workers_per_gpu),
     )
 
 
-def _as_it_is(batch: Any) -> Any:
+def _worker_options(wanted: int) -> dict[str, Any]:
+    workers = min(wanted, len(os.sched_getaffinity(0)))  # more would only share the same CPUs
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "worker_init_fn": partial(_join_loader, os.getpid()),
+        # A forked worker shares the samples; other methods would copy them.
+        "multiprocessing_context": "fork" if workers else None,
+    }
+
+
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
 def _join_loader(trainer: int, _worker: int) -> None:
-    """A worker ends with its trainer, whose lock it holds too, and is not in its group: signals are the trainer's."""
+    """Make a worker end with its trainer, and leave the trainer's process group.
+
+    A worker inherits the lock of the run folder, so it must not survive. Signals to the group are
+    for the trainer alone.
+    """
     die_with(trainer)()
     os.setpgid(0, 0)

@@ -1,7 +1,7 @@
-"""Many arrays in a few large blocks: forked workers share the memory, however often they look an array up.
+"""This module keeps many arrays in a few large blocks of memory that forked workers share.
 
-As Python objects they would be copied into every worker bit by bit, because looking at an object writes to its
-reference count, and what lies on the same page is copied with it.
+As Python objects they would gradually be copied into every worker: using an object writes to its
+reference count, and that copies the memory page it is on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,15 +18,14 @@ DTYPES = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))
 
 
 class PackedArrays(Sequence[Array]):
-    """Copies of float arrays with four axes; indexing gives read-only views."""
+    """Copies of float arrays with four axes; indexing returns read-only views."""
 
     def __init__(self, arrays: Iterable[Array]) -> None:
         self._blocks: list[NDArray[np.uint8]] = []
-        self._end = 0  # of what is used of the last block
-        # A row: block, offset, dtype, then the shape.
-        self._table = np.array([self._placed(array) for array in arrays], dtype=np.int64).reshape(
-            -1, 7
-        )
+        self._used = 0  # bytes of the last block
+        # Each row: block, offset, dtype, then the shape.
+        rows = [self._append(array) for array in arrays]
+        self._table = np.array(rows, dtype=np.int64).reshape(-1, 7)
         for block in self._blocks:
             block.flags.writeable = False
 
@@ -43,13 +42,12 @@ class PackedArrays(Sequence[Array]):
         block, offset, dtype, *shape = self._table[index].tolist()
         return np.ndarray(shape, DTYPES[dtype], self._blocks[block], offset)
 
-    def _placed(self, array: Array) -> tuple[int, ...]:
-        start = -(-self._end // ALIGNMENT) * ALIGNMENT
+    def _append(self, array: Array) -> tuple[int, ...]:
+        start = -(-self._used // ALIGNMENT) * ALIGNMENT
         if not self._blocks or start + array.nbytes > len(self._blocks[-1]):
             start = 0
-            self._blocks.append(
-                np.empty(max(BLOCK_BYTES, array.nbytes), np.uint8)
-            )  # unused pages take no memory
-        self._end = start + array.nbytes
+            # Pages that are not used take no memory.
+            self._blocks.append(np.empty(max(BLOCK_BYTES, array.nbytes), np.uint8))
+        self._used = start + array.nbytes
         np.ndarray(array.shape, array.dtype, self._blocks[-1], start)[:] = array
         return len(self._blocks) - 1, start, DTYPES.index(array.dtype), *array.shape

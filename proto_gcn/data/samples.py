@@ -1,4 +1,7 @@
-"""What a split holds, in a form that worker processes share, after the once-only part of its pipeline."""
+"""This module holds the samples of a split, in a form that worker processes share.
+
+The part of the pipeline that is not random has been applied to them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from proto_gcn.config.train import TrainConfig
+from proto_gcn.config.train import DataConfig, TrainConfig
 from proto_gcn.data.arrays import Array
 from proto_gcn.data.files.annotations import (
     DataFile,
@@ -17,9 +20,9 @@ from proto_gcn.data.files.annotations import (
     confident,
     image_width,
     keypoints,
-    wrong,
+    sample_error,
 )
-from proto_gcn.data.files.in_files import InFiles
+from proto_gcn.data.files.keypoint_files import KeypointFiles
 from proto_gcn.data.packed import PackedArrays
 from proto_gcn.data.pipeline import Pipeline, make_pipeline
 from proto_gcn.errors import DataError
@@ -27,7 +30,7 @@ from proto_gcn.errors import DataError
 
 @dataclass(frozen=True)
 class Samples:
-    """Names, labels (-1: none), image widths (0: 3-D), and the keypoints as Pipeline.stored left them."""
+    """Names, labels (-1: unknown), image widths (0: 3-D data) and the stored keypoints."""
 
     names: list[str]
     labels: NDArray[np.int64]
@@ -41,29 +44,37 @@ class Samples:
 def make_samples(
     file: DataFile, split: str | None, config: TrainConfig, training: bool, labelled: bool
 ) -> Samples:
-    """The samples of a split (None: of the whole file), without labels where none are wanted; raises DataError."""
-    pipeline, data = make_pipeline(config, None), config.data
+    """Load the samples of a split, or of the whole file for None; raises DataError.
+
+    Without `labelled` the labels are not read.
+    """
     raws = file.split(split)
+    classes = config.model.cls_head.num_classes
     try:
-        if training and data.valid_ratio:
-            raws = [
-                kept
-                for raw in raws
-                if (kept := confident(raw, data.box_thr, data.valid_ratio)) is not None
-            ]
-            if not raws:
-                raise DataError(
-                    f"no sample of the split {split} passes data.valid_ratio {data.valid_ratio:g}"
-                )
-        labels = [
-            checked_label(raw, config.model.cls_head.num_classes) if labelled else -1
-            for raw in raws
-        ]
-        widths = [image_width(raw) if pipeline.skeleton.dimensions == 2 else 0 for raw in raws]
-        arrays = _arrays(raws, file.path.parent, pipeline)
+        if training and config.data.valid_ratio:
+            raws = _confident(raws, split, config.data)
+        labels = [checked_label(raw, classes) if labelled else -1 for raw in raws]
+        return _checked(raws, labels, file.path.parent, make_pipeline(config, None))
     except DataError as error:
         raise DataError(f"{file.path}: {error}") from error
-    return Samples([raw["frame_dir"] for raw in raws], np.array(labels), np.array(widths), arrays)
+
+
+def _confident(raws: list[Raw], split: str | None, data: DataConfig) -> list[Raw]:
+    """Keep the samples that have enough frames with a confident detection."""
+    candidates = [confident(raw, data.box_thr, data.valid_ratio) for raw in raws]
+    kept = [raw for raw in candidates if raw is not None]
+    if not kept:
+        raise DataError(
+            f"no sample of the split {split} passes data.valid_ratio {data.valid_ratio:g}; lower it"
+        )
+    return kept
+
+
+def _checked(raws: list[Raw], labels: list[int], folder: Path, pipeline: Pipeline) -> Samples:
+    is_2d = pipeline.skeleton.dimensions == 2
+    widths = [image_width(raw) if is_2d else 0 for raw in raws]
+    names = [raw["frame_dir"] for raw in raws]
+    return Samples(names, np.array(labels), np.array(widths), _arrays(raws, folder, pipeline))
 
 
 def _arrays(raws: list[Raw], folder: Path, pipeline: Pipeline) -> Sequence[Array]:
@@ -72,16 +83,16 @@ def _arrays(raws: list[Raw], folder: Path, pipeline: Pipeline) -> Sequence[Array
         return PackedArrays(map(stored, raws))
     if pipeline.data.kpfiles is None:
         raise DataError(
-            "its keypoints lie in files of their own; set data.kpfiles to their folder's name"
+            "the keypoints are in separate files; set data.kpfiles to the name of their folder"
         )
-    return InFiles(raws, folder / pipeline.data.kpfiles, pipeline.skeleton.stored, stored)
+    return KeypointFiles(raws, folder / pipeline.data.kpfiles, pipeline.skeleton.stored, stored)
 
 
 def _stored(pipeline: Pipeline, raw: Raw) -> Array:
-    with np.errstate(over="ignore", invalid="ignore"):  # refused with a sentence of their own
+    with np.errstate(over="ignore", invalid="ignore"):  # the check below reports them
         found = pipeline.stored(keypoints(raw, pipeline.skeleton))
     if not np.isfinite(found).all():
-        raise wrong(
-            raw, f": keypoint holds a number that is not finite, or too large for {found.dtype}"
+        raise sample_error(
+            raw, f": keypoint has a value that is not finite, or is too large for {found.dtype}"
         )
     return found

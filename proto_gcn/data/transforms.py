@@ -1,25 +1,28 @@
-"""What happens to a skeleton between the file and the network, one function per published transform.
+"""This module has one function for each transform of the published data pipelines.
 
-Arrays are [M persons, T frames, V joints, C coordinates]. Where a transform draws, it is given the generators.
+Arrays are [M persons, T frames, V joints, C coordinates]. A transform that is random takes the
+generators as an argument.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from proto_gcn.data.arrays import Array
-from proto_gcn.data.draws import Draws
+from proto_gcn.data.frame_sampling import Generators
 from proto_gcn.skeleton import COCO, NTU, NTU_PARTS, Skeleton
 
-PRESENT = 1e-8  # what lies nearer to 0 counts as 0 (numpy's isclose)
+PRESENT = 1e-8  # smaller values count as 0, as in numpy's isclose
 
 
 def normalise(keypoint: Array, origin: int = NTU.origin) -> Array:
-    """Drops frames without the main person, puts the persons seen longest first, centres on the first frame's origin.
+    """Drop frames without the main person, order the persons and centre the skeleton.
 
-    Works in the stored dtype (float16 in NTU files); joints at exactly (0, 0, 0), which means "not seen", stay there.
-    Returns its very argument where the coordinates add up to 0 or nobody is seen.
+    The person seen in most frames comes first. The origin is that person's joint `origin` in the
+    first frame. The dtype is kept (float16 in NTU files). A joint at exactly (0, 0, 0) was not seen
+    and stays there. If the coordinates add up to 0 or nobody is seen, the argument itself is
+    returned, as in the published code.
     """
-    with np.errstate(over="ignore"):  # float16 ends at 65,504, and infinity is not 0 either
+    with np.errstate(over="ignore"):  # a float16 sum may overflow to infinity, which is not 0
         if keypoint.sum() == 0:
             return keypoint
     seen: NDArray[np.bool_] = np.any(np.abs(keypoint) > PRESENT, axis=(2, 3))  # [M, T]
@@ -33,15 +36,21 @@ def normalise(keypoint: Array, origin: int = NTU.origin) -> Array:
 
 
 def align(keypoint: Array) -> Array:
-    """Turns the first frame's spine (joint 0 to 1) to +z, then its shoulders (joint 4 to 8) to +x; float64."""
+    """Rotate the first frame's spine (joint 0 to 1) to +z, then its shoulders (4 to 8) to +x.
+
+    The result is float64.
+    """
     for start, end, target in ((0, 1, (0, 0, 1)), (4, 8, (1, 0, 0))):
         vector = keypoint[0, 0, end] - keypoint[0, 0, start]
-        keypoint = rotate(keypoint, _turn_to(vector, target))
+        keypoint = rotate(keypoint, _rotation_to(vector, target))
     return keypoint
 
 
-def _turn_to(vector: Array, target: tuple[int, int, int]) -> NDArray[np.float64]:
-    """The rotation about vector x target by the angle between them; angles carry the rounding of the vector's dtype."""
+def _rotation_to(vector: Array, target: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Return the rotation about vector x target by the angle between them.
+
+    The angle has the precision of the vector's dtype.
+    """
     axis = np.cross(vector, target)
     if np.abs(vector).sum() < 1e-6 or np.abs(axis).sum() < 1e-6:
         return np.eye(3)
@@ -52,30 +61,38 @@ def _turn_to(vector: Array, target: tuple[int, int, int]) -> NDArray[np.float64]
 
 
 def _about(axis: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """The Euler-Rodrigues formula: (w^2 - v.v) I + 2 v v' + 2 w [v]x of w = cos(angle / 2), v = axis sin(angle / 2)."""
+    """Return the rotation about a unit axis by the Euler-Rodrigues formula.
+
+    With w = cos(angle / 2) and v = axis sin(angle / 2) it is (w^2 - v.v) I + 2 v v' + 2 w [v]x.
+    """
     w, v = np.cos(angle / 2), axis * np.sin(angle / 2)
     matrix = 2 * (np.outer(v, v) + w * np.cross(np.eye(3), v))
     square = v * v
-    # From squares alone, as the published rotation, else the last bit would differ: v_i^2, less the two others.
+    # The published rotation computes the diagonal from squares; otherwise the last bit differs.
     matrix[np.diag_indices(3)] = w * w + square - square[[1, 0, 0]] - square[[2, 2, 1]]
     return matrix
 
 
-def draw_rotation(keypoint: Array, limit: float, draws: Draws) -> NDArray[np.float64] | None:
-    """A matrix of three angles from U(-limit, limit) radians about x, y, z; None, undrawn, for a sample of zeros."""
+def draw_rotation(
+    keypoint: Array, limit: float, generators: Generators
+) -> NDArray[np.float64] | None:
+    """Return the matrix of three angles about x, y, z, each from U(-limit, limit) radians.
+
+    For an empty sample return None and draw nothing.
+    """
     if is_empty(keypoint):
         return None
-    return rotation_matrix(*draws.numpy.uniform(-limit, limit, size=3))
+    return rotation_matrix(*generators.numpy.uniform(-limit, limit, size=3))
 
 
 def is_empty(keypoint: Array) -> bool:
-    """Whether nobody is seen in any frame."""
-    first = keypoint[:1, :1]  # nearly always decides it, and is a hundredth of the work
+    """Return whether nobody is seen in any frame."""
+    first = keypoint[:1, :1]  # this small part nearly always decides
     return not (np.abs(first) > PRESENT).any() and not (np.abs(keypoint) > PRESENT).any()
 
 
 def rotation_matrix(x: float, y: float, z: float) -> NDArray[np.float64]:
-    """Rz Ry Rx for clockwise angles in radians."""
+    """Return Rz Ry Rx for clockwise angles in radians."""
     (sx, sy, sz), (cx, cy, cz) = np.sin([x, y, z]), np.cos([x, y, z])
     rx = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
     ry = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
@@ -84,23 +101,26 @@ def rotation_matrix(x: float, y: float, z: float) -> NDArray[np.float64]:
 
 
 def rotate(keypoint: Array, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """x' = R x for every joint."""
+    """Return x' = R x for every joint."""
     x, y, z = np.ascontiguousarray(keypoint.reshape(-1, 3).T, dtype=np.float64)
     column = matrix.T
-    # In this order, each product and sum rounded: the published transform's bits (docs/trainer-data.md).
-    turned = np.outer(column[0], x) + np.outer(column[2], z) + np.outer(column[1], y)
-    return np.ascontiguousarray(turned.T).reshape(keypoint.shape)
+    # This order of products and sums gives the bits of the published code (docs/trainer-data.md).
+    rotated = np.outer(column[0], x) + np.outer(column[2], z) + np.outer(column[1], y)
+    return np.ascontiguousarray(rotated.T).reshape(keypoint.shape)
 
 
 def flip(
     keypoint: Array,
     probability: float,
-    draws: Draws,
+    generators: Generators,
     mirror: bool = False,
     skeleton: Skeleton = NTU,
 ) -> Array:
-    """Exchanges left and right joints; coordinates are not mirrored (published quirk) unless `mirror` negates x."""
-    if draws.python.random() >= probability:
+    """Exchange the left and the right joints.
+
+    As in the published code the coordinates are not mirrored; `mirror` negates x.
+    """
+    if generators.python.random() >= probability:
         return keypoint
     flipped = keypoint.take(skeleton.left_right, axis=2)
     if mirror:
@@ -108,20 +128,27 @@ def flip(
     return flipped
 
 
-def drop_part(keypoint: Array, probability: float, draws: Draws) -> Array:
-    """Zeroes one arm or leg in all frames and persons."""
-    if draws.python.random() >= probability:
+def drop_part(keypoint: Array, probability: float, generators: Generators) -> Array:
+    """Set one random arm or leg to zero in all frames and persons."""
+    if generators.python.random() >= probability:
         return keypoint
     kept = keypoint.copy()
-    kept[:, :, NTU_PARTS[draws.python.randint(0, 3)]] = 0
+    kept[:, :, NTU_PARTS[generators.python.randint(0, 3)]] = 0
     return kept
 
 
 def flip_image(
-    keypoint: Array, width: int, probability: float, draws: Draws, skeleton: Skeleton = COCO
+    keypoint: Array,
+    width: int,
+    probability: float,
+    generators: Generators,
+    skeleton: Skeleton = COCO,
 ) -> Array:
-    """Mirrors x in an image of `width` pixels and exchanges left and right; x = 0 means "not seen" and stays."""
-    if draws.numpy.rand() >= probability:
+    """Mirror x in an image of `width` pixels and exchange left and right.
+
+    A joint with x = 0 was not seen and stays there.
+    """
+    if generators.numpy.rand() >= probability:
         return keypoint
     flipped = keypoint.take(skeleton.left_right, axis=2)
     x = flipped[..., 0]
@@ -130,15 +157,20 @@ def flip_image(
 
 
 def add_trunk(keypoint: Array) -> NDArray[np.float32]:
-    """COCO's 17 joints and three more: 17 between the hips, 19 between the shoulders, 18 between those two."""
+    """Add three joints to COCO's 17.
+
+    17 is between the hips, 19 between the shoulders and 18 between those two.
+    """
     hips, shoulders = ((keypoint[:, :, v] + keypoint[:, :, v + 1]) / 2 for v in (11, 5))
     added = np.stack([hips, (hips + shoulders) / 2, shoulders], axis=2)
     return np.concatenate([keypoint, added], axis=2).astype(np.float32)
 
 
 def bones(keypoint: Array, stream: str, skeleton: Skeleton, mean_scores: bool = False) -> Array:
-    """The streams j (joints as they are), b (minus the next joint) and k (minus the one after): difference in the dtype
-    of the keypoints, result float32. Of 2-D scores b takes the mean; k subtracts them (published quirk) unless told.
+    """Return the stream j (the joints), b (minus the parent) or k (minus the grandparent).
+
+    The difference is taken in the dtype of the keypoints and returned as float32. For 2-D scores, b
+    takes the mean; k subtracts them, as in the published code, unless `mean_scores` is true.
     """
     if stream[0] == "j":
         return keypoint
@@ -150,7 +182,10 @@ def bones(keypoint: Array, stream: str, skeleton: Skeleton, mean_scores: bool = 
 
 
 def motion(source: Array, mean_scores: bool = False) -> Array:
-    """m[t] = f[t + 1] - f[t], 0 in the last frame; 2-D scores are subtracted too (published quirk) unless told."""
+    """Return m[t] = f[t + 1] - f[t], with 0 in the last frame.
+
+    2-D scores are subtracted too, as in the published code, unless `mean_scores` is true.
+    """
     result = np.zeros_like(source)
     result[:, :-1] = source[:, 1:] - source[:, :-1]
     if mean_scores:
@@ -159,7 +194,7 @@ def motion(source: Array, mean_scores: bool = False) -> Array:
 
 
 def to_clips(frames: Array, out: NDArray[np.float32]) -> None:
-    """[M, clips * T, V, C] -> out [clips, persons, T, V, C], whose further persons are left at zero."""
+    """Copy [M, clips * T, V, C] into out [clips, persons, T, V, C]; absent persons stay zero."""
     clips, persons, length = out.shape[:3]
     kept = frames[:persons]
     out[:, : len(kept)] = kept.reshape(len(kept), clips, length, *frames.shape[2:]).swapaxes(0, 1)

@@ -1,4 +1,7 @@
-"""Named points between two writes where a test can make the process die, fail or wait (`FAILPOINT=<name>:<action>`)."""
+"""Named points between two writes where a test can make the process die, fail or wait.
+
+A test sets `FAILPOINT=<name>:<action>`.
+"""
 
 import os
 import signal
@@ -21,27 +24,26 @@ ACTIONS = ("kill", "raise", "sleep")
 
 
 class FailpointError(RuntimeError):
-    """What the action `raise` raises."""
+    """The action `raise` raises this."""
 
 
 def check(environment: Mapping[str, str]) -> None:
-    """Refuses a failpoint outside tests and a name or action that does not exist; raises ConfigError."""
+    """Raise ConfigError for a failpoint outside tests, or for an unknown name or action."""
     wanted = environment.get("FAILPOINT", "")
     if not wanted:
         return
     name, action, *_ = [*wanted.split(":"), ""]
     if environment.get("GPUQ_TESTING") != "1":
-        raise ConfigError(
-            "FAILPOINT is set, and works only in tests; unset it (or set GPUQ_TESTING=1 in a test)"
-        )
+        raise ConfigError("FAILPOINT works only in tests; unset it (tests set GPUQ_TESTING=1)")
     if name not in NAMES or action not in ACTIONS:
         raise ConfigError(
-            f"FAILPOINT={wanted} is none of {', '.join(NAMES)} with :kill, :raise or :sleep[:seconds]"
+            f"FAILPOINT is {wanted} and must be one of {', '.join(NAMES)} "
+            "with :kill, :raise or :sleep[:seconds]"
         )
 
 
 def reach(name: str) -> None:
-    """Does what FAILPOINT asks for at this point; nothing outside tests."""
+    """Do what FAILPOINT asks for at this point; does nothing outside tests."""
     wanted, _, rest = os.environ.get("FAILPOINT", "").partition(":")
     if wanted != name or os.environ.get("GPUQ_TESTING") != "1":
         return

@@ -1,4 +1,4 @@
-"""What learns: the network and its optimiser, on one device of a group of processes."""
+"""The network and its optimiser, on one device of a group of processes."""
 
 import math
 import random
@@ -10,25 +10,30 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from proto_gcn.config.train import EngineConfig, OptimizerConfig, TrainConfig
+from proto_gcn.config.train import OptimizerConfig, TrainConfig
+from proto_gcn.engine.network import build, prepare
 from proto_gcn.engine.processes.group import Group
-from proto_gcn.errors import ConfigError
-from proto_gcn.model.head import ProtoGCN
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LEAST_SCALE = 2.0**-10  # gradients that overflow float16 even so are infinite
 
 
 class Learner:
-    """Fresh from the config's seed; checkpoint.restore puts an earlier state in, before `share` is called."""
+    """A network and optimiser, fresh from the config's seed.
+
+    checkpoint.restore puts an earlier state in, before `share` is called.
+    """
 
     def __init__(
         self, config: TrainConfig, device: torch.device, group: Group | None = None
     ) -> None:
-        self.device, self.engine, self.group = device, config.engine, group or Group()
+        self.config = config
+        self.device = device
+        self.engine = config.engine
+        self.group = group or Group()
         seed_everything(config.seed)
-        self.model = ProtoGCN(config.model).to(device)
-        self.model.memory = self.model.memory  # moved by hand, because it is no buffer
+        self.model = build(config.model, config.engine).to(device)
+        self.model.memory = self.model.memory  # moves it too: it is not a buffer
         self.optimizer = torch.optim.SGD(self.model.parameters(), **_settings(config.optimizer))
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.engine.precision == "fp16")
         self._called: torch.nn.Module = self.model
@@ -37,12 +42,12 @@ class Learner:
             torch.manual_seed(config.seed + self.group.rank)
 
     def configure(self, optimizer: OptimizerConfig) -> None:
-        """Sets momentum, weight decay and the like; the rate stays the last step's, which the epoch's line tells."""
+        """Set momentum, weight decay and so on, but keep the last step's rate for the log."""
         for group in self.optimizer.param_groups:
             group.update(_settings(optimizer) | {"lr": group["lr"]})
 
     def share(self) -> None:
-        """From now on gradients are the mean over all processes."""
+        """Make all later gradients the mean over all processes."""
         if self.group.size > 1:
             devices = [self.device] if self.device.type == "cuda" else None
             self._called = DistributedDataParallel(
@@ -50,7 +55,10 @@ class Learner:
             )
 
     def step(self, clips: Tensor, labels: Tensor, lr: float) -> float:
-        """One SGD step on clips [N, 1, M, T, V, C]; returns the loss and changes no weight where it is not finite."""
+        """Take one SGD step on clips [N, 1, M, T, V, C] and return the loss.
+
+        If the loss is not finite, no weight changes.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad()
@@ -61,16 +69,20 @@ class Learner:
         return loss if self._scale() >= LEAST_SCALE else math.nan
 
     def is_finite(self) -> bool:
+        """Return whether all weights are finite."""
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
     def _gradients(self, clips: Tensor, labels: Tensor) -> float:
-        """Adds up those of the parts, each weighed by its samples; returns the loss over all processes."""
+        """Add up the gradients of all parts, weighted by their samples.
+
+        Returns the loss over all processes.
+        """
         parts = min(self.engine.accumulate, len(labels))
         total = 0.0
         pairs = list(zip(clips.tensor_split(parts), labels.tensor_split(parts), strict=True))
         for number, (some, their) in enumerate(pairs, start=1):
             share = len(their) / len(labels)
-            with self._quiet(number < parts):
+            with self._without_exchange(number < parts):
                 with self._autocast():
                     loss = self._called(some, their).loss * share
                 total += self.group.mean(float(loss.detach()))
@@ -86,9 +98,9 @@ class Learner:
         dtype = AUTOCAST.get(self.engine.precision)
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
-    def _quiet(self, quiet: bool) -> AbstractContextManager[object]:
-        """No exchange of gradients before the last part."""
-        if quiet and isinstance(self._called, DistributedDataParallel):
+    def _without_exchange(self, wanted: bool) -> AbstractContextManager[object]:
+        """Before the last part, processes exchange no gradients."""
+        if wanted and isinstance(self._called, DistributedDataParallel):
             return self._called.no_sync()
         return nullcontext()
 
@@ -96,34 +108,17 @@ class Learner:
         return [tensor.to(self.device, non_blocking=True) for tensor in tensors]
 
 
-def prepare(model: ProtoGCN, engine: EngineConfig, processes: int) -> None:
-    """Sets what the section `engine` asks for; raises ConfigError for what processes cannot do together."""
-    if engine.compile and processes > 1:
-        raise ConfigError(
-            f"engine.compile must be false where several processes train together (here {processes})"
-        )
-    allowed = engine.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
-        allowed  # cuDNN's own default is true
-    )
-    model.backbone.recompute = engine.recompute
-    if engine.channels_last:
-        model.to(memory_format=torch.channels_last)
-    if engine.compile:
-        model.backbone.compile_blocks()
-
-
 def _settings(optimizer: OptimizerConfig) -> dict[str, Any]:
     return optimizer.model_dump(exclude={"type"})
 
 
 def cosine(lr: float, min_lr: float, done: int, total: int) -> float:
-    """The learning rate after `done` of `total` steps: min + (lr - min) (1 + cos(pi done / total)) / 2."""
+    """Return the rate after `done` steps: min + (lr - min) (1 + cos(pi done / total)) / 2."""
     return min_lr + (lr - min_lr) * (1 + math.cos(math.pi * done / total)) / 2
 
 
 def seed_everything(seed: int) -> None:
-    """Python, numpy (the start adjacency) and torch (weights, dropout)."""
+    """Seed Python, numpy (for the start adjacency) and torch (for weights and dropout)."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

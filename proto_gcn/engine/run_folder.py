@@ -1,4 +1,4 @@
-"""The folder of one run, WORK_DIR/runs/JOB_ID: its files, and the kernel lock that keeps a second process out."""
+"""The folder of one run, WORK_DIR/runs/JOB_ID: its files, and its lock."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ RETRY_S = 0.2
 
 
 class RunFolder:
-    """Paths and the lock."""
+    """The paths of a run's files, and the kernel lock that keeps a second process out."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class RunFolder:
         self.report = path / "report.html"
 
     def create(self) -> None:
-        """Raises ConfigError where the folder cannot be made."""
+        """Create the folder; raises ConfigError if that is not possible."""
         try:
             self.latest.parent.mkdir(parents=True, exist_ok=True)
         except PermissionError as error:
@@ -45,10 +45,12 @@ class RunFolder:
 
     @contextmanager
     def locked(self, wait_s: float, say: Callable[[str], None]) -> Iterator[None]:
-        """Holds the lock; waits for a predecessor that may be writing its checkpoint, then raises BusyError."""
-        with (self.path / "lock").open(
-            "a"
-        ) as file:  # the kernel drops the lock with the process, however it ends
+        """Hold the lock.
+
+        Waits up to wait_s for an earlier process, which may be writing its checkpoint, then raises
+        BusyError. The kernel releases the lock with the process, however it ends.
+        """
+        with (self.path / "lock").open("a") as file:
             if not _taken(file.fileno()):
                 say(f"waiting for another process that is training in {self.path}")
                 self._wait(file.fileno(), wait_s)
@@ -64,13 +66,17 @@ class RunFolder:
             time.sleep(RETRY_S)
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """The last write of a run, and only of one that succeeded."""
+        """Write result.json, the last write of a run that succeeded."""
         write_atomically(self.result, (json.dumps(result, indent=2) + "\n").encode())
 
 
 def _remedy(path: Path) -> str:
-    """The command that opens the last folder above `path` that is there: a kubelet makes a missing one as root."""
-    folder = next(parent for parent in path.parents if os.path.exists(parent))  # noqa: PTH110 - Path.exists may raise
+    """Return the command that opens the nearest existing folder above `path`.
+
+    A kubelet creates a missing one as root.
+    """
+    # Path.exists may raise.
+    folder = next(parent for parent in path.parents if os.path.exists(parent))  # noqa: PTH110
     owner = f"-o {os.geteuid()} -g {os.getegid()}"
     return f"on the node that has it: sudo install -d {owner} {shlex.quote(str(folder))}"
 

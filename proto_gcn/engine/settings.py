@@ -1,4 +1,4 @@
-"""What the queue hands to a training through the environment."""
+"""The settings that a training reads from its environment."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from proto_gcn.errors import ConfigError
 
 @dataclass(frozen=True)
 class RunSettings:
-    """One run; gpu_utilization_percent None switches the check for a busy GPU off."""
+    """The settings of one run; gpu_utilization_percent None: no check for a busy GPU."""
 
     config_file: Path
     job_id: str
@@ -25,47 +25,61 @@ class RunSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "RunSettings":
-        """Raises ConfigError that names the variable."""
-        config_file, job_id = environment.get("CONFIG_FILE"), environment.get("JOB_ID", "")
-        if not config_file:
-            raise ConfigError("CONFIG_FILE is not set; set it to the path of a training config")
-        if not job_id or job_id in (".", "..") or "/" in job_id:
-            raise ConfigError(
-                f"JOB_ID must name one folder and is {job_id!r}; set it to a name such as my-run"
-            )
-        progress, busy = (
-            environment.get("ARGO_PROGRESS_FILE"),
-            environment.get("GPU_UTILIZATION_PERCENT", "80"),
-        )
+        """Read the settings; raises a ConfigError that names the variable."""
+        progress = environment.get("ARGO_PROGRESS_FILE")
         return cls(
-            config_file=Path(config_file),
-            job_id=job_id,
+            config_file=_config_file(environment),
+            job_id=_job_id(environment),
             work_dir=environment.get("WORK_DIR") or None,
             data_root=Path(environment.get("DATA_ROOT") or "/data"),
             lock_wait_s=_number(environment, "RUN_LOCK_WAIT_S", "60"),
-            gpu_utilization_percent=None
-            if busy == "off"
-            else _number(environment, "GPU_UTILIZATION_PERCENT", "80"),
+            gpu_utilization_percent=_busy_percent(environment),
             require_gpu=_flag(environment, "REQUIRE_GPU"),
             progress_file=Path(progress) if progress else None,
         )
 
     def load_config(self) -> TrainConfig:
+        """Read the config file; raises ConfigError."""
         return load_config(self.config_file)
 
     def path(self, written: str) -> Path:
-        """A path as people write it: below /data it means below DATA_ROOT."""
+        """Return the path that `written` means: a path below /data is below DATA_ROOT."""
         path = Path(written)
         return self.data_root / path.relative_to("/data") if path.is_relative_to("/data") else path
 
     def run_folder(self) -> Path:
-        """WORK_DIR/runs/JOB_ID; without WORK_DIR the config's work_dir; raises ConfigError where neither is set."""
+        """Return WORK_DIR/runs/JOB_ID; without WORK_DIR the config's work_dir counts.
+
+        Raises ConfigError if neither is set.
+        """
         work_dir = self.work_dir or self.load_config().work_dir
         if not work_dir:
             raise ConfigError(
-                "WORK_DIR is not set; set it to the folder that runs/<JOB_ID> is to be written in"
+                "WORK_DIR is not set; set it to the folder in which runs/<JOB_ID> is to be written"
             )
         return self.path(work_dir).absolute() / "runs" / self.job_id
+
+
+def _config_file(environment: Mapping[str, str]) -> Path:
+    config_file = environment.get("CONFIG_FILE")
+    if not config_file:
+        raise ConfigError("CONFIG_FILE is not set; set it to the path of a training config")
+    return Path(config_file)
+
+
+def _job_id(environment: Mapping[str, str]) -> str:
+    job_id = environment.get("JOB_ID", "")
+    if not job_id or job_id in (".", "..") or "/" in job_id:
+        raise ConfigError(
+            f"JOB_ID must name one folder and is {job_id!r}; set it to a name such as my-run"
+        )
+    return job_id
+
+
+def _busy_percent(environment: Mapping[str, str]) -> float | None:
+    if environment.get("GPU_UTILIZATION_PERCENT") == "off":
+        return None
+    return _number(environment, "GPU_UTILIZATION_PERCENT", "80")
 
 
 def _flag(environment: Mapping[str, str], name: str) -> bool:

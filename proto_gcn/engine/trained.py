@@ -1,4 +1,4 @@
-"""A checkpoint with its config, ours or a published one, as a network that can be asked."""
+"""The network of a checkpoint, ours or a published one, with its config, ready to score."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from proto_gcn.config.file import load_config
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.engine.checkpoints import checkpoint
 from proto_gcn.engine.checkpoints.checkpoint import DamagedError
-from proto_gcn.engine.learner import prepare
+from proto_gcn.engine.network import build, prepare
 from proto_gcn.engine.run_folder import RunFolder
 from proto_gcn.errors import ConfigError
 from proto_gcn.model.head import ProtoGCN
@@ -19,7 +19,10 @@ from proto_gcn.model.weights import fitting
 
 @dataclass(frozen=True)
 class Trained:
-    """A network in eval mode, the config it was trained with, the file of its weights, and what is odd about them."""
+    """A network in eval mode, the config it was trained with, and the file of its weights.
+
+    A remark is a sentence about weights that do not fit but are not needed for scores.
+    """
 
     model: ProtoGCN
     config: TrainConfig
@@ -28,11 +31,11 @@ class Trained:
 
 
 def of_run(folder: Path, device: torch.device) -> Trained:
-    """The best checkpoint of a run, else its latest; raises ConfigError."""
+    """Load the best checkpoint of a run, else its latest; raises ConfigError."""
     run = RunFolder(folder)
     if not run.config.is_file():
         raise ConfigError(
-            f"{folder} is no run folder: it has no config.yaml; name WORK_DIR/runs/JOB_ID"
+            f"{folder} is not a run folder: it has no config.yaml; name WORK_DIR/runs/JOB_ID"
         )
     found = next((path for path in (run.best, run.latest) if path.is_file()), None)
     if found is None:
@@ -42,11 +45,15 @@ def of_run(folder: Path, device: torch.device) -> Trained:
 
 
 def of_checkpoint(path: Path, config: Path | None, device: torch.device) -> Trained:
-    """Any checkpoint; without a config its own is used, which published ones do not have; raises ConfigError."""
+    """Load any checkpoint; without a config its own is used, which published ones do not have.
+
+    Raises ConfigError.
+    """
     content = _content(path)
     if config and not config.is_file():
         raise ConfigError(
-            f"--config names {config}, and there is no such file; name one of the configs of its training"
+            f"--config names {config}, which does not exist; "
+            "name one of the configs of its training"
         )
     if config is None:
         return loaded(_own_config(path, content), path, content, device)
@@ -56,21 +63,20 @@ def of_checkpoint(path: Path, config: Path | None, device: torch.device) -> Trai
 def loaded(
     config: TrainConfig, path: Path, content: dict[str, Any], device: torch.device
 ) -> Trained:
-    """Computes as its training's validation does; raises ConfigError where weights that scores depend on do not fit."""
-    model = ProtoGCN(config.model)
+    """Return a network that computes as its training's validation did.
+
+    Raises ConfigError if weights that scores depend on do not fit.
+    """
+    model = build(config.model, config.engine)
     try:
-        state, odd = fitting(content["state_dict"], model)
+        state, remarks = fitting(content["state_dict"], model)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     model.load_state_dict(state, strict=False)
     # Compiling takes minutes, more than a pass over a split, and changes nothing but rounding.
     prepare(model.to(device), config.engine.model_copy(update={"compile": False}), processes=1)
-    return Trained(
-        model.eval(),
-        config,
-        path,
-        tuple(f"{path}: {sentence}; scores are computed without them" for sentence in odd),
-    )
+    sentences = (f"{path}: {remark}; scores are computed without them" for remark in remarks)
+    return Trained(model.eval(), config, path, tuple(sentences))
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -85,14 +91,18 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _fitting_config(file: Path, path: Path, content: dict[str, Any]) -> TrainConfig:
-    """The file's, which may be of a later start that was refused: weights would fit much that they do not mean."""
+    """Return the config in the file; raises ConfigError if the weights were trained with another.
+
+    The file may belong to a later start that was refused. Weights fit configs that they were not
+    trained with.
+    """
     config = load_config(file)
     if not checkpoint.is_own(content):
         return config
     if other := checkpoint.other_keys(_own_config(path, content), config, "model", "modality"):
-        remedy = "take --checkpoint alone, which has its own config"
+        remedy = "use --checkpoint alone, which has its own config"
         raise ConfigError(
-            f"{path} was trained otherwise than {file} says: {', '.join(other)}; {remedy}"
+            f"{path} was trained with other settings than {file} has: {', '.join(other)}; {remedy}"
         )
     return config
 

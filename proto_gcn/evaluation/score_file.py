@@ -1,4 +1,4 @@
-"""The scores of one network on one split, as an .npz file that numpy reads without pickle."""
+"""This module stores the scores of one network on one split in an .npz file without pickle."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from proto_gcn.errors import DataError
 
 @dataclass(frozen=True)
 class About:
-    """Where scores come from; split None is a whole file."""
+    """Where scores come from; the split None is a whole data file."""
 
     modality: str
     split: str | None
@@ -27,7 +27,10 @@ class About:
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """scores [N, L] (mean class probabilities over the clips), labels [N] (-1: none) and names [N] of the samples."""
+    """The scores of N samples in L classes.
+
+    scores [N, L] are mean class probabilities over the clips; labels [N] are -1 if unknown.
+    """
 
     scores: Tensor
     labels: Tensor
@@ -39,7 +42,7 @@ class ScoreFile:
         return bool((self.labels >= 0).all())
 
     def chosen(self, indices: list[int]) -> "ScoreFile":
-        """These samples in this order."""
+        """Return these samples in this order."""
         return ScoreFile(
             self.scores[indices], self.labels[indices], [self.names[i] for i in indices], self.about
         )
@@ -53,7 +56,7 @@ def of_validation(
     labels: Tensor,
     names: list[str],
 ) -> ScoreFile:
-    """Of a run's own validation split."""
+    """Return the scores of a run on its own validation split."""
     about = About(
         config.modality, config.data.val_split, clips, str(checkpoint), config.data.ann_file
     )
@@ -61,7 +64,7 @@ def of_validation(
 
 
 def write(path: Path, file: ScoreFile) -> None:
-    """Atomic; raises OSError."""
+    """Write the file atomically; raises OSError."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -74,47 +77,48 @@ def write(path: Path, file: ScoreFile) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+REMAKE = "`python -m proto_gcn evaluate --scores`"
+
+
 def read(path: Path) -> ScoreFile:
-    """Raises DataError for what is no such file."""
+    """Read a score file; raises DataError if it is not one."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            scores, labels = torch.from_numpy(stored["scores"]), torch.from_numpy(stored["labels"])
-            names, about = (
-                [str(name) for name in stored["names"]],
-                About(**json.loads(str(stored["about"]))),
-            )
+        file = _load(path)
     except OSError as error:
-        reason = error.strerror or "it is no score file"
-        raise DataError(
-            f"cannot read {path}: {reason}; name a file of `python -m proto_gcn evaluate --scores`"
-        ) from error
-    except (
-        Exception
-    ) as error:  # zip, JSON, a missing or unknown entry: all mean the same to the reader
-        raise DataError(
-            f"{path} is no score file; make one with `python -m proto_gcn evaluate --scores`"
-        ) from error
-    file = ScoreFile(scores, labels, names, about)
+        reason = error.strerror or "it is not a score file"
+        raise DataError(f"cannot read {path}: {reason}; name a file made with {REMAKE}") from error
+    except Exception as error:  # zip, JSON, a missing or unknown entry: all mean the same
+        raise DataError(f"{path} is not a score file; make one with {REMAKE}") from error
     if wrong := _wrong(file):
-        raise DataError(
-            f"{path} is damaged: {wrong}; make it anew with `python -m proto_gcn evaluate --scores`"
+        raise DataError(f"{path} is damaged: {wrong}; make it again with {REMAKE}")
+    return replace(file, labels=file.labels.long())
+
+
+def _load(path: Path) -> ScoreFile:
+    with np.load(path, allow_pickle=False) as stored:
+        return ScoreFile(
+            torch.from_numpy(stored["scores"]),
+            torch.from_numpy(stored["labels"]),
+            [str(name) for name in stored["names"]],
+            About(**json.loads(str(stored["about"]))),
         )
-    return replace(file, labels=labels.long())
 
 
 def _wrong(file: ScoreFile) -> str | None:
-    """What is not as `write` would have it."""
+    """Return what differs from a file that `write` makes, or None."""
     scores, labels, names = file.scores, file.labels, file.names
     if scores.ndim != 2 or labels.ndim != 1 or not len(scores) == len(labels) == len(names) > 0:
         return f"it has scores {[*scores.shape]}, labels {[*labels.shape]} and {len(names)} names"
     if not scores.is_floating_point() or not scores.isfinite().all():
-        return "its scores are not all numbers"
-    if (
-        labels.is_floating_point()
-        or labels.is_complex()
-        or not ((labels >= -1) & (labels < scores.shape[1])).all()
-    ):
+        return "not all of its scores are finite numbers"
+    if not _are_labels(labels, scores.shape[1]):
         return f"its labels are not all whole numbers from -1 to {scores.shape[1] - 1}"
     if not isinstance(file.about.clips, int) or not isinstance(file.about.modality, str):
-        return "it does not say which stream and how many clips it is of"
+        return "its stream and number of clips are missing"
     return None
+
+
+def _are_labels(labels: Tensor, classes: int) -> bool:
+    if labels.is_floating_point() or labels.is_complex():
+        return False
+    return bool(((labels >= -1) & (labels < classes)).all())

@@ -8,7 +8,11 @@ from proto_gcn.config.train import GraphConfig
 
 
 def initial_adjacency(config: GraphConfig) -> Tensor:
-    """A [K, V, V] float32; mode random draws from numpy's global generator, as the published code does."""
+    """Return A [K, V, V] in float32, indexed [from v, to w].
+
+    Mode "random" draws K = num_filter matrices from numpy's global generator, as the published code
+    does. Mode "spatial" returns three: self, towards the centre, away from the centre.
+    """
     skeleton = config.skeleton
     joints, edges = skeleton.joints, skeleton.edges
     if config.mode == "random":
@@ -20,7 +24,7 @@ def initial_adjacency(config: GraphConfig) -> Tensor:
 
 
 def _edge_matrix(edges: list[tuple[int, int]], joints: int) -> np.ndarray:
-    """M[j, i] = 1 for (i, j), every column divided by its sum."""
+    """Return M with M[j, i] = 1 for every edge (i, j), each column divided by its sum."""
     matrix = np.zeros((joints, joints))
     for i, j in edges:
         matrix[j, i] = 1

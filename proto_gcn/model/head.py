@@ -1,6 +1,6 @@
-"""The classifier on pooled features, and the whole network."""
+"""The whole network: the backbone, the classifier on its pooled features, and both losses."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from proto_gcn.model.loss import ContrastiveLoss
 
 
 class Output(NamedTuple):
-    """logits [N, L]; loss, cross_entropy and contrastive are scalars, and None where no labels were given."""
+    """logits [N, L], and three scalars that are None if no labels were given."""
 
     logits: Tensor
     loss: Tensor | None = None
@@ -21,11 +21,13 @@ class Output(NamedTuple):
 
 
 class Head(nn.Module):
-    """Features [N, C], the mean over time, joints and persons -> logits [N, L]."""
+    """Map features [N, C], the mean over frames, joints and persons, to logits [N, L]."""
+
+    contrastive_loss: ClassVar = ContrastiveLoss  # the fused head has its own
 
     def __init__(self, config: HeadConfig, in_channels: int, joints: int) -> None:
         super().__init__()
-        self.csc_loss = ContrastiveLoss(joints * joints, config.num_classes, config.csc)
+        self.csc_loss = self.contrastive_loss(joints * joints, config.num_classes, config.csc)
         self.dropout = nn.Dropout(config.dropout)
         self.fc_cls = nn.Linear(in_channels, config.num_classes)
         nn.init.normal_(self.fc_cls.weight, std=0.01)
@@ -35,23 +37,22 @@ class Head(nn.Module):
         return self.fc_cls(self.dropout(features))
 
 
-def in_full_precision(tensor: Tensor) -> torch.autocast:
-    """Autocast off: what is cheap, and what is compared, is not rounded."""
-    return torch.autocast(tensor.device.type, enabled=False)
-
-
 class ProtoGCN(nn.Module):
-    """Clips [N, M, T, V, C] -> Output; labels [N] switch the losses on (loss = cross-entropy + weight * contrastive).
+    """Map clips [N, M, T, V, C] to Output; labels [N] add the losses.
 
-    Logits need the trunk and the classifier alone, so prototypes cost nothing without labels.
+    loss = cross-entropy + weight * contrastive loss. Logits do not need the prototypes, so these
+    are computed only with labels. Classifier and losses are computed in full precision.
     """
+
+    # The classes of the parts; the fused network has its own.
+    backbone_type: ClassVar = Backbone
+    head_type: ClassVar = Head
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.backbone = Backbone(config.backbone)
-        self.cls_head = Head(
-            config.cls_head, self.backbone.out_channels, config.backbone.graph_cfg.skeleton.joints
-        )
+        joints = config.backbone.graph_cfg.skeleton.joints
+        self.backbone = self.backbone_type(config.backbone)
+        self.cls_head = self.head_type(config.cls_head, self.backbone.out_channels, joints)
         self.weight = config.cls_head.weight
 
     def forward(self, clips: Tensor, labels: Tensor | None = None) -> Output:
@@ -64,7 +65,8 @@ class ProtoGCN(nn.Module):
         with in_full_precision(clips):
             cross_entropy = functional.cross_entropy(logits, labels)
             contrastive = self.cls_head.csc_loss(graph, labels, logits)
-        return Output(logits, cross_entropy + self.weight * contrastive, cross_entropy, contrastive)
+        loss = cross_entropy + self.weight * contrastive
+        return Output(logits, loss, cross_entropy, contrastive)
 
     @property
     def memory(self) -> Tensor:
@@ -77,7 +79,12 @@ class ProtoGCN(nn.Module):
 
     @torch.no_grad()
     def scores(self, clips: Tensor) -> Tensor:
-        """Clips [N, n, M, T, V, C] -> [N, L]: mean over the n clips of the class probabilities."""
+        """Map clips [N, n, M, T, V, C] to [N, L]: the mean of the n clips' class probabilities."""
         samples, views = clips.shape[:2]
         logits = self(clips.flatten(0, 1)).logits
         return torch.softmax(logits, dim=1).unflatten(0, (samples, views)).mean(dim=1)
+
+
+def in_full_precision(tensor: Tensor) -> torch.autocast:
+    """Switch autocast off: what is cheap, and what is compared, is not rounded."""
+    return torch.autocast(tensor.device.type, enabled=False)

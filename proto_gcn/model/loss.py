@@ -1,20 +1,20 @@
-"""The class-specific contrastive loss (CSC): pulls a sample's graph to the running mean of its class."""
+"""The class-specific contrastive loss (CSC): pulls a sample's graph to the mean of its class."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from proto_gcn.config.train import ContrastConfig
-from proto_gcn.model.fused.all_reduce import summed
 
 EPSILON = 1e-12
 
 
 class ContrastiveLoss(nn.Module):
-    """graph [N, width], labels [N], logits [N, L] -> scalar (ProtoGCN, arXiv 2411.18941, section 3).
+    """Map graph [N, V*V], labels [N] and logits [N, L] to a scalar (arXiv 2411.18941).
 
-    The memory F [dim, L] is updated at every call, from the samples of all processes, so that theirs stay alike. It is
-    no buffer, because published checkpoints have no key for it; `memory` is read and set by our own checkpoints.
+    Every class has a column of the memory F [dim, L], the running mean of its recognised samples;
+    every call updates it. It is not a buffer, because published checkpoints have no key for it; our
+    own checkpoints store `memory` beside the state_dict.
     """
 
     memory: Tensor
@@ -26,26 +26,35 @@ class ContrastiveLoss(nn.Module):
         self.memory = torch.randn(config.dim, classes)
 
     def forward(self, graph: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
-        features = self.cl_fc(graph)
-        memory = self._updated_memory(features, labels, logits.detach())
+        """Update the memory, then return the cross-entropy of similarities to its columns."""
+        features = self.cl_fc(graph)  # [N, dim]
+        memory = self._updated_memory(features, self._recognised(labels, logits.detach()))
         self.memory = memory.detach()
-        scores = _unit(features, dim=1) @ _unit(memory, dim=0) / self.config.temperature
-        return functional.cross_entropy(scores, labels)
-
-    def _updated_memory(self, features: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
-        """Moves the columns of classes that were recognised in this batch; the gradient runs through their means."""
-        mask = self._recognised(labels, logits).to(features.dtype)
-        count = summed(mask.sum(dim=0))
-        mean = summed(features.T @ mask) / (count + EPSILON)
-        old = self.memory.to(features)
-        momentum = self.config.momentum
-        return torch.where(count > 0, momentum * old + (1 - momentum) * mean, old)
+        similarities = _unit(features, dim=1) @ _unit(memory, dim=0)  # [N, L]
+        return functional.cross_entropy(similarities / self.config.temperature, labels)
 
     def _recognised(self, labels: Tensor, logits: Tensor) -> Tensor:
-        """[N, L]: true at a sample's own class where it is predicted with a probability above the threshold."""
+        """Return [N, L]: 1 at a sample's own class if that is predicted, else 0.
+
+        Its probability must be above the threshold.
+        """
         confidence, predicted = torch.softmax(logits, dim=1).max(dim=1)
         right = (predicted == labels) & (confidence > self.config.threshold)
-        return functional.one_hot(labels, logits.shape[1]).bool() & right[:, None]
+        return functional.one_hot(labels, logits.shape[1]) * right[:, None]
+
+    def _updated_memory(self, features: Tensor, recognised: Tensor) -> Tensor:
+        """Return F with the columns of recognised classes moved towards their means.
+
+        The gradient runs through these means.
+        """
+        count, mean = self.class_means(features, recognised.to(features.dtype))
+        old, momentum = self.memory.to(features), self.config.momentum
+        return torch.where(count > 0, momentum * old + (1 - momentum) * mean, old)
+
+    def class_means(self, features: Tensor, recognised: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the number of recognised samples of each class [L] and their mean [dim, L]."""
+        count = recognised.sum(dim=0)
+        return count, features.T @ recognised / (count + EPSILON)
 
 
 def _unit(x: Tensor, dim: int) -> Tensor:

@@ -1,15 +1,17 @@
-"""A run as one page, report.html: no script, nothing fetched, at most 4 MB (the only files that import matplotlib).
+"""This package writes a run as one page, report.html, without scripts or requests, at most 4 MB.
 
-run_data.py    what a run folder holds, also an unfinished one's
-figure.py      figures as SVG that is readable on a light and on a dark page
+writer.py      the scores of the best checkpoint, then the page
+run_data.py    reads a run folder, also that of an unfinished run
+page.py        fills page.html.j2
+figure.py      figures as SVG that can be read on a light and on a dark page
 curves.py      loss, accuracy, learning rate; GPU, CPU and memory over time
 confusion.py   the confusion matrix
-topology.py    what a class's topology adds to the skeleton
-page.py        all of it in page.html.j2
-at_end.py      what a training does last: scores, then the page
+topology.py    the learned topology of a class, drawn on the skeleton
+
+Only these files import matplotlib.
 """
 
 import logging
 
-# Before it is imported: that it makes its font cache, or finds no home for it, is no concern of whoever trains.
+# Set before the import: messages about its font cache or home folder do not concern the user.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -1,7 +1,9 @@
-"""The confusion matrix as a picture: rows are true classes, each row's shares sum to one.
+"""This module draws the confusion matrix: rows are true classes, and each row sums to one.
 
-Colour grows with the root of a share, so that one sample among many that went astray is seen.
+The colour grows with the square root of a share, so that a few misclassified samples are visible.
 """
+
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,13 +14,13 @@ from torch import Tensor
 
 from proto_gcn.report.figure import BLUE, INK, figure
 
-FEW = 20  # so many classes are named, and their numbers written
-#: Nothing is transparent, so that an empty cell has the colour of the page, light or dark.
+FEW = 20  # up to so many classes the axes show names and the cells show numbers
+#: The colour of 0 is transparent, so that an empty cell matches a light and a dark page.
 SHARES = LinearSegmentedColormap.from_list("shares", [f"{BLUE}00", f"{BLUE}ff"])
 
 
 def confusion_figure(matrix: Tensor, names: list[str]) -> Figure:
-    """counts [L, L], indexed [label, prediction]."""
+    """Draw counts [L, L], indexed [label, prediction]."""
     classes = len(names)
     shares = (matrix.double() / matrix.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
     side = min(7.5, 3.2 + 0.28 * classes)
@@ -28,9 +30,8 @@ def confusion_figure(matrix: Tensor, names: list[str]) -> Figure:
         _label(axes, names)
         if classes <= FEW:
             _write_counts(axes, matrix, shares)
-        bar = drawn.colorbar(
-            image, ax=axes, fraction=0.04, pad=0.02, label="share of the true class"
-        )
+        label = "share of the true class"
+        bar = drawn.colorbar(image, ax=axes, fraction=0.04, pad=0.02, label=label)
         bar.outline.set_visible(False)
     return drawn
 
@@ -40,15 +41,7 @@ def _label(axes: Axes, names: list[str]) -> None:
     axes.spines[["top", "right"]].set_visible(True)
     axes.set(xlabel="predicted class", ylabel="true class")
     if len(names) <= FEW:
-        short = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
-        turned = max(map(len, short)) > 3
-        axes.set_xticks(
-            range(len(names)),
-            short,
-            rotation=45 if turned else 0,
-            ha="right" if turned else "center",
-        )
-        axes.set_yticks(range(len(names)), short)
+        _write_names(axes, [name if len(name) <= 18 else f"{name[:17]}…" for name in names])
         return
     step = 10 if len(names) <= 150 else 50
     for axis in (axes.xaxis, axes.yaxis):
@@ -56,17 +49,17 @@ def _label(axes: Axes, names: list[str]) -> None:
         axis.set_minor_locator(MultipleLocator(step / 2))
 
 
+def _write_names(axes: Axes, names: list[str]) -> None:
+    slanted = max(map(len, names)) > 3
+    rotation, side = (45, "right") if slanted else (0, "center")
+    axes.set_xticks(range(len(names)), names, rotation=rotation, ha=side)
+    axes.set_yticks(range(len(names)), names)
+
+
 def _write_counts(axes: Axes, matrix: Tensor, shares: np.ndarray) -> None:
+    style: Any = {"ha": "center", "va": "center", "fontsize": 7.5}
     for true, row in enumerate(matrix.tolist()):
         for predicted, count in enumerate(row):
             if count:
                 colour = "white" if shares[true, predicted] > 0.4 else INK
-                axes.text(
-                    predicted,
-                    true,
-                    str(count),
-                    ha="center",
-                    va="center",
-                    color=colour,
-                    fontsize=7.5,
-                )
+                axes.text(predicted, true, str(count), color=colour, **style)

@@ -1,4 +1,4 @@
-"""Curves of a run: over its epochs, and over time."""
+"""This module draws the curves of a run: by epoch and over time."""
 
 import re
 from typing import Any
@@ -12,11 +12,11 @@ from proto_gcn.report.figure import COLOURS, as_svg, figure
 from proto_gcn.report.run_data import Machine, RunData
 
 SIZE = 4.4, 2.5  # inches
-POINTS = 400  # of a curve over time, whatever it was sampled at
+POINTS = 400  # at most, of a curve over time
 
 
 def training_curves(run: RunData) -> list[Markup]:
-    """Loss, accuracy and learning rate by epoch, where there is any."""
+    """Draw loss, accuracy and learning rate by epoch; curves without values are left out."""
     if not run.epochs:
         return []
     drawn = [
@@ -42,10 +42,10 @@ def _accuracy(run: RunData) -> Markup | None:
         if not _draw(axes, run.epochs, _accuracies(run.epochs)):
             return None
         axes.set_ylim(0, 103)
-        best = max(
-            (entry for entry in run.epochs if "top1" in entry), key=lambda entry: entry["top1"]
-        )
-        axes.set_title(f"Validation accuracy (%), best top-1 {best['top1']:.1f} @ {best['epoch']}")
+        measured = [entry for entry in run.epochs if "top1" in entry]
+        best = max(measured, key=lambda entry: entry["top1"])
+        title = f"best top-1 {best['top1']:.1f} in epoch {best['epoch']}"
+        axes.set_title(f"Validation accuracy (%), {title}")
         axes.plot(best["epoch"], best["top1"], "o", color=COLOURS[0], markersize=5)
         if axes.get_legend():
             axes.legend(loc="lower right")
@@ -53,7 +53,7 @@ def _accuracy(run: RunData) -> Markup | None:
 
 
 def _accuracies(epochs: list[dict[str, Any]]) -> dict[str, str]:
-    """Key -> name of those that the config asks for: top1, top5, ..., mean_class."""
+    """Return key -> label of the accuracies that were measured: top1, top5, ..., mean_class."""
     ks = sorted({int(key[3:]) for entry in epochs for key in entry if re.fullmatch(r"top\d+", key)})
     return {f"top{k}": f"top-{k}" for k in ks} | {"mean_class": "mean class"}
 
@@ -66,7 +66,7 @@ def _epoch_axes(axes: Axes, title: str) -> Axes:
 
 
 def _draw(axes: Axes, epochs: list[dict[str, Any]], names: dict[str, str]) -> bool:
-    """Whether there was anything to draw."""
+    """Draw these curves; return whether there were any values."""
     found = [name for name in names if any(name in entry for entry in epochs)]
     for name in found:
         points = [(entry["epoch"], entry[name]) for entry in epochs if name in entry]
@@ -78,7 +78,7 @@ def _draw(axes: Axes, epochs: list[dict[str, Any]], names: dict[str, str]) -> bo
 
 
 def machine_curves(machine: Machine) -> list[Markup]:
-    """Utilisation, memory and power over time, where they are known."""
+    """Draw utilisation, memory and power over time; unknown ones are left out."""
     panels = {"Utilisation (%)": " %", "Memory used (GB)": " GB", "GPU power (W)": " W"}
     drawn = [_over_time(machine, title, unit) for title, unit in panels.items()]
     return [svg for svg in drawn if svg is not None]
@@ -86,31 +86,38 @@ def machine_curves(machine: Machine) -> list[Markup]:
 
 def _over_time(machine: Machine, title: str, unit: str) -> Markup | None:
     curves = {
-        n.removesuffix(unit): c for n, c in sorted(machine.curves.items()) if n.endswith(unit)
+        name.removesuffix(unit): curve
+        for name, curve in sorted(machine.curves.items())
+        if name.endswith(unit) and np.isfinite(curve).any()
     }
-    curves = {name: curve for name, curve in curves.items() if np.isfinite(curve).any()}
     if not curves:
         return None
     with figure(*SIZE) as drawn:
         axes = drawn.subplots()
         axes.set_title(title)
-        scale, word = time_unit(machine.hours[-1])
-        for index, (name, curve) in enumerate(curves.items()):
-            at, values = thinned(np.array(machine.hours) * scale, np.array(curve))
-            axes.plot(at, values, label=name, color=COLOURS[index % len(COLOURS)], linewidth=1.1)
-        axes.set_xlabel(f"time ({word})")
+        _draw_over_time(axes, machine.hours, curves)
         axes.set_ylim(0, 103 if unit == " %" else None)
-        axes.legend(ncols=min(4, len(curves)), loc="best")
     return as_svg(drawn, f"{title} over time")
 
 
+def _draw_over_time(axes: Axes, hours: list[float], curves: dict[str, list[float]]) -> None:
+    scale, unit = time_unit(hours[-1])
+    for index, (name, curve) in enumerate(curves.items()):
+        at, values = thinned(np.array(hours) * scale, np.array(curve))
+        axes.plot(at, values, label=name, color=COLOURS[index % len(COLOURS)], linewidth=1.1)
+    axes.set_xlabel(f"time ({unit})")
+    axes.legend(ncols=min(4, len(curves)), loc="best")
+
+
 def time_unit(hours: float) -> tuple[float, str]:
-    """(units in an hour, its name) for an axis of that length."""
-    return (3600, "seconds") if hours < 1 / 20 else (60, "minutes") if hours < 2 else (1, "hours")
+    """Return (units per hour, name of the unit) for a time axis of that length."""
+    if hours < 1 / 20:
+        return 3600, "seconds"
+    return (60, "minutes") if hours < 2 else (1, "hours")
 
 
 def thinned(at: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means over at most POINTS equal spans of time; an empty span is a gap, in which nothing was measured."""
+    """Return means over at most POINTS equal spans of time; a span without values is a gap."""
     if len(at) <= POINTS:
         return at, values
     edges = np.linspace(at[0], at[-1], POINTS + 1)

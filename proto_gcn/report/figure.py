@@ -1,4 +1,7 @@
-"""Figures as SVG inside a page: text and axes in the page's own colour, so that they read on light and dark."""
+"""This module makes figures as SVG for the page.
+
+Text and axes have the text colour of the page, so that they can be read on light and dark.
+"""
 
 import io
 import itertools
@@ -15,14 +18,14 @@ from matplotlib.figure import Figure
 
 from proto_gcn.atomic_file import write_atomically
 
-INK = "#123457"  # stands for the page's text colour until the SVG is written
+INK = "#123457"  # placeholder: replaced by the page's text colour when the SVG is written
 BLUE, ORANGE, GREEN, PURPLE = "#3b82c4", "#d97706", "#2f9e6e", "#9061c2"
 COLOURS = BLUE, ORANGE, GREEN, PURPLE
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 8.5,
     "text.parse_math": False,  # a class may be called $x$
-    "svg.fonttype": "none",  # text stays text: small, sharp, can be searched
+    "svg.fonttype": "none",  # text stays text: it is small, sharp and searchable
     "svg.hashsalt": "proto-gcn",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -43,13 +46,13 @@ _numbers = itertools.count()
 
 @contextmanager
 def figure(width: float, height: float) -> Iterator[Figure]:
-    """An empty figure, in inches, to be filled inside; no window and no global state of pyplot."""
+    """Yield an empty figure, sized in inches, without the global state of pyplot."""
     with mpl.rc_context(STYLE):
         yield Figure(figsize=(width, height), layout="constrained")
 
 
 def as_svg(drawn: Figure, description: str) -> Markup:
-    """The figure as an <svg> element whose ids are its own; the description is for those who cannot see it."""
+    """Return the figure as an <svg> with unique ids; screen readers read the description."""
     text = io.StringIO()
     with mpl.rc_context(STYLE):
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -57,7 +60,7 @@ def as_svg(drawn: Figure, description: str) -> Markup:
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)  # the page says which font
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)  # the page sets the font
     svg = _with_own_ids(svg, f"f{next(_numbers)}-")
     return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1))
 
@@ -68,7 +71,10 @@ def _with_own_ids(svg: str, prefix: str) -> str:
 
 
 def save(drawn: Figure, path: Path) -> None:
-    """As a picture of its own, on white, in the format that the name ends with; atomic; raises OSError."""
+    """Write the figure on white to a file of its own, atomically; raises OSError.
+
+    The suffix of the name selects the format.
+    """
     picture = io.BytesIO()
     with mpl.rc_context(STYLE | {"savefig.dpi": 200}):
         drawn.savefig(picture, format=path.suffix[1:], facecolor="white")

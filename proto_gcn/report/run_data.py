@@ -1,4 +1,7 @@
-"""What a run folder tells about its run; whatever is missing or broken is left out, for a report of a broken run."""
+"""This module reads a run folder for the report.
+
+Missing or damaged files are left out, so that a broken run has a report too.
+"""
 
 import json
 from collections.abc import Iterator
@@ -20,13 +23,16 @@ from proto_gcn.evaluation.score_file import ScoreFile
 
 @dataclass
 class Machine:
-    """Telemetry over time: hours since the first sample, and a curve for each quantity (NaN is unknown)."""
+    """Telemetry over time.
+
+    `hours` counts from the first sample; each quantity has a curve, with NaN where it is unknown.
+    """
 
     hours: list[float] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, hours: float, values: dict[str, float | None]) -> None:
-        """A sample; a quantity that is new here was unknown before."""
+        """Add a sample; a quantity that appears for the first time was unknown before."""
         for name in values.keys() - self.curves.keys():
             self.curves[name] = [float("nan")] * len(self.hours)
         self.hours.append(hours)
@@ -37,7 +43,10 @@ class Machine:
 
 @dataclass
 class RunData:
-    """One run; `scores` are the best checkpoint's on the validation split, `topology` [L, V, V] its classes'."""
+    """The content of a run folder.
+
+    `scores` and `topology` [L, V, V] are those of the best checkpoint on the validation split.
+    """
 
     name: str
     config: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +59,7 @@ class RunData:
     last_lines: list[str] = field(default_factory=list)
 
     def setting(self, *keys: str) -> Any:
-        """A value of the config; None where it, or a mapping on the way to it, is absent."""
+        """Return a value of the config; None if it, or a mapping that leads to it, is absent."""
         found: Any = self.config
         for key in keys:
             found = found.get(key) if isinstance(found, dict) else None
@@ -58,27 +67,30 @@ class RunData:
 
 
 def read_run(path: Path) -> RunData:
-    """Raises DataError where the folder has nothing of a run."""
+    """Read a run folder; raises DataError if it has no file of a run."""
     folder = RunFolder(path)
     check_is_run(folder)
-    data = RunData(
-        path.resolve().name, config=_mapping(folder.config), result=_mapping(folder.result) or None
-    )
+    data = RunData(path.resolve().name)
+    data.config = _mapping(folder.config)
+    data.result = _mapping(folder.result) or None
     _read_metrics(folder.metrics, data)
-    data.scores, data.topology = _scores(folder), _topology(folder)
+    data.scores = _scores(folder)
+    data.topology = _topology(folder)
     data.last_lines = _text(folder.log).splitlines()[-12:]
     return data
 
 
 def check_is_run(folder: RunFolder) -> None:
-    """Raises DataError where the folder has nothing of a run."""
+    """Raise DataError if the folder has no file of a run."""
     if not any(path.is_file() for path in (folder.config, folder.metrics, folder.log)):
-        lacks = "it has no config.yaml, metrics.jsonl or train.log"
-        raise DataError(f"{folder.path} is no run folder: {lacks}; name WORK_DIR/runs/JOB_ID")
+        missing = "it has no config.yaml, metrics.jsonl or train.log"
+        raise DataError(
+            f"{folder.path} is not a run folder: {missing}; name a folder WORK_DIR/runs/JOB_ID"
+        )
 
 
 def scores_path(folder: RunFolder, kind: str) -> Path:
-    """Of a run's scores of kind `val` or `test` (more clips)."""
+    """Return the file of a run's scores, of the kind `val` or `test` (more clips)."""
     return folder.scores / f"{kind}.npz"
 
 
@@ -93,9 +105,7 @@ def _read_metrics(path: Path, data: RunData) -> None:
         if entry["kind"] == "start":
             data.starts.append(entry)
         elif entry["kind"] == "epoch":
-            epochs[entry["epoch"]] = (
-                entry  # an epoch that was trained again counts as the last time
-            )
+            epochs[entry["epoch"]] = entry  # the last attempt at an epoch counts
         elif entry["kind"] == "telemetry":
             at = datetime.fromisoformat(entry["at"])
             began = began or at
@@ -104,7 +114,7 @@ def _read_metrics(path: Path, data: RunData) -> None:
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines that are whole; a killed process may have left half of one."""
+    """Yield the complete lines; a killed process may have left an incomplete one."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -131,7 +141,7 @@ def _gb(mb: float | None) -> float | None:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """Of a YAML or JSON file, which YAML reads too."""
+    """Read a mapping from a YAML or JSON file, which YAML reads too."""
     try:
         content = yaml.safe_load(_text(path))
     except (yaml.YAMLError, ValueError):

@@ -1,1 +1,1 @@
-"""Files below the data root, read safely: run folders and logs."""
+"""This package reads files below the data root safely: run folders and logs."""

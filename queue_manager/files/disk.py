@@ -1,4 +1,4 @@
-"""The services' disk: /data as people write it -> DATA_ROOT, and reading files that may not lead out of a folder."""
+"""Map /data, as people write it, to DATA_ROOT, and read files that must not leave a folder."""
 
 import os
 import stat
@@ -9,32 +9,31 @@ from queue_manager.submission.text_rules import DATA
 
 
 class LeadsOut(Exception):
-    """A symbolic link on the way leads out of the folder that the path must stay in."""
+    """A symbolic link on the path leads out of the folder that the path must stay in."""
 
 
 def on_disk(path: str, data_root: Path) -> Path:
-    """Where `path` (/data or below, as people write it) is on this disk."""
+    """Return where `path` (/data or below, as people write it) is on this disk."""
     return data_root / path.removeprefix(DATA).lstrip("/")
 
 
 def stays_inside(path: Path, folder: Path) -> bool:
-    """Whether `path`, its links followed as far as it exists, is `folder` or below it."""
+    """Tell whether `path` is `folder` or below it, after following links as far as it exists."""
     return _has_no_links(path, folder) or _is_below(os.path.realpath(path), folder)
 
 
 def open_inside(path: Path, folder: Path) -> BinaryIO:
-    """The regular file `path`, open for reading. Raises LeadsOut where it is not below `folder`, else OSError.
+    """Open a regular file below `folder` for reading. Raises LeadsOut outside it, or OSError.
 
-    The file that was opened is looked at, not the path again: its owner may swap links meanwhile.
+    The check uses the file that was opened, not the path: its owner may swap links meanwhile.
     """
-    descriptor = os.open(
-        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    )  # not blocking: it might be a pipe
+    # Non-blocking, because the path may be a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not _is_below(os.readlink(f"/proc/self/fd/{descriptor}"), folder):
             raise LeadsOut(f"{path} leads out of {folder}")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise IsADirectoryError(f"{path} is no file")
+            raise IsADirectoryError(f"{path} is not a regular file")
         return os.fdopen(descriptor, "rb", buffering=0)
     except BaseException:
         os.close(descriptor)
@@ -42,7 +41,7 @@ def open_inside(path: Path, folder: Path) -> BinaryIO:
 
 
 def _has_no_links(path: Path, folder: Path) -> bool:
-    """The usual case in one look at the disk for each part, where `realpath` begins at the root, twice."""
+    """Check the usual case with one system call per part; `realpath` starts at the root, twice."""
     place = str(folder)
     if not _begins(str(path), place):
         return False
@@ -54,7 +53,7 @@ def _has_no_links(path: Path, folder: Path) -> bool:
 
 
 def _is_below(real_path: str, folder: Path) -> bool:
-    """The folder's own text is tried first: what a real path begins with is real."""
+    """Compare with the folder as written first: a prefix of a real path is itself real."""
     return _begins(real_path, str(folder)) or _begins(real_path, os.path.realpath(folder))
 
 
@@ -63,18 +62,17 @@ def _begins(path: str, folder: str) -> bool:
 
 
 def config_names(config_root: Path, most: int = 1000) -> list[str]:
-    """The names that a submission may give as `config`: the YAML files below the folder, hidden ones left out."""
+    """Return the names that a submission may give as `config`: YAML files that are not hidden."""
     found: list[str] = []
     for folder, folders, files in os.walk(config_root):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".")
-        )  # ConfigMaps have a ..data there
-        paths = [
-            Path(folder, name)
-            for name in files
-            if name.endswith((".yaml", ".yml")) and name[0] != "."
-        ]
+        # A mounted ConfigMap has a folder ..data.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [Path(folder, name) for name in files if _is_config(name)]
         found += [
             str(path.relative_to(config_root)) for path in paths if stays_inside(path, config_root)
         ]
     return sorted(found)[:most]
+
+
+def _is_config(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) and not name.startswith(".")

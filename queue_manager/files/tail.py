@@ -1,4 +1,4 @@
-"""Reading files that grow: the last lines, whole lines only, and on and on until the job has ended."""
+"""Read files that grow: their last lines, whole lines only, or everything until the job ends."""
 
 import os
 import socket
@@ -13,31 +13,34 @@ CHUNK_BYTES = 64 * 1024
 PAUSE_S = 0.25
 
 
-class Places:
-    """How many may follow a log or wait for a change at once: each holds a thread all the while."""
+class FollowerLimit:
+    """Limits how many requests follow a log or wait for a change: each of them holds a thread."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = threading.BoundedSemaphore(count)
 
-    def take(self) -> bool:
-        """Take a place, to be given back with `leave`; False where all are taken."""
+    def acquire(self) -> bool:
+        """Take a place; False if all are taken. `release` returns it."""
         return self._free.acquire(blocking=False)
 
-    def take_or_refuse(self) -> None:
-        """The same; raises Problem 503 where all are taken."""
-        if not self.take():
-            detail = f"{self.count} requests follow or wait already, which is the limit; try again, or without that."
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SOON_S)}
+    def acquire_or_refuse(self) -> None:
+        """Take a place; raises Problem 503 if all are taken."""
+        if not self.acquire():
+            detail = (
+                f"Limit of {self.count} open ?follow/?wait requests reached; "
+                "retry later or omit the parameter."
             )
+            headers = {"Retry-After": str(RETRY_SOON_S)}
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
 
-    def leave(self) -> None:
+    def release(self) -> None:
+        """Return a place."""
         self._free.release()
 
 
-def has_gone(environ: Mapping[str, Any]) -> bool:
-    """Whether the client closed the connection, which a writer that has nothing to write would never notice."""
+def has_disconnected(environ: Mapping[str, Any]) -> bool:
+    """Tell whether the client closed the connection; writing nothing would never show that."""
     connection = environ.get("gunicorn.socket")
     if not isinstance(connection, socket.socket):
         return False
@@ -55,15 +58,16 @@ def follow(
     is_over: Callable[[], bool],
     pause: Callable[[], None],
 ) -> Iterator[bytes]:
-    """What is written to a file, from byte `start` on; `open_file` gives None until the file is there.
+    """Yield what is written to a file from byte `start` on, until `is_over`.
 
-    Begins with an empty chunk, so that the client gets the headers before anything was written.
+    `open_file` returns None until the file exists. The first chunk is empty, so that the client
+    gets the headers before anything has been written.
     """
     yield b""
     file: BinaryIO | None = None
     try:
         while True:
-            over = is_over()  # asked before reading: what was written until then is still read
+            over = is_over()  # asked before reading, so that the last lines are still read
             if file is None and (file := open_file()):
                 file.seek(start)
             if file is not None:
@@ -77,7 +81,7 @@ def follow(
 
 
 def chunks(file: BinaryIO, up_to: int | None = None) -> Iterator[bytes]:
-    """From where the file stands to its end, or to the byte `up_to`."""
+    """Yield the file from its current position to its end, or to the byte `up_to`."""
     while chunk := file.read(
         CHUNK_BYTES if up_to is None else max(0, min(CHUNK_BYTES, up_to - file.tell()))
     ):
@@ -85,7 +89,7 @@ def chunks(file: BinaryIO, up_to: int | None = None) -> Iterator[bytes]:
 
 
 def whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes cut at line ends; what stands behind the last one is left out (it is still being written)."""
+    """Yield the same bytes, cut at line ends; a last line without an end is still being written."""
     rest = b""
     for piece in pieces:
         lines, end, rest = (rest + piece).rpartition(b"\n")
@@ -93,7 +97,7 @@ def whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def tail_start(file: BinaryIO, lines: int) -> int:
-    """The byte at which the last `lines` lines begin."""
+    """Return the byte at which the last `lines` lines begin."""
     end = file.seek(0, os.SEEK_END)
     wanted = lines + (_ends_with_newline(file, end))
     for start, block in _backwards(file, end):
@@ -105,7 +109,7 @@ def tail_start(file: BinaryIO, lines: int) -> int:
 
 
 def whole_end(file: BinaryIO) -> int:
-    """The byte behind the last line end."""
+    """Return the byte after the last line end."""
     for start, block in _backwards(file, file.seek(0, os.SEEK_END)):
         if (place := block.rfind(b"\n")) >= 0:
             return start + place + 1

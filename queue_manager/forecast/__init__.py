@@ -1,1 +1,1 @@
-"""What can be said about the future: the wait of a job, and whether the scheduler is running."""
+"""This package forecasts when queued jobs start, and judges whether the scheduler works."""

@@ -1,1 +1,1 @@
-"""HTTP in general: problem documents, ETags, query parameters, JSON bodies."""
+"""This package holds HTTP in general: problem documents, ETags, query parameters, JSON bodies."""

@@ -1,4 +1,8 @@
-"""A request's body as strict JSON: whatever Python's reader lets pass but another reader would not is refused."""
+"""Read a request's body as strict JSON.
+
+What Python's reader accepts but other readers do not is refused, and so are bodies that are
+expensive to process.
+"""
 
 import json
 import math
@@ -11,70 +15,81 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from queue_manager.http.problems import Problem, short
 
 MAX_BODY_BYTES = 1024 * 1024
-#: Deeper than any training's configuration; what follows (canonical form, YAML) walks the body recursively.
+#: Deeper than any training's configuration; later steps walk the body recursively.
 MAX_DEPTH = 64
-#: Far more than any configuration has; each costs some 13 µs on its way through YAML and the schema.
+#: Far more than any configuration has; each value costs about 13 µs in YAML and the schema.
 MAX_VALUES = 2000
 
 
 class _Refused(ValueError):
-    """Not JSON as we take it; the text is one sentence."""
+    """The body is not accepted; the text is one sentence."""
 
 
 def read_object(request: Request) -> dict[str, Any]:
-    """The JSON object in the body; raises Problem 400 or 415, or RequestEntityTooLarge."""
+    """Return the JSON object in the body; raises Problem 400 or 415, or RequestEntityTooLarge."""
     if not request.is_json:
-        given = short(request.mimetype or "none")
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"The content type must be application/json, not {given}; with curl: -H 'Content-Type: application/json'.",
-        )
+        raise _wrong_type(short(request.mimetype or "none"))
     data = request.get_data()
     if request.content_length is None and len(data) >= MAX_BODY_BYTES:
-        raise RequestEntityTooLarge  # a chunked body, which Flask cuts off there without a word
+        raise RequestEntityTooLarge  # Flask truncates a chunked body at the limit without an error
     try:
         return _parse(data)
     except _Refused as error:
         raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
+def _wrong_type(given: str) -> Problem:
+    detail = (
+        f"The content type must be application/json, not {given}; "
+        "with curl: -H 'Content-Type: application/json'."
+    )
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+
+
 def canonical(body: Any) -> str:
-    """The same text for the same JSON value, whatever its spaces and the order of its keys."""
+    """Return the same text for the same JSON value, whatever its spaces and order of keys."""
     return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _parse(data: bytes) -> dict[str, Any]:
-    if (
-        data.count(b"[") + data.count(b"{") > MAX_VALUES
-    ):  # before they are built: that alone would take 0.3 s
+    # Counted before they are built: building them alone would take 0.3 s.
+    if data.count(b"[") + data.count(b"{") > MAX_VALUES:
         raise _Refused(f"{_TOO_DEEP[:-1]}, or has more than {MAX_VALUES} lists and objects.")
-    if data.startswith(b"\xef\xbb\xbf"):
-        raise _Refused("The body starts with a byte order mark; send UTF-8 without one.")
-    try:
-        text = data.decode("utf-8")
-        body = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
-        )
-    except UnicodeDecodeError as error:
-        raise _Refused(f"The body is not UTF-8 (byte {error.start}).") from error
-    except json.JSONDecodeError as error:
-        raise _Refused(
-            f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
-        ) from error
-    except _Refused:
-        raise
-    except ValueError as error:  # a whole number of more digits than Python reads
-        raise _Refused("The body is not taken: a number in it has too many digits.") from error
-    except RecursionError as error:
-        raise _Refused(_TOO_DEEP) from error
+    text = _decode(data)
+    body = _load(text)
     if not isinstance(body, dict):
         raise _Refused(
             'The body must be a JSON object, like {"user": …, "config": …, "workdir": …}.'
         )
     _check_size(body)
-    if "\\u" in text:  # only an escape makes a surrogate
+    if "\\u" in text:  # only an escape can make a surrogate
         _check_text(body)
     return body
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise _Refused("The body starts with a byte order mark; send UTF-8 without one.")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _Refused(f"The body is not UTF-8 (byte {error.start}).") from error
+
+
+def _load(text: str) -> Any:
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _Refused(f"The body is not JSON: {error.msg} ({where}).") from error
+    except _Refused:
+        raise
+    except ValueError as error:  # a whole number with more digits than Python reads
+        raise _Refused("A number in the body has too many digits.") from error
+    except RecursionError as error:
+        raise _Refused(_TOO_DEEP) from error
 
 
 _TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
@@ -84,30 +99,35 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _Refused(f"The body has the key {short(key)!a} twice; which one is meant?")
+            raise _Refused(f"The body has the key {short(key)!a} twice; remove one of them.")
         found[key] = value
     return found
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _Refused(f"The body is not JSON: it has no {name}.")
+    raise _Refused(f"The body is not JSON: JSON has no {name}.")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise _Refused(f"The body is not taken: the number {short(digits)} is too large.")
+        raise _Refused(f"The number {short(digits)} in the body is too large.")
     return number
 
 
 def _check_size(body: Any) -> None:
-    """Level by level, and counted before a level is built: a body of a megabyte may hold hundreds of thousands."""
+    """Refuse a body that is too deep or has too many values.
+
+    It goes level by level and counts a level before building it: a body of a megabyte may hold
+    hundreds of thousands of values.
+    """
     level, count = [body], 0
     for _ in range(MAX_DEPTH):
         count += sum(len(node) for node in level)
         if count > MAX_VALUES:
             raise _Refused(
-                f"The body has more than {MAX_VALUES} values; lay a large configuration in the config folder."
+                f"The body has more than {MAX_VALUES} values; "
+                "put a large configuration into the config folder."
             )
         level = [
             child for node in level for child in _children(node) if isinstance(child, (dict, list))
@@ -122,10 +142,10 @@ def _children(node: dict[str, Any] | list[Any]) -> Any:
 
 
 def _check_text(body: Any) -> None:
-    r"""A lone surrogate ("\ud800") is JSON but no text: nothing can store or show it."""
+    r"""Refuse a lone surrogate ("\ud800"): it is valid JSON, but cannot be stored or shown."""
     try:
         canonical(body).encode()
     except UnicodeEncodeError as error:
         raise _Refused(
-            "The body has half a surrogate pair (\\ud800 to \\udfff alone) in a text."
+            "A text in the body has half a surrogate pair (\\ud800 to \\udfff alone)."
         ) from error

@@ -1,4 +1,4 @@
-"""Query parameters: each call names those it takes, and anything else is refused with the nearest one."""
+"""Read query parameters; each call names those it accepts, and all others are refused."""
 
 import base64
 import re
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def take(*known: str) -> None:
-    """Refuse every parameter of the request that is not one of `known`, and each that stands there twice."""
+    """Refuse parameters of the request that are not in `known` or are given twice."""
     if unknown := unknown_names(request.args, known, "parameter"):
         raise bad_fields(unknown)
     twice = [name for name in known if len(request.args.getlist(name)) > 1]
@@ -28,6 +28,7 @@ def take(*known: str) -> None:
 
 
 def number(name: str, default: int | None, low: int, high: int) -> int | None:
+    """Return the parameter as a whole number; raises Problem 400 outside `low` to `high`."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -37,11 +38,12 @@ def number(name: str, default: int | None, low: int, high: int) -> int | None:
 
 
 def limit() -> int:
+    """Return the page size from `?limit=`."""
     return number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT) or DEFAULT_LIMIT
 
 
 def flag(name: str) -> bool:
-    """`?follow`, `?follow=1`, `?follow=true` → True; absent, 0, false → False."""
+    """Return True for `?follow`, `?follow=1` and `?follow=true`; False if absent, 0 or false."""
     text = request.args.get(name)
     if text is None:
         return False
@@ -51,30 +53,29 @@ def flag(name: str) -> bool:
 
 
 def time(name: str) -> float | None:
-    """An RFC 3339 time as seconds since the epoch."""
+    """Return an RFC 3339 time as epoch seconds."""
     text = request.args.get(name)
     if text is None:
         return None
     try:
         return seconds(text)
     except (ValueError, OverflowError):
-        raise bad_field(
-            name, "must be a time with an offset", "like 2026-11-24T12:51:16Z"
-        ) from None
+        hint = "like 2026-11-24T12:51:16Z"
+        raise bad_field(name, "must be a time with an offset", hint) from None
 
 
 def cursor(read: Callable[[str], T]) -> T | None:
-    """What `write_cursor` wrote, through `read`, which raises ValueError for what it did not write."""
+    """Return `read` of what `write_cursor` wrote; `read` raises ValueError for anything else."""
     text = request.args.get("cursor")
     if text is None:
         return None
     try:
         return read(base64.b64decode(text, altchars=b"-_", validate=True).decode("utf-8"))
     except ValueError:
-        raise bad_field(
-            "cursor", f"{short(text)} is none of ours; take it from `next` of the page before"
-        ) from None
+        rule = f"{short(text)} is not a cursor of this server; use `next` of the previous page"
+        raise bad_field("cursor", rule) from None
 
 
 def write_cursor(text: str) -> str:
+    """Return the text as an opaque cursor."""
     return base64.urlsafe_b64encode(text.encode("utf-8")).decode("ascii")

@@ -1,1 +1,1 @@
-"""The OpenAPI document."""
+"""This package describes the API as an OpenAPI document."""

@@ -170,7 +170,6 @@ COMPONENTS: dict[str, Schema] = {
         workflows=list_of(always(name=TEXT, is_default=YES_OR_NO, checks_config=YES_OR_NO))
     ),
     "Health": always(status=TEXT),
-    "Ready": always(status=TEXT, warnings=list_of(TEXT)),
     "OpenApi": ANYTHING,
     "Version": always(name=TEXT, version=TEXT),
 }

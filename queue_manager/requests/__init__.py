@@ -1,1 +1,1 @@
-"""What the routes share while they serve a request: access control, services, long polls."""
+"""This package holds what the routes share: access control, services, long polls."""

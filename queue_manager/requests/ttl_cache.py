@@ -1,30 +1,31 @@
-"""What is asked for with every request and changes seldom is read once a second."""
+"""Cache what every request needs and what changes seldom, for a second."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
-MOST_AGE_S = 1.0
+TTL_S = 1.0
 
-Asked = TypeVarTuple("Asked")
+Arguments = TypeVarTuple("Arguments")
 T = TypeVar("T")
 
 
-def recent(
-    read: Callable[[*Asked], T],
-    most_age_s: float = MOST_AGE_S,
+def ttl_cached(
+    read: Callable[[*Arguments], T],
+    ttl_s: float = TTL_S,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Callable[[*Asked], T]:
-    """`read`, whose answers are given again until they are `most_age_s` old; of few different questions.
+) -> Callable[[*Arguments], T]:
+    """Return `read` with answers that are reused for `ttl_s`, for few different arguments.
 
-    Threads that ask at the same time may each read, so that none waits for another; what is raised is not kept.
+    Threads that call at the same time may each read, so that none waits for another. Errors are
+    not cached.
     """
     kept: dict[object, tuple[float, T]] = {}
 
-    def answer(*asked: *Asked) -> T:
-        begin, last = monotonic(), kept.get(asked)
-        if last is None or begin - last[0] >= most_age_s:
-            last = kept[asked] = begin, read(*asked)
+    def cached(*arguments: *Arguments) -> T:
+        begin, last = monotonic(), kept.get(arguments)
+        if last is None or begin - last[0] >= ttl_s:
+            last = kept[arguments] = begin, read(*arguments)
         return last[1]
 
-    return answer
+    return cached

@@ -1,4 +1,7 @@
-"""GET /openapi.json and /docs: the description of this API, and a page that shows it. Nothing comes from elsewhere."""
+"""GET /openapi.json and /docs: the description of this API, and a page that shows it.
+
+The page loads nothing from other hosts.
+"""
 
 from functools import cache
 from http import HTTPStatus
@@ -8,12 +11,13 @@ from flask import Blueprint, Response, jsonify, request
 
 from queue_manager.http.problems import Problem, short
 from queue_manager.http.query import take
-from queue_manager.openapi.calls import description
+from queue_manager.openapi.document import openapi_document
 from queue_manager.openapi.version import version
 
 blueprint = Blueprint("docs", __name__)
 
-#: Paths relative to the page, so that a proxy's path prefix needs no care. No inline script: the policy forbids it.
+#: Paths are relative to the page, so that they work behind a proxy's path prefix. There is no
+#: inline script, because the policy below forbids it.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -23,18 +27,24 @@ _PAGE = """<!doctype html>
 <link rel="icon" href="docs/swagger.svg">
 </head>
 <body>
-<div id="swagger-ui">The description itself: <a href="openapi.json">openapi.json</a></div>
+<div id="swagger-ui">OpenAPI description: <a href="openapi.json">openapi.json</a></div>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>
 </body>
 </html>
 """
-#: validatorUrl: the page would otherwise send the description to a validator on swagger.io.
-_START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", validatorUrl: null, deepLinking: true});\n'
-#: The browser holds the page to its word, whatever Swagger UI may want to load one day.
-_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+#: Without validatorUrl the page would send the description to a validator on swagger.io.
+_START = (
+    'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", '
+    "validatorUrl: null, deepLinking: true});\n"
+)
+#: The browser enforces that the page loads nothing else, whatever a later Swagger UI may do.
+_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; frame-ancestors 'none'"
+)
 
-#: name -> where it is in flask-openapi3-swagger, content type
+#: name -> its folder in flask-openapi3-swagger, its content type
 _ASSETS = {
     "swagger-ui.css": ("css", "text/css; charset=utf-8"),
     "swagger-ui-bundle.js": ("js", "text/javascript; charset=utf-8"),
@@ -44,21 +54,22 @@ _ASSETS = {
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
+    """Return the OpenAPI document."""
     take()
-    return jsonify(description(version(), request.script_root))
+    return jsonify(openapi_document(version(), request.script_root))
 
 
 @blueprint.get("/docs")
 def page() -> Response:
+    """Return the page that shows the OpenAPI document."""
     take()
-    return Response(
-        _PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY}
-    )
+    headers = {"Content-Security-Policy": _POLICY}
+    return Response(_PAGE, content_type="text/html; charset=utf-8", headers=headers)
 
 
 @blueprint.get("/docs/<name>")
 def asset(name: str) -> Response:
-    """What the page consists of."""
+    """Return a file that the page loads."""
     take()
     if name == "start.js":
         return Response(_START, content_type="text/javascript; charset=utf-8")

@@ -18,8 +18,8 @@ from queue_manager.http.problems import bad_field
 from queue_manager.requests import access
 from queue_manager.requests.long_poll import answer_when_changed
 from queue_manager.requests.services import Services, services
-from queue_manager.views import job_pages as history
-from queue_manager.views.job_view import read_board
+from queue_manager.views.job_pages import PageStart, read_page, sections
+from queue_manager.views.job_view import read_job_view
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 log = get_logger(__name__)
@@ -27,27 +27,26 @@ log = get_logger(__name__)
 
 @blueprint.get("")
 def index() -> Response:
-    """A page of records: a user's, the newest first; or all, those that run, then queued, then finished ones."""
+    """Return a page of records: one user's, newest first; or all: running, queued, finished."""
     query.take("user", "status", "since", "limit", "cursor")
     app, limit = services(), query.limit()
-    user, status, since = access.whose_jobs(_user()), _status(), query.time("since")
+    user, status, since = access.user_filter(_user()), _status(), query.time("since")
 
     def wanted(job: Job) -> bool:
         return (status is None or job.phase is status) and (
             since is None or job.submitted_at >= since
         )
 
-    start = query.cursor(history.Place.read) or history.Place()
-    lists = history.sections(app.store, user, status)
-    jobs, end = history.page(app.store, lists, wanted, start, limit)
+    start = query.cursor(PageStart.read) or PageStart()
+    jobs, end = read_page(app.store, sections(app.store, user, status), wanted, start, limit)
     positions = app.store.positions([job.job_id for job in jobs if job.phase is Phase.QUEUED])
-    board = read_board(app, positions)
-    return conditional({"jobs": [board.record(job) for job in jobs], "next": _next(end)})
+    view = read_job_view(app, positions)
+    return conditional({"jobs": [view.record(job) for job in jobs], "next": _next(end)})
 
 
 @blueprint.get("/<job_id>")
 def show(job_id: str) -> Response:
-    """The record with its timeline, the last lines of its log, and where its result lies once it has succeeded."""
+    """Return the record, its timeline, the log's last lines, and the result files at success."""
     query.take("wait")
     app = services()
     return answer_when_changed(lambda: _record(job_id, app), app)
@@ -55,11 +54,10 @@ def show(job_id: str) -> Response:
 
 def _record(job_id: str, app: Services) -> dict[str, Any]:
     job = app.store.job(job_id)
-    positions = app.store.positions([job_id])
-    board = read_board(app, positions)
+    view = read_job_view(app, app.store.positions([job_id]))
     succeeded = job.phase is Phase.SUCCEEDED
     return {
-        **board.record(job),
+        **view.record(job),
         "result": result_paths(job, app.settings.data_root) if succeeded else None,
         "log_tail": list(job.result.log_tail),
         "timeline": app.store.timeline(job_id),
@@ -69,13 +67,16 @@ def _record(job_id: str, app: Services) -> dict[str, Any]:
 
 @blueprint.delete("/<job_id>")
 def cancel(job_id: str) -> Response:
-    """At once where it is queued; else its end is asked for, and `status` stays until the scheduler has stopped it."""
+    """Cancel a queued job at once; ask an admitted or running one to stop.
+
+    The `status` of the latter stays the same until the scheduler has stopped the job.
+    """
     query.take()
     app = services()
     failpoint("queue_manager.cancel.before")
     phase = app.store.cancel(job_id, app.clock())
     failpoint("queue_manager.cancel.after")
-    log.info("A cancel was asked for.", job_id=job_id, status=phase)
+    log.info("Cancel requested.", job_id=job_id, status=phase)
     return jsonify(
         {"status": phase, "job_id": job_id, "cancelling": phase.holds_slot, "links": links(job_id)}
     )
@@ -83,20 +84,15 @@ def cancel(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/retry")
 def retry(job_id: str) -> tuple[Response, int, dict[str, str]]:
-    """A failed or cancelled job again, at the back of the queue; it resumes from its checkpoint."""
+    """Queue a failed or cancelled job again, at the back; it resumes from its checkpoint."""
     query.take()
     app = services()
     failpoint("queue_manager.retry.before")
     position = app.store.retry(job_id, app.clock(), app.settings.caps)
     failpoint("queue_manager.retry.after")
-    log.info("A job is queued again.", job_id=job_id)
-    answer = {
-        "status": Phase.QUEUED,
-        "job_id": job_id,
-        "position": position,
-        "links": links(job_id),
-    }
-    return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": job_path(job_id)}
+    log.info("Job queued again.", job_id=job_id)
+    answer = jsonify(status=Phase.QUEUED, job_id=job_id, position=position, links=links(job_id))
+    return answer, HTTPStatus.ACCEPTED, {"Location": job_path(job_id)}
 
 
 def _user() -> str | None:
@@ -114,7 +110,7 @@ def _status() -> Phase | None:
         raise bad_field("status", f"must be one of {', '.join(Phase)}") from None
 
 
-def _next(end: history.Place | None) -> str | None:
+def _next(end: PageStart | None) -> str | None:
     if end is None:
         return None
     args: dict[str, Any] = {**request.args.to_dict(), "cursor": query.write_cursor(str(end))}

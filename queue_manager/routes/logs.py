@@ -1,4 +1,4 @@
-"""GET /jobs/<id>/logs and /jobs/<id>/metrics: what a training wrote, and what it goes on writing."""
+"""GET /jobs/<id>/logs and /jobs/<id>/metrics: what a training has written, and still writes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from queue_manager.files.tail import (
     PAUSE_S,
     chunks,
     follow,
-    has_gone,
+    has_disconnected,
     tail_start,
     whole_end,
     whole_lines,
@@ -24,54 +24,54 @@ from queue_manager.http.problems import Problem
 from queue_manager.requests import access
 from queue_manager.requests.services import Services, services
 
-blueprint = Blueprint("run_files", __name__, url_prefix="/jobs/<job_id>")
+blueprint = Blueprint("logs", __name__, url_prefix="/jobs/<job_id>")
 
 _TEXT = "text/plain; charset=utf-8"
 _JSON_LINES = "application/x-ndjson"
 _MAX_TAIL = 100_000
 _MAX_BYTES = 10**15
-#: Pauses of a follower between two looks at the job's phase.
-_PAUSES_PER_LOOK = 4
+#: A follower checks the job's phase once in this many pauses, which is once a second.
+_PAUSES_PER_CHECK = 4
 
 
 @blueprint.get("/logs")
 def logs(job_id: str) -> Response:
-    """The training's log; `tail`: its last lines only; `follow`: on and on until the job has ended."""
+    """Return the training's log; `tail`: its last lines only; `follow`: until the job has ended."""
     query.take("tail", "follow")
     tail, is_followed = query.number("tail", None, 0, _MAX_TAIL), query.flag("follow")
     app = services()
     job = app.store.job(job_id)
     file = open_run_file(job, LOG, app.settings.data_root)
-    if (
-        file is None and job.phase.is_finished
-    ):  # the folder is gone; the record has kept the last lines
-        lines = (
-            job.result.log_tail
-            if tail is None
-            else job.result.log_tail[max(0, len(job.result.log_tail) - tail) :]
-        )
-        return Response("".join(f"{line}\n" for line in lines), content_type=_TEXT)
+    if file is None and job.phase.is_finished:  # the run folder no longer exists
+        return _kept_lines(job, tail)
     start = tail_start(file, tail) if file is not None and tail is not None else 0
     if is_followed:
         _close(file)
-        return _followed(job, LOG, start, app, _TEXT)
+        return _followed(job, LOG, start, app)
     return _whole(file, start, None, _TEXT)
 
 
 @blueprint.get("/metrics")
 def metrics(job_id: str) -> Response:
-    """Epochs and telemetry as JSON lines, whole lines only. `since` is a byte offset: what X-Next-Since last said."""
+    """Return whole JSON lines from the byte `since` on: the previous answer's X-Next-Since."""
     query.take("since", "follow")
     since, is_followed = query.number("since", 0, 0, _MAX_BYTES) or 0, query.flag("follow")
     app = services()
     job = app.store.job(job_id)
     if is_followed:
-        return _followed(job, METRICS, since, app, _JSON_LINES)
+        return _followed(job, METRICS, since, app)
     file = open_run_file(job, METRICS, app.settings.data_root)
     end = 0 if file is None else whole_end(file)
     response = _whole(file, min(since, end), end, _JSON_LINES)
     response.headers["X-Next-Since"] = str(end)
     return response
+
+
+def _kept_lines(job: Job, tail: int | None) -> Response:
+    """Return the last lines of the log, which the record keeps."""
+    kept = job.result.log_tail
+    lines = kept if tail is None else kept[max(0, len(kept) - tail) :]
+    return Response("".join(f"{line}\n" for line in lines), content_type=_TEXT)
 
 
 def _whole(file: BinaryIO | None, start: int, end: int | None, content_type: str) -> Response:
@@ -83,29 +83,33 @@ def _whole(file: BinaryIO | None, start: int, end: int | None, content_type: str
     return response
 
 
-def _followed(job: Job, name: str, start: int, app: Services, content_type: str) -> Response:
-    app.places.take_or_refuse()
+def _followed(job: Job, name: str, start: int, app: Services) -> Response:
+    app.followers.acquire_or_refuse()
     open_file = partial(open_run_file, job, name, app.settings.data_root)
     pieces = follow(open_file, start, _is_over(job.job_id, app), partial(time.sleep, PAUSE_S))
-    if content_type == _JSON_LINES:
-        pieces = whole_lines(pieces)
+    content_type = _TEXT
+    if name == METRICS:
+        pieces, content_type = whole_lines(pieces), _JSON_LINES
     response = Response(_until_refused(pieces), content_type=content_type)
     response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(app.places.leave)
+    response.call_on_close(app.followers.release)
     return response
 
 
 def _is_over(job_id: str, app: Services) -> Callable[[], bool]:
-    """Whether there is nothing more to follow: the client has gone, or the job has ended, or the token is no longer
-    valid (both asked every second)."""
+    """Return a check that ends following.
+
+    Following ends when the client has disconnected, the job has ended, or the token is no longer
+    valid; the latter two are checked once a second.
+    """
     environ, pauses, is_valid = request.environ, 0, access.still_valid(app)
 
     def is_over() -> bool:
         nonlocal pauses
         pauses += 1
-        if has_gone(environ):
+        if has_disconnected(environ):
             return True
-        return pauses % _PAUSES_PER_LOOK == 1 and (not is_valid() or _has_ended(job_id, app))
+        return pauses % _PAUSES_PER_CHECK == 1 and (not is_valid() or _has_ended(job_id, app))
 
     return is_over
 
@@ -113,13 +117,13 @@ def _is_over(job_id: str, app: Services) -> Callable[[], bool]:
 def _has_ended(job_id: str, app: Services) -> bool:
     try:
         jobs = app.store.jobs([job_id])
-    except StoreUnavailable:  # Redis may be away for a while; the training and its log go on
+    except StoreUnavailable:  # an outage of Redis does not stop the training or its log
         return False
     return not jobs or jobs[0].phase.is_finished
 
 
 def _until_refused(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The headers are out: a file that must not be read, or cannot be, ends the answer."""
+    """End the answer with a line if the file must not or cannot be read: the headers are sent."""
     try:
         yield from pieces
     except Problem as problem:

@@ -1,4 +1,4 @@
-"""GET /nodes: what each node's monitor last said."""
+"""GET /nodes: the last report of each node's monitor."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -11,12 +11,13 @@ blueprint = Blueprint("nodes", __name__)
 
 @blueprint.get("/nodes")
 def nodes() -> Response:
+    """List the nodes with their last snapshot and its age in seconds."""
     take()
     app = services()
     now = app.clock()
-    said = app.store.nodes()
     shown = [
-        {"node": node, **what, "age_s": _age_s(what["at"], now)} for node, what in said.items()
+        {"node": node, **report, "age_s": _age_s(report["at"], now)}
+        for node, report in app.store.nodes().items()
     ]
     return jsonify({"nodes": shown})
 

@@ -1,4 +1,4 @@
-"""GET /metrics: the queue as Prometheus reads it. A job's own metrics are at /jobs/<id>/metrics."""
+"""GET /metrics: the queue's metrics for Prometheus; a job's metrics are at /jobs/<id>/metrics."""
 
 from flask import Blueprint, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -12,6 +12,7 @@ blueprint = Blueprint("prometheus", __name__)
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
+    """Return Prometheus' text format."""
     take()
     app = services()
     return Response(exposition(app.store, app.clock()), content_type=CONTENT_TYPE_PLAIN_0_0_4)

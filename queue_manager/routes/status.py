@@ -1,4 +1,4 @@
-"""GET /status/<user>: where a user's jobs stand."""
+"""GET /status/<user>: the state of a user's jobs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from queue_manager.http.problems import bad_field
 from queue_manager.http.query import take
 from queue_manager.requests.long_poll import answer_when_changed
 from queue_manager.requests.services import Services, services
-from queue_manager.views.job_view import read_board
+from queue_manager.views.job_view import read_job_view
 
 blueprint = Blueprint("status", __name__)
 
@@ -21,23 +21,27 @@ _MOST_FINISHED = 5
 
 _IDLE = dict.fromkeys(
     (
-        *(
-            "job_id",
-            "config",
-            "reason",
-            "position",
-            "estimated_wait",
-            "estimated_wait_s",
-            "estimated_start_at",
-        ),
-        *("submitted_at", "started_at", "estimated_end_at", "finished_at"),
+        "job_id",
+        "config",
+        "reason",
+        "position",
+        "estimated_wait",
+        "estimated_wait_s",
+        "estimated_start_at",
+        "submitted_at",
+        "started_at",
+        "estimated_end_at",
+        "finished_at",
     )
 )
 
 
 @blueprint.get("/status/<user>")
 def status(user: str) -> Response:
-    """The user's most relevant job at the top, and her jobs: those that run, the queued ones, the last finished."""
+    """Return the user's most relevant job at the top, and a list of their jobs.
+
+    The list has the running jobs, then the queued ones, then the last finished ones.
+    """
     take("wait")
     if not USER_PATTERN.fullmatch(user):
         raise bad_field("user", USER_RULE)
@@ -47,19 +51,15 @@ def status(user: str) -> Response:
 
 def _answer(user: str, app: Services) -> dict[str, Any]:
     jobs = _jobs_of(user, app.store)
-    positions = (
-        app.store.positions([job.job_id for job in jobs if not job.phase.is_finished])
-        if jobs
-        else {}
-    )
-    board = read_board(app, positions)
-    shown: list[dict[str, Any]] = [board.brief(job) for job in jobs]
+    unfinished = [job.job_id for job in jobs if not job.phase.is_finished]
+    positions = app.store.positions(unfinished) if jobs else {}
+    view = read_job_view(app, positions)
+    shown: list[dict[str, Any]] = [view.brief(job) for job in jobs]
     top = shown[0] if shown else {"user": user, "status": "idle", **_IDLE}
     return {**top, "jobs": shown}
 
 
 def _jobs_of(user: str, store: Store) -> list[Job]:
-    """Running ones, then queued ones in dispatch order, then the last finished, the latest first."""
     running = [job.job_id for job in store.running() if job.spec.user == user]
     active = [*running, *store.user_queue(user, _MOST_QUEUED)]
     newest = store.user_jobs(user, 0, len(active) + _MOST_FINISHED)
@@ -68,6 +68,7 @@ def _jobs_of(user: str, store: Store) -> list[Job]:
 
 
 def _most_relevant_first(jobs: Sequence[Job]) -> list[Job]:
+    """Sort into running, queued in dispatch order, and the last finished with the latest first."""
     running = [job for job in jobs if job.phase.holds_slot]
     queued = [job for job in jobs if not job.phase.holds_slot and not job.phase.is_finished]
     finished = sorted(

@@ -1,4 +1,4 @@
-"""POST /submit: the way into the queue."""
+"""POST /submit: queue a job."""
 
 import hashlib
 import re
@@ -36,13 +36,13 @@ _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 @blueprint.post("/submit")
 def submit() -> Answer:
-    """Queue a job; with `dry_run` say what would become of it."""
+    """Queue a job; with `dry_run` check it and return its Workflow without queueing it."""
     take()
     app = services()
     body = read_object(request)
     key = _idempotency_key()
     submission = parse(body, _rules(app))
-    access.act_as(submission.spec.user)
+    access.check_may_act_as(submission.spec.user)
     spec = _with_config_text(submission, app)
     if submission.dry_run:
         return _dry_run(spec, app), HTTPStatus.OK, {}
@@ -55,10 +55,10 @@ def _enqueue(spec: JobSpec, key: str, digest: str, app: Services) -> Answer:
     enqueued = app.store.enqueue(spec, now, app.settings.caps, key, digest)
     failpoint("queue_manager.enqueue.after")
     job_id = enqueued.job_id
-    log.info("A job is queued.", job_id=job_id, user=spec.user, existing=enqueued.existing)
-    status, position = (
-        _stands(job_id, app) if enqueued.existing else (Phase.QUEUED, enqueued.position)
-    )
+    log.info("Job queued.", job_id=job_id, user=spec.user, existing=enqueued.existing)
+    status, position = Phase.QUEUED, enqueued.position
+    if enqueued.existing:
+        status, position = _present_state(job_id, app)
     paths = links(job_id)
     answer = {"status": status, "job_id": job_id, **_wait(position, now, app), "links": paths}
     return jsonify(answer), HTTPStatus.ACCEPTED, {"Location": paths["job"]}
@@ -69,9 +69,8 @@ def _idempotency_key() -> str:
     if key is None:
         return ""
     if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise bad_field(
-            "Idempotency-Key", "must be 1 to 255 visible ASCII characters without spaces"
-        )
+        rule = "must be 1 to 255 visible ASCII characters without spaces"
+        raise bad_field("Idempotency-Key", rule)
     return key
 
 
@@ -90,12 +89,11 @@ def _rules(app: Services) -> Rules:
 
 
 def _with_config_text(submission: Submission, app: Services) -> JobSpec:
-    """The spec with the config's text as it is now, checked; so is the workdir against what lies on the disk."""
+    """Return the spec with the config's present text; checks the text and the workdir's links."""
     spec, settings = submission.spec, app.settings
     if workdir_leads_out(spec.workdir, spec.user, settings.data_root):
-        raise bad_field(
-            "workdir", "is, or is below, a symbolic link that leads out of the user's folder"
-        )
+        rule = "is, or is below, a symbolic link that leads out of the user's folder"
+        raise bad_field("workdir", rule)
     if submission.inline is None:
         text = config_text.read_named(spec.config, settings.config_root)
     else:
@@ -104,17 +102,20 @@ def _with_config_text(submission: Submission, app: Services) -> JobSpec:
     return JobSpec(**{**spec.__dict__, "config_text": text})
 
 
-def _stands(job_id: str, app: Services) -> tuple[Phase, int | None]:
-    """Where the job that a repeated submission meant stands by now."""
+def _present_state(job_id: str, app: Services) -> tuple[Phase, int | None]:
+    """Return phase and position of the job that a repeated submission refers to."""
     try:
         return app.store.job(job_id).phase, app.store.position(job_id)
     except JobNotFound:
-        detail = f"This Idempotency-Key was used for job {job_id}, which has finished and is no longer on record."
+        detail = (
+            f"This Idempotency-Key was used for job {job_id}, "
+            "which has finished and is no longer on record."
+        )
         raise Problem(HTTPStatus.CONFLICT, detail) from None
 
 
 def _wait(position: int | None, now: float, app: Services) -> dict[str, Any]:
-    """The estimate; unknown where Redis went away just now, because the job is acknowledged all the same."""
+    """Return the estimate; unknown if Redis fails now, because the job is acknowledged anyway."""
     if position is None:
         return wait_fields(None, None, now)
     try:

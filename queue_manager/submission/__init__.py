@@ -1,1 +1,1 @@
-"""Parsing and validating a submission."""
+"""This package checks a submission and its configuration."""

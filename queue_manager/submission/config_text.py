@@ -1,4 +1,4 @@
-"""A training's configuration: from a named file or from the submission itself to a checked text."""
+"""Read a training's configuration from a named file or the submission, and check its text."""
 
 import json
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from queue_manager.submission.config_check import BrokenSchema, Schema, broken_k
 
 MAX_BYTES = 256 * 1024
 _TOO_LONG = f"must not be longer than {MAX_BYTES // 1024} KiB"
-#: The name under which an inline configuration is stored.
+#: The file name of a configuration that came inside the submission.
 INLINE_NAME = "config.yaml"
 
 
 def read_named(name: str, config_root: Path) -> str:
-    """The text of the file `name` below the config folder; raises Problem 400 about `config`."""
+    """Return the text of the file `name` below the config folder; raises Problem 400."""
     try:
         with open_inside(config_root / name, config_root) as file:
             data = file.read(MAX_BYTES + 1)
@@ -29,10 +29,8 @@ def read_named(name: str, config_root: Path) -> str:
     except LeadsOut:
         raise bad_field("config", f"{name} is a symbolic link out of the config folder") from None
     except OSError as error:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"The config file {name} cannot be read ({error.strerror}).",
-        ) from error
+        detail = f"The config file {name} cannot be read ({error.strerror})."
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
     if len(data) > MAX_BYTES:
         raise bad_field("config", _TOO_LONG)
     try:
@@ -42,8 +40,8 @@ def read_named(name: str, config_root: Path) -> str:
 
 
 def write_inline(config: dict[str, Any]) -> str:
-    """The YAML text of a configuration that came as a JSON object; raises Problem 400 about `config`."""
-    if len(json.dumps(config)) > MAX_BYTES:  # first, because writing YAML is slow
+    """Return a configuration that came as a JSON object as YAML text; raises Problem 400."""
+    if len(json.dumps(config)) > MAX_BYTES:  # checked first, because writing YAML is slow
         raise bad_field("config", _TOO_LONG)
     text = yaml.dump(config, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
     if len(text.encode()) > MAX_BYTES:
@@ -52,7 +50,7 @@ def write_inline(config: dict[str, Any]) -> str:
 
 
 def check(text: str, name: str, schema: Callable[[], Schema | None]) -> None:
-    """Raise Problem 400 where the text is not YAML as we take it, or breaks the template's schema."""
+    """Raise Problem 400 if the text is not accepted YAML or breaks the template's schema."""
     try:
         broken = broken_keys(text, name, schema())
     except BrokenSchema as error:
@@ -62,7 +60,7 @@ def check(text: str, name: str, schema: Callable[[], Schema | None]) -> None:
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Without anchors: JSON has none, so two equal texts are just two equal texts."""
+    """Writes no anchors: JSON has none, so two equal texts are just two equal texts."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,1 +1,1 @@
-"""What the API answers about jobs: records, reasons, pages, Prometheus metrics."""
+"""This package builds the API's answers about jobs: records, reasons, pages, Prometheus metrics."""

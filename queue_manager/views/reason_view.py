@@ -1,36 +1,25 @@
-"""Why a job stands where it stands, as shown: pure."""
+"""Choose the reason that is shown for a job. Pure."""
 
 from jobqueue.eta import in_words
 from jobqueue.job import Job
 from jobqueue.phase import Phase
-from jobqueue.reason import Reason, ReasonCode
-
-#: The scheduler words the reasons of this many jobs at the head of the queue.
-WORDED_BY_SCHEDULER = 100
-#: What these say after a colon is a line of the training's log.
-_QUOTES_THE_LOG = frozenset(
-    {ReasonCode.TRAINING_FAILED, ReasonCode.BAD_CONFIG, ReasonCode.GPU_BUSY}
-)
-
-
-def without_the_log(reason: Reason) -> Reason:
-    """What everybody may see of a reason: a log is its user's."""
-    if reason.code not in _QUOTES_THE_LOG or ": " not in reason.message:
-        return reason
-    return Reason(reason.code, reason.message.partition(": ")[0] + ".")
+from jobqueue.reason import REASONS_WRITTEN, Reason, ReasonCode
 
 
 def shown_reason(
-    job: Job, position: int | None, wait_s: float | None, trouble: Reason | None
+    job: Job, position: int | None, wait_s: float | None, scheduler: Reason | None
 ) -> Reason:
-    """The job's own reason, unless it waits and `trouble` (see heartbeat.py) or its position (1 = next) says more."""
+    """Return the job's own reason, or for a queued job one that tells more.
+
+    `scheduler` is why the scheduler starts nothing, None while it works. The scheduler writes the
+    reasons of the first jobs in the queue only; behind them the position (1 = next) is the reason.
+    """
     if job.phase is not Phase.QUEUED:
         return job.reason
-    if trouble is not None:
-        return trouble
-    if position is not None and position > WORDED_BY_SCHEDULER:
-        about = "" if wait_s is None else f", for about {in_words(wait_s)}"
-        return Reason(
-            ReasonCode.WAITING_TURN, f"Position {position}; {position - 1} jobs are ahead{about}."
-        )
+    if scheduler is not None:
+        return scheduler
+    if position is not None and position > REASONS_WRITTEN:
+        wait = "" if wait_s is None else f"; estimated wait: {in_words(wait_s)}"
+        text = f"Position {position}: {position - 1} jobs are ahead{wait}."
+        return Reason(ReasonCode.WAITING_TURN, text)
     return job.reason

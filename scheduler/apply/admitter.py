@@ -1,7 +1,6 @@
-"""Step 6 of the cycle: an admission made so. Redis first, then the engine, under a name that is taken only once."""
+"""Carry out an admission: Redis first, then the engine, under a name that can be taken only once."""
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from jobqueue.errors import InvalidTransition, NoFreeSlot, StaleLeader
@@ -10,12 +9,12 @@ from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.service.log import get_logger
-from jobqueue.store.client import Store
 from jobqueue.store.leader import Leader, Outcome, Recorded, RequeueEffect, SlotLimits, Start
-from scheduler.apply.isolate_job import MAX_BREAKS, put_aside, put_aside_if_poison
-from scheduler.apply.orphans import record_workflow
-from scheduler.apply.unfinished_creates import Leftovers
-from scheduler.decide.capacity import Limits
+from scheduler.apply.context import Context
+from scheduler.apply.isolate_job import MAX_BREAKS, fail_with_internal_error, isolated
+from scheduler.apply.open_creates import OpenCreates
+from scheduler.apply.recording import record_workflow
+from scheduler.decide.next_action import name_taken
 from scheduler.decide.nominate import Admission
 from scheduler.engines.contract import (
     Engine,
@@ -27,184 +26,170 @@ from scheduler.engines.contract import (
     WorkflowNotMade,
     WorkflowRejected,
 )
-from scheduler.health.alerts import Alerts
-from scheduler.health.create_backoff import Backoff
-from scheduler.settings import SchedulerSettings
-from workflows.render import TemplateError, load_template, render, workflow_name
+from scheduler.health.create_backoff import CreateBackoff
+from scheduler.templates import Templates
+from workflows.render import render, workflow_name
 
 log = get_logger(__name__)
 
 
 class Admitter:
-    """Step 6 of the cycle; `unanswered` collects the jobs whose create got no answer."""
+    """Admits jobs, and knows which creates back off."""
 
     def __init__(
         self,
-        engine: Engine,
-        alerts: Alerts,
-        unanswered: set[str],
-        leftovers: Leftovers,
-        settings: SchedulerSettings,
-        limits: Limits,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
+        context: Context,
+        templates: Templates,
+        creates: OpenCreates,
+        backoff: CreateBackoff,
     ) -> None:
-        self._engine, self._alerts, self._unanswered, self._leftovers = (
-            engine,
-            alerts,
-            unanswered,
-            leftovers,
-        )
-        self._templates: Path = settings.workflow_template.parent
-        self._require_gpu, self._limits, self._clock = settings.require_gpu, limits, clock
-        self._unix_ids, self._backoff = settings.unix_ids, Backoff(monotonic)
+        self._context = context
+        self._templates = templates
+        self._creates = creates
+        self._backoff = backoff
 
-    def unfit_templates(self, names: Iterable[str]) -> dict[str, str]:
-        """Which of these templates cannot be used now, and why; an admin is told."""
-        unfit = {}
-        for name in set(names):
-            try:
-                load_template(self._templates, name)
-            except TemplateError as error:
-                unfit[name] = str(error)
-                self._alerts.once(
-                    str(error), "Mend the template; its jobs keep their places and start then."
-                )
-        return unfit
-
-    def held(self, heads: Iterable[Job]) -> dict[str, Reason]:
-        """Those of the heads that are not to be admitted now, because no workflow could be made, and why."""
-        found, all_held = {}, self._backoff.holds_all()
+    def backoffs(self, heads: Iterable[Job]) -> dict[str, Reason]:
+        """Return which heads are not to be admitted now because creates failed, and why."""
+        found, why_all = {}, self._backoff.why_all_wait()
         for job in heads:
-            if own := self._backoff.holds(job.job_id):
+            if own := self._backoff.why_waits(job.job_id):
                 found[job.job_id] = Reason(ReasonCode.CREATE_FAILED, own)
-            elif all_held:
-                text = f"the workflow of another job could not be made, and is tried again soon: {all_held}"
+            elif why_all:
+                text = f"the workflow of another job could not be created; retrying soon: {why_all}"
                 found[job.job_id] = Reason(ReasonCode.WAITING_TURN, text)
         return found
 
-    def admit(self, leader: Leader, admission: Admission) -> None:
-        """Admit one job and make its workflow."""
+    def admit(self, leader: Leader, admission: Admission) -> bool:
+        """Admit one job and create its workflow; return whether it holds a slot afterwards."""
         job = leader.store.job(admission.job.job_id)  # with the config's text
         if job.breaks >= MAX_BREAKS:
-            put_aside(
-                leader,
-                job,
-                self._clock(),
-                "it was admitted, but its workflow was never made",
-                self._alerts,
-            )
-            return
-        with put_aside_if_poison(leader, job, self._clock, self._alerts):
-            self._admit(leader, job, admission)
+            what = "it was admitted, but its workflow was never created"
+            fail_with_internal_error(self._context, leader, job, what)
+            return False
+        with isolated(self._context, leader, job):
+            return self._admit(leader, job, admission)
+        return leader.store.job(job.job_id).phase.holds_slot
 
-    def _admit(self, leader: Leader, job: Job, admission: Admission) -> None:
-        template = load_template(self._templates, job.spec.workflow)
-        account = self._unix_ids.get(job.spec.user)
-        workflow = render(
-            template, job, node=admission.node, require_gpu=self._require_gpu, unix_ids=account
-        )
+    def _admit(self, leader: Leader, job: Job, admission: Admission) -> bool:
+        workflow = self._rendered(job, admission.node)
         failpoint("scheduler.admit.before")
         if not self._take_slot(leader, job, admission):
-            return
+            return False
         failpoint("scheduler.admit.after")
         log.info(
-            "Admitted.",
+            "Job admitted.",
             job_id=job.job_id,
             node=admission.node,
             gpus=admission.gpu_uuids,
             attempt=job.attempt,
         )
+        placement = Placement(admission.node, admission.gpu_uuids)
         try:
-            self._confirm_and_make(
-                leader, job, workflow, Placement(admission.node, admission.gpu_uuids)
-            )
+            return self._confirm_and_create(leader, job, workflow, placement)
         except StaleLeader:
-            self._unanswered.add(job.job_id)
+            self._creates.got_no_answer(job.job_id)
             raise
 
-    def survived(self, store: Store) -> None:
-        """Another one leads: whatever it made of the admissions that we left open, they did not break us."""
-        while self._unanswered:
-            Leader.survived(store, self._unanswered.pop())
-
-    def _confirm_and_make(
-        self, leader: Leader, job: Job, workflow: dict[str, Any], placement: Placement
-    ) -> None:
-        # The lead and the cancel intent, looked at once more right before the create.
-        if leader.confirm(job.job_id):
-            self._make(leader, job, workflow, placement)
-        else:
-            leader.requeue(
-                job.job_id, self._clock(), Reason(ReasonCode.CANCELLED, "Cancelled by its user.")
-            )
+    def _rendered(self, job: Job, node: str) -> dict[str, Any]:
+        settings = self._context.settings
+        template = self._templates.load(job.spec.workflow)
+        account = settings.unix_ids.get(job.spec.user)
+        return render(template, job, node=node, require_gpu=settings.require_gpu, unix_ids=account)
 
     def _take_slot(self, leader: Leader, job: Job, admission: Admission) -> bool:
+        settings, name = self._context.settings, workflow_name(job)
+        start = Start(
+            node=admission.node,
+            gpu_uuids=admission.gpu_uuids,
+            workflow_name=name,
+            message=f"Starting on {admission.node}.",
+            engine=self._engine.name,
+        )
+        limits = SlotLimits(settings.max_running_jobs, settings.max_running_per_user)
         try:
-            message = f"Starts on {admission.node}."
-            start = Start(admission.node, admission.gpu_uuids, workflow_name(job), message)
-            caps = SlotLimits(self._limits.max_running, self._limits.max_per_user)
-            leader.admit(job, self._clock(), start, caps)
+            leader.admit(job, self._context.clock(), start, limits)
         except (InvalidTransition, NoFreeSlot):
-            return False  # cancelled a moment ago, or the slot is gone: the next cycle decides anew
+            return False  # cancelled a moment ago, or the slot is taken: the next cycle decides
         return True
 
-    def _make(
+    def _confirm_and_create(
         self, leader: Leader, job: Job, workflow: dict[str, Any], placement: Placement
-    ) -> None:
+    ) -> bool:
+        # The lead and a cancel are checked once more right before the create.
+        if leader.confirm(job.job_id):
+            return self._create(leader, job, workflow, placement)
+        reason = Reason(ReasonCode.CANCELLED, "Cancelled by its user.")
+        leader.requeue(job.job_id, self._context.clock(), reason)
+        return False
+
+    def _create(
+        self, leader: Leader, job: Job, workflow: dict[str, Any], placement: Placement
+    ) -> bool:
+        """Create the workflow; return whether the job keeps its slot."""
         try:
             uid = self._engine.create(workflow, job.spec.config_text, placement)
         except WorkflowExists:
-            self._take_existing(leader, job)
+            return self._adopt_existing(leader, job)
         except WorkflowRejected as error:
-            reason = Reason(ReasonCode.REJECTED, f"The engine refuses this workflow: {error}")
-            leader.finish(job.job_id, self._clock(), Outcome(Phase.FAILED, reason))
-            log.error("Rejected.", job_id=job.job_id, reason=reason.message)
+            text = f"The engine refuses this workflow: {error}"
+            return self._fail(leader, job, Reason(ReasonCode.REJECTED, text))
         except (WorkflowNotMade, EngineForbidden) as error:
-            self._give_back(leader, job, error)
-        except (
-            EngineUnavailable
-        ) as error:  # it may exist: the slot is kept until the engine was asked by name
-            log.warning(
-                "No answer to the create; asking by name next.", job_id=job.job_id, error=str(error)
-            )
-            self._unanswered.add(job.job_id)
-            self._alerts.once(str(error), "Mend the engine; the scheduler goes on by itself.")
-        else:
-            failpoint("scheduler.create.after")
-            self._backoff.made(job.job_id)
-            name = workflow["metadata"]["name"]
-            made = Recorded(name, uid, placement.node, placement.gpu_uuids)
-            leader.record_workflow(job.job_id, made)
-            failpoint("scheduler.record.after")
+            return self._requeue(leader, job, error)
+        except EngineUnavailable as error:
+            return self._keep_slot(job, error)
+        failpoint("scheduler.create.after")
+        self._backoff.succeeded(job.job_id)
+        name = workflow["metadata"]["name"]
+        created = Recorded(name, uid, placement.node, placement.gpu_uuids)
+        leader.record_workflow(job.job_id, created)
+        failpoint("scheduler.record.after")
+        return True
 
-    def _take_existing(self, leader: Leader, job: Job) -> None:
-        """The name is taken: by this very job's workflow, or by something that is not ours."""
+    def _keep_slot(self, job: Job, error: EngineUnavailable) -> bool:
+        """The workflow may exist: the job keeps its slot until the engine was asked by name."""
+        log.warning("Create got no answer.", job_id=job.job_id, error=str(error))
+        self._creates.got_no_answer(job.job_id)
+        remedy = "Fix the engine; scheduling continues automatically."
+        self._context.alerts.once(str(error), remedy)
+        return True
+
+    def _adopt_existing(self, leader: Leader, job: Job) -> bool:
+        """The name is taken: by this job's own workflow, by an old one, or by another object."""
         name = workflow_name(job)
         present = self._engine.get(name)
-        if (
-            present is None and job.breaks < MAX_BREAKS - 1
-        ):  # it was on its way out, and is gone: the next try makes it
-            text = f"The name {name} was still taken when its workflow was to be made; it is next again."
-            reason = Reason(ReasonCode.NAME_IN_USE, text)
-            leader.requeue(job.job_id, self._clock(), reason, RequeueEffect(breaks=True))
-        elif present is None or present.job_id != job.job_id:
-            text = f"The name {name} is taken by an object that is not this job's; remove it, then retry the job."
-            reason = Reason(ReasonCode.NAME_TAKEN, text)
-            leader.finish(job.job_id, self._clock(), Outcome(Phase.FAILED, reason))
-        else:
+        if present is not None and present.job_id == job.job_id:
             record_workflow(leader, job, present)
+            return True
+        if present is not None or job.breaks >= MAX_BREAKS - 1:
+            return self._fail(leader, job, name_taken(name))
+        # It was just being deleted: the next create finds the name free.
+        text = f"Requeued at the front: the name {name} was still taken by a deleted workflow."
+        reason = Reason(ReasonCode.NAME_IN_USE, text)
+        leader.requeue(job.job_id, self._context.clock(), reason, RequeueEffect(breaks=True))
+        return False
 
-    def _give_back(self, leader: Leader, job: Job, error: EngineError) -> None:
-        """The founding document's failed create: HDEL running_jobs, an error in the log, next try in a later cycle."""
-        self._leftovers.add(job)
+    def _fail(self, leader: Leader, job: Job, reason: Reason) -> bool:
+        leader.finish(job.job_id, self._context.clock(), Outcome(Phase.FAILED, reason))
+        log.error("Job failed.", job_id=job.job_id, reason=reason.message)
+        return False
+
+    def _requeue(self, leader: Leader, job: Job, error: EngineError) -> bool:
+        """A create has failed for certain: the job goes back to the front of the queue.
+
+        docs/founding-document.md draws it: HDEL running_jobs, log the error, try again later.
+        """
+        self._creates.made_no_workflow(job)
         self._backoff.failed(job.job_id, error)
         reason = Reason(ReasonCode.CREATE_FAILED, str(error))
-        leader.requeue(job.job_id, self._clock(), reason, RequeueEffect(nothing_made=True))
-        log.error(
-            "Its workflow was not made; the job is next again.", job_id=job.job_id, error=str(error)
-        )
+        effect = RequeueEffect(nothing_made=True)
+        leader.requeue(job.job_id, self._context.clock(), reason, effect)
+        log.error("Workflow not created; job requeued.", job_id=job.job_id, error=str(error))
         remedy = (
-            "Give the scheduler what it needs (rights, room on the disk); it tries again by itself."
+            "Give the scheduler what it lacks (a permission, disk space); it retries by itself."
         )
-        self._alerts.once(str(error), remedy)
+        self._context.alerts.once(str(error), remedy)
+        return False
+
+    @property
+    def _engine(self) -> Engine:
+        return self._context.engines.default

@@ -1,6 +1,9 @@
-"""Workflows of no job that holds a slot: of queued and finished ones, of jobs that Redis has lost, and of nobody's."""
+"""Handle workflows of no job that holds a slot.
 
-from collections.abc import Callable
+They belong to queued or finished jobs, to jobs that Redis has lost, or to nobody.
+"""
+
+from collections.abc import Iterable
 from dataclasses import replace
 
 from jobqueue.clock import rfc3339
@@ -9,149 +12,125 @@ from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.service.log import get_logger
-from jobqueue.store.client import Store
-from jobqueue.store.leader import Leader, Recorded, SlotLimits, Start
-from scheduler.apply.isolate_job import REMEDY
+from jobqueue.store.leader import Leader, SlotLimits, Start
+from scheduler.apply.context import Context
+from scheduler.apply.isolate_job import REFUSED_REMEDY
 from scheduler.apply.rebuilder import Rebuilder
-from scheduler.engines.contract import Engine, WorkflowRefused, WorkflowStatus
-from scheduler.health.alerts import Alerts
-from scheduler.settings import SchedulerSettings
+from scheduler.apply.recording import record_workflow
+from scheduler.engines.contract import WorkflowRefused, WorkflowStatus
 from workflows.render import workflow_name
 
 log = get_logger(__name__)
 
-#: Slots are not counted against an adopted workflow: it runs, whatever the limits say.
+#: Slots are not counted against an adopted workflow: it runs, whatever the limits are.
 _NO_LIMIT = SlotLimits(1_000_000, 1_000_000)
 
 
-def record_workflow(leader: Leader, job: Job, workflow: WorkflowStatus) -> None:
-    """The workflow is this job's: put it into its record, with where it really is."""
-    node, uuids = workflow.node or job.node or "", workflow.gpu_uuids or job.gpu_uuids
-    leader.record_workflow(job.job_id, Recorded(workflow.name, workflow.uid, node, uuids))
+class Orphans:
+    """Restores, adopts, stops or deletes each of these workflows; one alert about each unknown."""
 
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._rebuilder = Rebuilder(context)
+        self._reported: set[str] = set()  # uids
 
-class Tidier:
-    """Keeps what it told already."""
+    def run(
+        self, leader: Leader, workflows: list[WorkflowStatus]
+    ) -> tuple[tuple[WorkflowStatus, ...], frozenset[str]]:
+        """Handle each workflow.
 
-    def __init__(
-        self,
-        store: Store,
-        engine: Engine,
-        alerts: Alerts,
-        settings: SchedulerSettings,
-        clock: Callable[[], float],
-        beat: Callable[[], None],
-    ) -> None:
-        self._store, self._engine, self._alerts, self._settings, self._clock = (
-            store,
-            engine,
-            alerts,
-            settings,
-            clock,
-        )
-        self._beat = beat
-        self._rebuilder = Rebuilder(store, engine, alerts, settings, clock, beat)
-        self._told: set[str] = (
-            set()
-        )  # uids of unknown workflows and of copies that an alert was sent about
-
-    def run(self, leader: Leader, workflows: list[WorkflowStatus]) -> list[WorkflowStatus]:
-        """Restore, adopt, stop or forget each; returns those that are alive and occupy what they occupy (strays)."""
-        strays: list[WorkflowStatus] = []
+        Return those that are live and occupy a slot (unmanaged), and the ids of the jobs that hold
+        a slot since.
+        """
         jobs = self._jobs_of(workflows)
-        if self._rebuilder.run(
-            leader, [workflow for workflow in workflows if workflow.job_id not in jobs]
-        ):
+        lost = [workflow for workflow in workflows if workflow.job_id not in jobs]
+        adopted = set(self._rebuilder.run(leader, lost))
+        if adopted:
             jobs = self._jobs_of(workflows)
-        # The newest attempt first: where Redis was set back in time, the engine is ahead of the record.
+        unmanaged = []
+        # The newest attempt first: if Redis was set back in time, the engine is ahead of it.
         for workflow in sorted(workflows, key=lambda each: each.attempt, reverse=True):
             job = jobs.get(workflow.job_id)
             try:
-                self._tidy(leader, job, workflow, strays)
+                if self._must_adopt(job, workflow):
+                    assert job is not None
+                    adopted |= self._adopt(leader, job, workflow)
+                elif self._handle(job, workflow):
+                    unmanaged.append(workflow)
             except WorkflowRefused as error:
-                self._alerts.once(f"{workflow.name}: {error}", REMEDY)
-            self._beat()
-        return strays
+                self._context.alerts.once(f"{workflow.name}: {error}", REFUSED_REMEDY)
+            self._context.keep_alive()
+        return tuple(unmanaged), frozenset(adopted)
 
-    def _tidy(
-        self,
-        leader: Leader,
-        job: Job | None,
-        workflow: WorkflowStatus,
-        strays: list[WorkflowStatus],
-    ) -> None:
-        is_copy = job is not None and not _is_of(job, workflow)
-        if (
-            job is not None
-            and not is_copy
-            and job.phase is Phase.QUEUED
-            and job.attempt <= workflow.attempt
-        ):
-            self._adopt(leader, job, workflow)
-        elif not workflow.is_live:
-            self._forget(workflow, job)
-        elif job is None or is_copy:
-            strays.append(workflow)
-            self._tell(workflow, is_copy)
-        elif not job.phase.holds_slot or job.attempt != workflow.attempt:
-            strays.append(workflow)  # until it has ended
-            self._engine.stop(workflow)
-            failpoint("scheduler.stop.after")
-            log.warning(
-                "Stopped a workflow that its job has no use for.",
-                job_id=job.job_id,
-                workflow=workflow.name,
-            )
+    def _jobs_of(self, workflows: Iterable[WorkflowStatus]) -> dict[str, Job]:
+        ids = (workflow.job_id for workflow in workflows)
+        return {job.job_id: job for job in self._context.store.jobs(ids)}
 
-    def _jobs_of(self, workflows: list[WorkflowStatus]) -> dict[str, Job]:
-        return {
-            job.job_id: job for job in self._store.jobs(workflow.job_id for workflow in workflows)
-        }
+    def _must_adopt(self, job: Job | None, workflow: WorkflowStatus) -> bool:
+        """Return whether Redis lost the admission of this job, while its engine did not."""
+        if job is None or job.phase is not Phase.QUEUED or _is_copy(job, workflow):
+            return False
+        return job.attempt <= workflow.attempt
 
-    def _adopt(self, leader: Leader, job: Job, workflow: WorkflowStatus) -> None:
-        """Redis lost the admission; the engine did not."""
-        try:
-            start = Start(
-                workflow.node or "",
-                workflow.gpu_uuids,
-                workflow.name,
-                f"Found running as {workflow.name}.",
-            )
-            leader.admit(replace(job, attempt=workflow.attempt), self._clock(), start, _NO_LIMIT)
-        except InvalidTransition:
-            return  # cancelled in the meantime; the next cycle stops the workflow
-        record_workflow(leader, job, workflow)
-        log.warning(
-            "Adopted a workflow of a queued job.", job_id=job.job_id, workflow=workflow.name
+    def _handle(self, job: Job | None, workflow: WorkflowStatus) -> bool:
+        """Return whether the workflow is unmanaged."""
+        is_copy = job is not None and _is_copy(job, workflow)
+        if not workflow.is_live:
+            self._delete_if_old(workflow, job)
+            return False
+        if job is None or is_copy:
+            self._report(workflow, is_copy)
+            return True
+        if job.phase.holds_slot and job.attempt == workflow.attempt:
+            return False
+        self._context.engines.of(workflow).stop(workflow)
+        failpoint("scheduler.stop.after")
+        log.warning("Stopped a superseded workflow.", job_id=job.job_id, workflow=workflow.name)
+        return True  # until it has ended
+
+    def _adopt(self, leader: Leader, job: Job, workflow: WorkflowStatus) -> frozenset[str]:
+        start = Start(
+            node=workflow.node or "",
+            gpu_uuids=workflow.gpu_uuids,
+            workflow_name=workflow.name,
+            message=f"Found running as {workflow.name}.",
+            engine=workflow.engine,
         )
+        now = self._context.clock()
+        try:
+            leader.admit(replace(job, attempt=workflow.attempt), now, start, _NO_LIMIT)
+        except InvalidTransition:
+            return frozenset()  # cancelled in the meantime; the next cycle stops the workflow
+        record_workflow(leader, job, workflow)
+        log.warning("Adopted a queued job's workflow.", job_id=job.job_id, workflow=workflow.name)
+        return frozenset({job.job_id})
 
-    def _forget(self, workflow: WorkflowStatus, job: Job | None) -> None:
-        """A finished workflow stays as a tombstone for a while, so that a late create of the same name meets it."""
+    def _delete_if_old(self, workflow: WorkflowStatus, job: Job | None) -> None:
+        """A finished workflow is kept for a while, so that a late create finds its name taken."""
         if job is not None and not job.phase.is_finished:
             return
         ended = (job and job.finished_at) or workflow.finished_at or workflow.started_at or 0
-        if self._clock() - ended > self._settings.workflow_retention_s:
-            self._engine.delete(workflow)
+        if self._context.clock() - ended > self._context.settings.workflow_retention_s:
+            self._context.engines.of(workflow).delete(workflow)
             failpoint("scheduler.delete.after")
 
-    def _tell(self, workflow: WorkflowStatus, is_copy: bool) -> None:
-        if workflow.uid in self._told:
+    def _report(self, workflow: WorkflowStatus, is_copy: bool) -> None:
+        if workflow.uid in self._reported:
             return
-        self._told.add(workflow.uid)
+        self._reported.add(workflow.uid)
         since = rfc3339(workflow.started_at) if workflow.started_at else "just now"
-        what = f"it is a copy, not made by gpuq, of job {workflow.job_id}'s" if is_copy else ""
-        remedy = (
-            "Stop it by hand where it is not wanted: argo stop, or kubectl delete workflow."
-            if is_copy
-            else ""
-        )
-        self._alerts.send(
-            f"The workflow {workflow.name} runs (since {since}), but "
-            f"{what or f'Redis has no job {workflow.job_id}'}; it is left alone and counts as a running job.",
-            remedy or "Was Redis emptied? Restore it, or stop the workflow by hand.",
+        what = f"Redis has no job {workflow.job_id}"
+        remedy = "If Redis was emptied, restore it; otherwise stop the workflow manually."
+        if is_copy:
+            what = f"it is a copy of job {workflow.job_id}'s workflow that gpuq did not create"
+            remedy = "If it is not wanted, stop it: argo stop, or kubectl delete workflow."
+        self._context.alerts.send(
+            f"The workflow {workflow.name} is unmanaged: it runs (since {since}), but {what}. It "
+            "is left alone and occupies a slot.",
+            remedy,
         )
 
 
-def _is_of(job: Job, workflow: WorkflowStatus) -> bool:
-    """Whether it bears the name that this attempt's workflow has; a copy (argo resubmit, say) bears another."""
-    return workflow.name == workflow_name(replace(job, attempt=workflow.attempt))
+def _is_copy(job: Job, workflow: WorkflowStatus) -> bool:
+    """Return whether its name is not the one of this attempt's workflow (argo resubmit, say)."""
+    return workflow.name != workflow_name(replace(job, attempt=workflow.attempt))

@@ -1,4 +1,4 @@
-"""What `reconcile.decide` decides and the reconciler makes so: one class for each thing to do about a job."""
+"""What `next_actions` decides and the reconciler carries out: one class for each kind of action."""
 
 from dataclasses import dataclass
 
@@ -12,52 +12,64 @@ NO_RESULT = Result()
 
 @dataclass(frozen=True)
 class RecordWorkflow:
-    """The workflow is ours, but its uid stands in no record yet."""
+    """The workflow belongs to the job, but the record does not have its uid yet."""
 
     workflow: WorkflowStatus
 
 
 @dataclass(frozen=True)
 class MarkRunning:
+    """The job's container was seen running; `at` is when it started, if that is known."""
+
     at: float | None
     message: str
 
 
 @dataclass(frozen=True)
 class Explain:
-    """The phase stays; say why."""
+    """The phase stays; the reason changes."""
 
     reason: Reason
 
 
 @dataclass(frozen=True)
 class Stop:
+    """Ask the workflow's container to end."""
+
     workflow: WorkflowStatus
 
 
 @dataclass(frozen=True)
 class Delete:
-    """What is left to do of a withdrawal."""
+    """Delete the workflow of a withdrawal that was interrupted."""
 
     workflow: WorkflowStatus
 
 
 @dataclass(frozen=True)
 class ExtendStart:
-    """What held it up was not its fault and is over: the start deadline counts from now."""
+    """What kept the job from starting was not its fault and is over: restart the start deadline."""
 
 
 @dataclass(frozen=True)
 class Requeue:
+    """Put the job back to the front of the queue.
+
+    `attempt`: a container may have started; `counts`: towards the requeue limit; `breaks`: towards
+    `internal_error`; `cool_down`: do not send the job to its node again for a while.
+    """
+
     reason: Reason
     attempt: bool = True
     counts: bool = False
     breaks: bool = False
-    avoid_node: bool = False
+    cool_down: bool = False
 
 
 @dataclass(frozen=True)
 class Finish:
+    """Move the job into a final phase; `run_time_s` is None if the run teaches nothing."""
+
     phase: Phase
     reason: Reason
     result: Result = NO_RESULT

@@ -1,25 +1,21 @@
-"""Which queued job starts where: a pure function of the queue, the snapshots, what runs, and the limits."""
+"""Which queued job starts where, and why the others wait: a pure function of one snapshot."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 
 from jobqueue.job import Job
 from jobqueue.phase import Phase
-from jobqueue.reason import Reason, ReasonCode
-from scheduler.decide.capacity import Ledger, Limits, Node, free_count, free_uuids
+from jobqueue.reason import REASONS_WRITTEN, Reason, ReasonCode
+from scheduler.decide.capacity import Ledger, Node, free_count, free_uuids
+from scheduler.decide.snapshot import CycleSnapshot
 from scheduler.decide.waiting_reasons import no_node_passes, slots_full
-from scheduler.engines.contract import WorkflowStatus
-
-#: Reasons are written for this many jobs; the API words the rest from their position.
-REASONS_WRITTEN = 100
-
-Avoid = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Admission:
-    """A decision: this job, on this node, with these GPUs (none where the node has none, or the engine counts them)."""
+    """The decision that a job starts on a node.
+
+    `gpu_uuids` is empty if the node has no GPU, or if the engine counts GPUs instead.
+    """
 
     job: Job
     node: str
@@ -28,7 +24,7 @@ class Admission:
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """A decision: this admitted job, which its node does not take now, shall start on `node` instead."""
+    """The decision that an admitted job, which its node cannot run, starts on `node` instead."""
 
     job: Job
     node: str
@@ -36,151 +32,155 @@ class Withdrawal:
 
 @dataclass(frozen=True)
 class Nomination:
-    """The admissions and withdrawals of one cycle, and why the others wait."""
+    """The decisions of one cycle, and why the other jobs wait."""
 
     admissions: tuple[Admission, ...] = ()
     reasons: tuple[tuple[Job, Reason], ...] = ()
-    wants_more: bool = (
-        False  #: slots are left, and every head was passed over: look further down the queue
-    )
     withdrawals: tuple[Withdrawal, ...] = ()
+    #: slots are left and every head was passed over, so jobs further back may start
+    wants_more: bool = False
 
 
-def nominate(
-    heads: Sequence[Job],
-    nodes: Sequence[Node],
-    running: Sequence[Job],
-    limits: Limits,
-    now: float,
-    avoid: Avoid = frozenset(),
-    strays: Sequence[WorkflowStatus] = (),
-    unfit: Mapping[str, str] = MappingProxyType({}),
-    left_s: Mapping[str, float | None] = MappingProxyType({}),
-    turned_away: frozenset[str] = frozenset(),
-    held: Mapping[str, Reason] = MappingProxyType({}),
-) -> Nomination:
-    """Admissions in strict order, and a reason for every head that stays.
+def nominate(snapshot: CycleSnapshot) -> Nomination:
+    """Return admissions in strict order, and a reason for every head that keeps waiting.
 
-    A job is passed over only if its user runs as many as allowed, if no known node could ever hold its GPUs, or if its
-    workflow cannot be made now; a head that merely does not fit is not overtaken. `avoid`: (job id, node) pairs to pass
-    over; `strays`: live workflows of no admitted job, which hold what they hold until they end; `unfit`: template ->
-    why it cannot be used now; `left_s`: running job -> how long it is expected to take still; `turned_away`: admitted
-    jobs whose node does not take them now; `held`: job -> why it is not to be tried now.
+    A job is passed over only if its user runs as many jobs as allowed, if no known node could ever
+    hold its GPUs, or if its workflow cannot be created now. A head that merely does not fit now is
+    not overtaken.
     """
-    ledger = Ledger()
-    for job in running:
-        ledger.book(job, job.node, job.gpu_uuids)
-    for stray in strays:
-        ledger.book_stray(stray)
-    withdrawals = _withdraw(running, nodes, ledger, limits, avoid, turned_away)
-    admissions: list[Admission] = []
-    reasons: list[tuple[Job, Reason]] = []
-    cause = ""
-    for job in heads:
-        place = f"{ordinal(len(reasons) + 1)} in line"
-        passed = held.get(job.job_id) or _passed_over(job, nodes, ledger, limits, unfit)
-        if passed is not None:
-            reasons.append((job, Reason(passed.code, f"{place}; {passed.message}")))
-            continue
-        if cause:
-            reasons.append((job, Reason(ReasonCode.WAITING_TURN, f"{place}; {cause}")))
-            continue
-        found = _place(job, nodes, ledger, limits, avoid)
-        if found is not None and ledger.slots < limits.max_running:
-            ledger.book(job, found.node, found.gpu_uuids)
-            admissions.append(found)
-            continue
-        if ledger.slots >= limits.max_running:
-            blocked = slots_full(
-                [*running, *(admission.job for admission in admissions)], now, left_s
-            )
-        else:
-            blocked = no_node_passes(job, nodes, ledger, limits, avoid)
-        cause = blocked.message
-        reasons.append((job, Reason(blocked.code, f"{place}; {cause}")))
-    wants_more = not cause and ledger.slots < limits.max_running
-    return Nomination(tuple(admissions), tuple(reasons[:REASONS_WRITTEN]), wants_more, withdrawals)
+    if snapshot.halted:
+        reason = Reason(ReasonCode.HALTED, snapshot.halted)
+        return Nomination(reasons=tuple((job, reason) for job in snapshot.heads[:REASONS_WRITTEN]))
+    ledger = Ledger.of(snapshot.running, snapshot.unmanaged)
+    withdrawals = _withdrawals(snapshot, ledger)
+    line = _Line(snapshot, ledger)
+    for job in snapshot.heads:
+        line.consider(job)
+    wants_more = line.blocked is None and ledger.slots < snapshot.limits.max_running
+    return Nomination(
+        tuple(line.admissions), tuple(line.reasons[:REASONS_WRITTEN]), withdrawals, wants_more
+    )
 
 
 def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th, 21st …"""
-    last = (
-        "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    )
-    return f"{number}{last}"
+    """Return 1st, 2nd, 3rd, 4th, 11th, 21st …"""
+    last = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10)
+    return f"{number}{last or 'th'}"
 
 
-def _passed_over(
-    job: Job, nodes: Sequence[Node], ledger: Ledger, limits: Limits, unfit: Mapping[str, str]
-) -> Reason | None:
-    user = job.spec.user
-    if job.spec.workflow in unfit:  # an admin's fault: the job keeps its place, and holds nobody up
-        return Reason(ReasonCode.TEMPLATE_INVALID, unfit[job.spec.workflow])
-    if ledger.users[user] >= limits.max_per_user:
-        text = f"{user} already runs {ledger.users[user]} of at most {limits.max_per_user} at once"
-        return Reason(ReasonCode.USER_LIMIT, text)
-    there = [node for node in nodes if not node.is_dead]
-    sizes = [len(node.snapshot.gpus) for node in there if node.snapshot]
-    all_known = bool(there) and len(sizes) == len(there)
-    if limits.require_gpu and all_known and max(sizes) < job.spec.gpus and max(sizes) > 0:
-        return Reason(
-            ReasonCode.NEVER_FITS,
-            f"asks for {job.spec.gpus} GPUs, but the largest node has {max(sizes)}",
+class _Line:
+    """The queue while it is walked from its head: who starts, who waits, and who blocks the rest."""
+
+    def __init__(self, snapshot: CycleSnapshot, ledger: Ledger) -> None:
+        self._snapshot = snapshot
+        self._ledger = ledger
+        self.admissions: list[Admission] = []
+        self.reasons: list[tuple[Job, Reason]] = []
+        self.blocked: Reason | None = None  #: why the first job that does not fit waits
+
+    def consider(self, job: Job) -> None:
+        """Admit the job, or write down why it waits."""
+        passed = self._snapshot.backoffs.get(job.job_id) or _passed_over(
+            job, self._snapshot, self._ledger
         )
+        if passed is not None:
+            self._waits(job, passed)
+        elif self.blocked is not None:
+            self._waits(job, replace(self.blocked, code=ReasonCode.WAITING_TURN))
+        elif (found := self._admission(job)) is not None:
+            self._ledger.book(job, found.node, found.gpu_uuids)
+            self.admissions.append(found)
+        else:
+            self.blocked = self._why_blocked(job)
+            self._waits(job, self.blocked)
+
+    def _admission(self, job: Job) -> Admission | None:
+        if self._ledger.slots >= self._snapshot.limits.max_running:
+            return None
+        return _best_fit(job, self._snapshot, self._ledger)
+
+    def _why_blocked(self, job: Job) -> Reason:
+        if self._ledger.slots < self._snapshot.limits.max_running:
+            return no_node_passes(job, self._snapshot, self._ledger)
+        admitted = tuple(admission.job for admission in self.admissions)
+        return slots_full((*self._snapshot.running, *admitted), self._snapshot)
+
+    def _waits(self, job: Job, why: Reason) -> None:
+        position = f"{ordinal(len(self.reasons) + 1)} in line"
+        self.reasons.append((job, replace(why, message=f"{position}; {why.message}")))
+
+
+def _passed_over(job: Job, snapshot: CycleSnapshot, ledger: Ledger) -> Reason | None:
+    """Return why the job is passed over; None if it takes its turn."""
+    user, template = job.spec.user, job.spec.workflow
+    if template in snapshot.broken_templates:  # an admin's fault: the job keeps its position
+        return Reason(ReasonCode.TEMPLATE_INVALID, snapshot.broken_templates[template])
+    most = snapshot.limits.max_per_user
+    if ledger.users[user] >= most:
+        text = f"{user} already runs {ledger.users[user]} of at most {most} at once"
+        return Reason(ReasonCode.USER_LIMIT, text)
+    largest = _largest_node(snapshot)
+    if largest is not None and 0 < largest < job.spec.gpus:
+        text = f"asks for {job.spec.gpus} GPUs, but the largest node has {largest}"
+        return Reason(ReasonCode.NEVER_FITS, text)
     return None
 
 
-def _place(
-    job: Job, nodes: Sequence[Node], ledger: Ledger, limits: Limits, avoid: Avoid
+def _largest_node(snapshot: CycleSnapshot) -> int | None:
+    """Return the most GPUs that any node has; None if that is unknown or does not matter."""
+    alive = [node for node in snapshot.nodes if not node.is_dead]
+    sizes = [len(node.snapshot.gpus) for node in alive if node.snapshot]
+    if not snapshot.limits.require_gpu or not sizes or len(sizes) < len(alive):
+        return None
+    return max(sizes)
+
+
+def _best_fit(
+    job: Job, snapshot: CycleSnapshot, ledger: Ledger, other_than: str | None = None
 ) -> Admission | None:
-    """Best fit: of the nodes that pass, the one where the fewest GPUs stay free, so that large jobs find room."""
+    """Return the node that passes with the fewest GPUs left free, so that large jobs find room."""
     fits = [
         (left, node)
-        for node in nodes
-        if (job.job_id, node.name) not in avoid
-        and (left := _left_free(job, node, ledger, limits)) is not None
+        for node in snapshot.nodes
+        if node.name != other_than and (left := _left_free(job, node, snapshot, ledger)) is not None
     ]
     if not fits:
         return None
     _, node = min(fits, key=lambda fit: (fit[0], fit[1].name))
-    gives = free_uuids(node.snapshot, ledger) if limits.pins_gpus and node.snapshot else ()
-    return Admission(job, node.name, gives[: job.spec.gpus])
+    pins = snapshot.limits.pins_gpus and node.snapshot is not None
+    uuids = free_uuids(node.snapshot, ledger) if pins and node.snapshot else ()
+    return Admission(job, node.name, uuids[: job.spec.gpus])
 
 
-def _left_free(job: Job, node: Node, ledger: Ledger, limits: Limits) -> int | None:
-    """How many GPUs would stay free with the job on this node; None where it cannot go there now."""
-    if node.snapshot is None or node.shut or not node.snapshot.available:
+def _left_free(job: Job, node: Node, snapshot: CycleSnapshot, ledger: Ledger) -> int | None:
+    """Return how many GPUs stay free with the job on this node; None if it cannot start there."""
+    limits, measured = snapshot.limits, node.snapshot
+    if measured is None or not measured.available or node.not_accepting:
         return None
-    if (
-        not limits.require_gpu and not node.snapshot.gpus
-    ):  # a laptop or a CPU cluster: such a node is one slot
+    if (job.job_id, node.name) in snapshot.cooldowns:
+        return None
+    if not limits.require_gpu and not measured.gpus:  # a CPU node is one slot
         return None if node.name in ledger.nodes else 0
-    left = free_count(node.snapshot, ledger, limits) - job.spec.gpus
+    left = free_count(measured, ledger, limits) - job.spec.gpus
     return left if left >= 0 else None
 
 
-def _withdraw(
-    running: Sequence[Job],
-    nodes: Sequence[Node],
-    ledger: Ledger,
-    limits: Limits,
-    avoid: Avoid,
-    turned_away: frozenset[str],
-) -> tuple[Withdrawal, ...]:
-    """Where admitted jobs that their node turned away could go; what they would take there is kept for them.
+def _withdrawals(snapshot: CycleSnapshot, ledger: Ledger) -> tuple[Withdrawal, ...]:
+    """Return which admitted jobs can start on another node, and promise them their GPUs there.
 
-    For one that is being withdrawn already room is kept too: it was admitted before any that waits.
+    A job that is already being withdrawn is promised GPUs too: it was admitted before any job that
+    waits.
     """
     found = []
-    for job in running:
+    for job in snapshot.running:
         is_underway = job.withdrawn_uid is not None
-        if job.phase is not Phase.ADMITTED or not (is_underway or job.job_id in turned_away):
+        is_stuck = is_underway or job.job_id in snapshot.unschedulable
+        if job.phase is not Phase.ADMITTED or not is_stuck:
             continue
-        others = [node for node in nodes if node.name != job.node]
-        place = _place(job, others, ledger, limits, avoid)
-        if place is None:
+        target = _best_fit(job, snapshot, ledger, other_than=job.node)
+        if target is None:
             continue
-        ledger.hold(place.node, job.spec.gpus, place.gpu_uuids)
+        ledger.promise(target.node, job.spec.gpus, target.gpu_uuids)
         if not is_underway and job.cancel_requested_at is None:
-            found.append(Withdrawal(job, place.node))
+            found.append(Withdrawal(job, target.node))
     return tuple(found)

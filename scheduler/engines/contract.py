@@ -1,41 +1,52 @@
-"""What the loop asks of an engine, whichever it is. `local.py` is one; a second engine is one more file.
+"""What the scheduler requires of an engine. `argo/` and `local/` are the two engines that exist.
 
 EngineError
-├── WorkflowExists      an object of this name is there already
+├── WorkflowExists      an object of this name exists already
 ├── WorkflowRejected    the engine refuses this workflow for good: the job's fault
-├── WorkflowNotMade     it was not made, for certain; the next cycle may try again
-├── EngineForbidden     the engine refuses the scheduler itself: an admin has to act, never the job's fault
-├── WorkflowRefused     a look at this one workflow, its stop or its deletion is refused; the others go on
-└── EngineUnavailable   no answer; what was asked may have happened or not
+├── WorkflowNotMade     it was certainly not created; the next cycle may try again
+├── EngineForbidden     the engine refuses the scheduler itself: an admin has to act
+├── WorkflowRefused     a call on this one workflow is refused; calls on others work
+└── EngineUnavailable   no answer; the call may have taken effect or not
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 
 class WorkflowPhase(StrEnum):
-    PENDING = "pending"  #: made, no container has started
+    PENDING = "pending"  #: created, no container has started
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
 
 class EndedBy(StrEnum):
-    """Who ended a workflow's container, where it did not end by itself."""
+    """Who ended a workflow's container."""
 
     ITSELF = "itself"
-    STOP = "stop"  #: asked for through Engine.stop
+    STOP = "stop"  #: requested through Engine.stop, or by a person
     TIME_LIMIT = "time_limit"
     SHUTDOWN = "shutdown"  #: the engine itself was shut down in an orderly way
-    EVICTION = "eviction"  #: taken away: node drained, pod deleted, runner killed
+    EVICTION = "eviction"  #: removed: node drained, pod deleted, runner killed
+
+
+class Obstacle(StrEnum):
+    """What keeps a live workflow from starting, or from being known; none is the job's fault."""
+
+    NONE = ""
+    NO_GPU = "no_gpu"  #: its node has no free GPU; the workflow may be withdrawn
+    UNSCHEDULABLE = "unschedulable"  #: its node does not accept it; it may be withdrawn
+    UNATTENDED = "unattended"  #: suspended, or no controller processes it: a person has to act
+    NODE_LOST = "node_lost"  #: its node does not respond: nobody can know whether it runs
 
 
 @dataclass(frozen=True)
 class WorkflowStatus:
-    """One workflow as the engine sees it now. Times are seconds since the epoch."""
+    """One workflow as its engine reports it. Times are seconds since the epoch."""
 
     name: str
     uid: str
@@ -48,23 +59,17 @@ class WorkflowStatus:
     finished_at: float | None = None
     exit_code: int | None = None
     ended_by: EndedBy = EndedBy.ITSELF
-    message: str = ""  #: the engine's own word on it
+    message: str = ""  #: what the engine reports about it
     log_tail: tuple[str, ...] = ()
-    #: live, but no node can take it for want of GPUs: it may be withdrawn and made elsewhere
-    short_of_gpus: bool = False
-    #: the same for another reason than GPUs: cordoned, not ready, short of memory, …
-    unschedulable: bool = False
-    #: live, and it waits for a person: suspended, or no controller looks at it; it is never the job's fault
-    unattended: bool = False
-    #: live, and its node does not answer: nobody can say whether its container runs
-    node_lost: bool = False
-    #: what was submitted, as `render` wrote it beside: from this a lost Redis is rebuilt
+    obstacle: Obstacle = Obstacle.NONE
+    #: the submission, as `render` wrote it beside: from it a lost Redis is rebuilt
     submission: Mapping[str, Any] | None = None
+    engine: str = ""  #: the engine's name
 
     @property
-    def is_turned_away(self) -> bool:
-        """Whether its node does not take it now."""
-        return self.short_of_gpus or self.unschedulable
+    def can_move(self) -> bool:
+        """Whether its node cannot start it, so that it may be withdrawn and start elsewhere."""
+        return self.obstacle in (Obstacle.NO_GPU, Obstacle.UNSCHEDULABLE)
 
     @property
     def is_live(self) -> bool:
@@ -74,53 +79,73 @@ class WorkflowStatus:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a workflow shall run."""
+    """Where a workflow is to run."""
 
     node: str
     gpu_uuids: tuple[str, ...] = ()
 
 
-class Engine(Protocol):
-    """Runs workflows. Every call raises EngineUnavailable where the engine does not answer."""
+def _no_op() -> None:
+    """Do nothing."""
 
-    #: Whether a container gets the `gpu_uuids` of its Placement; else the engine chooses, and GPUs are only counted.
+
+class Engine(ABC):
+    """An engine runs workflows. Every call raises EngineUnavailable if the engine does not answer."""
+
+    #: What job records and settings call it.
+    name: str
+    #: Whether a container gets the `gpu_uuids` of its Placement; else the engine chooses, and GPUs
+    #: are only counted.
     pins_gpus: bool
+    #: Called between the steps of a long call; what it raises ends the call.
+    keep_alive: Callable[[], None] = staticmethod(_no_op)
 
+    @abstractmethod
     def create(self, workflow: dict[str, Any], config_text: str, placement: Placement) -> str:
-        """Make it and return its uid; raises every EngineError above."""
+        """Create a workflow and return its uid; raises every EngineError above."""
 
+    @abstractmethod
     def get(self, name: str) -> WorkflowStatus | None:
-        """One workflow by name; None only where the engine says for certain that there is none."""
+        """Return a workflow by name; None only if the engine is certain that there is none."""
 
-    def workflows(
-        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
-    ) -> list[WorkflowStatus]:
-        """All workflows that gpuq ever made and has not deleted; a node that is known to answer is not lost.
+    @abstractmethod
+    def workflows(self) -> list[WorkflowStatus]:
+        """Return all workflows that gpuq ever created and has not deleted."""
 
-        `beat` is called between the steps of a look that takes long; what it raises ends the look.
-        """
-
+    @abstractmethod
     def stop(self, workflow: WorkflowStatus) -> None:
-        """Ask its container to end (SIGTERM, after a grace SIGKILL); returns at once, idempotent."""
+        """Ask its container to end (SIGTERM, after a grace period SIGKILL); returns at once.
 
-    def delete(self, workflow: WorkflowStatus) -> None:
-        """Delete it with all that belongs to it (a tombstone, or one whose container never started).
-
-        One of another uid is left alone. It is gone only when `get` says so.
+        Idempotent.
         """
 
-    def clear(self, name: str, job_id: str) -> None:
-        """Remove what a create of this job left behind that made no workflow `name`; a workflow is left alone."""
+    @abstractmethod
+    def delete(self, workflow: WorkflowStatus) -> None:
+        """Delete it with all that belongs to it: a finished one, or one that never started.
 
+        One of the same name with another uid is left alone. It is gone only when `get` says so.
+        """
+
+    @abstractmethod
     def config_text(self, workflow: WorkflowStatus) -> str | None:
-        """The config it was made with; None where it is gone."""
+        """Return the config that it was created with; None if that is gone."""
 
+    @abstractmethod
     def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:
-        """Call `on_change` soon after a workflow started or ended, until `stopping`; `workflows` is the truth."""
+        """Call `on_change` soon after a workflow started or ended, until `stopping` is set.
+
+        It is only a hint: `workflows` is the truth.
+        """
+
+    def clear(self, name: str, job_id: str) -> None:  # noqa: B027 - most engines leave nothing behind
+        """Remove what a create of this job left behind that made no workflow `name`."""
+
+    def nodes_answering(self, nodes: Collection[str]) -> None:  # noqa: B027 - only a hint
+        """Take note of the nodes whose monitors answered: they are not lost."""
 
 
 class EngineError(Exception):
-    """Base; the text is one sentence for a person. `retry_after_s`: when the engine itself says to come again."""
+    """Base class; the text is one sentence. `retry_after_s` is the engine's own, if it has one."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)

@@ -1,8 +1,7 @@
 """Liveness of the scheduler's loop: a file that it touches, and a command that checks its age.
 
-`python -m scheduler.health.liveness` is that command: the probe of the deployment and the image.
-
-Halted, standing by or backing off it is alive all the same: another start would mend none of that.
+`python -m scheduler.health.liveness` is that command, the probe of the deployment and of the image.
+A scheduler that is halted, stands by or backs off is alive: a restart would fix none of that.
 """
 
 import os
@@ -14,57 +13,51 @@ from jobqueue.service.log import get_logger
 
 log = get_logger(__name__)
 
-#: A file that is older stands for a loop that hangs (s).
+#: An older file means that the loop hangs (s).
 MAX_AGE_S = 60
 
 
-class Heartbeat:
-    """Touches its file; with None it does nothing."""
+class LivenessFile:
+    """The file that shows that the loop runs; without a path it does nothing."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path, self._trouble = path, ""
+        self._path = path
+        self._logged = ""
 
-    def beat(self) -> None:
-        """Never raises: a full disk must not end the loop."""
+    def touch(self) -> None:
+        """Touch the file. Never raises: a full disk must not end the loop."""
         if self._path is None:
             return
         try:
             self._path.touch()
-            trouble = ""
+            problem = ""
         except OSError as error:
-            trouble = str(error.strerror)
-        if trouble and trouble != self._trouble:
-            log.error(
-                "HEARTBEAT_FILE cannot be touched; whoever looks at it will restart me.",
-                error=trouble,
-            )
-        self._trouble = trouble
+            problem = str(error.strerror)
+        if problem and problem != self._logged:
+            text = "Cannot update HEARTBEAT_FILE; the liveness probe will restart the scheduler."
+            log.error(text, error=problem)
+        self._logged = problem
 
 
-def trouble(path: Path, now: float) -> str:
-    """Why the scheduler counts as not alive; '' where it is."""
+def why_dead(path: Path, now: float) -> str:
+    """Return why the scheduler counts as dead; empty if it is alive."""
     try:
         age = now - path.stat().st_mtime
     except OSError as error:
-        return f"The scheduler's heartbeat file {path} cannot be looked at ({error.strerror})."
-    return (
-        f"The scheduler's last heartbeat is {age:.0f} s old (limit: {MAX_AGE_S} s)."
-        if age > MAX_AGE_S
-        else ""
-    )
+        return f"The scheduler's heartbeat file {path} cannot be read ({error.strerror})."
+    if age <= MAX_AGE_S:
+        return ""
+    return f"The scheduler's last heartbeat is {age:.0f} s old (limit: {MAX_AGE_S} s)."
 
 
 def main() -> None:
-    """Exit 0 where the scheduler is alive, else 1 with a sentence."""
+    """Exit with 0 if the scheduler is alive, else with 1 and a sentence."""
     path = os.environ.get("HEARTBEAT_FILE")
-    said = (
-        trouble(Path(path), time.time())
-        if path
-        else "HEARTBEAT_FILE is not set; set it to the scheduler's."
-    )
-    if said:
-        print(said, file=sys.stderr)
-    sys.exit(1 if said else 0)
+    unset = "HEARTBEAT_FILE is not set; set it to the scheduler's."
+    problem = why_dead(Path(path), time.time()) if path else unset
+    if problem:
+        print(problem, file=sys.stderr)
+    sys.exit(1 if problem else 0)
 
 
 if __name__ == "__main__":

@@ -1,42 +1,42 @@
-"""Nodes that a job is not sent to again for a while, because the GPU there was taken after all (exit 75)."""
+"""Nodes that a job is not sent to again for a while, because the GPU there was in use (exit 75)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from scheduler.decide.capacity import Node
 
-AVOID_S = 60.0
+COOLDOWN_S = 60.0
 
 
 @dataclass
-class _Avoided:
-    until: float
+class _Cooldown:
+    until: float  # monotonic
     seen_busy: bool = False
 
 
-class AvoidList:
-    """(job id, node) pairs; each until the node was seen busy and free again, or for a minute.
+class Cooldowns:
+    """(job id, node) pairs, each until the node was seen busy and free again, or for a minute.
 
-    Lost with the process: then the trainer itself finds the GPU busy once more.
+    Lost with the process: then the trainer itself finds the GPU in use once more.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._avoided: dict[tuple[str, str], _Avoided] = {}
+        self._cooldowns: dict[tuple[str, str], _Cooldown] = {}
 
     def add(self, job_id: str, node: str) -> None:
-        self._avoided[job_id, node] = _Avoided(self._monotonic() + AVOID_S)
+        """Begin a cooldown."""
+        self._cooldowns[job_id, node] = _Cooldown(self._monotonic() + COOLDOWN_S)
 
-    def look_at(self, nodes: Iterable[Node]) -> None:
-        """Forget what has been busy and is free again, and what is a minute old."""
-        available = {
-            node.name: node.snapshot is not None and node.snapshot.available for node in nodes
-        }
-        for pair, avoided in list(self._avoided.items()):
-            free = available.get(pair[1], False)
-            if (free and avoided.seen_busy) or self._monotonic() > avoided.until:
-                del self._avoided[pair]
-            avoided.seen_busy = avoided.seen_busy or not free
+    def update(self, nodes: Iterable[Node]) -> None:
+        """End the cooldowns of nodes that were busy and are free again, and those that expired."""
+        free_nodes = {node.name for node in nodes if node.snapshot and node.snapshot.available}
+        for pair, cooldown in list(self._cooldowns.items()):
+            is_free = pair[1] in free_nodes
+            if (is_free and cooldown.seen_busy) or self._monotonic() > cooldown.until:
+                del self._cooldowns[pair]
+            cooldown.seen_busy = cooldown.seen_busy or not is_free
 
     def pairs(self) -> frozenset[tuple[str, str]]:
-        return frozenset(self._avoided)
+        """Return the pairs."""
+        return frozenset(self._cooldowns)

@@ -1,4 +1,4 @@
-"""When something that the scheduler needs stays away: retries, then halted with one alert an episode, then back."""
+"""Outages of what the scheduler needs: first retries, then halted with one alert, then resumed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,64 +6,94 @@ from typing import Any
 
 from jobqueue.clock import rfc3339
 from scheduler.health.alerts import Alerts
+from scheduler.settings import SchedulerSettings
+
+#: How many failures of the engine in a row are only retried.
+ENGINE_RETRIES = 6
 
 
 @dataclass(frozen=True)
 class Halt:
-    """The scheduler admits nothing, since when, why, and what to do."""
+    """The scheduler admits nothing: since when (seconds since the epoch), why, and the remedy."""
 
     since: float
     why: str
     remedy: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the halt as the heartbeat has it."""
         return {"since": rfc3339(self.since), "why": self.why, "remedy": self.remedy}
 
 
-class Outage:
-    """Counts the failures of one outside system in a row, and halts when they pass `retries`.
+@dataclass(frozen=True)
+class Policy:
+    """How many failures in a row are only retried, and whether a halt ends by itself."""
 
-    With `manual` a halt stays after the system has come back, until `resume` is called.
-    """
+    retries: int
+    is_manual: bool = False  #: a halt stays until `resume`, even if the system is back
+
+
+class Outage:
+    """Counts the failures of one outside system in a row, and halts when there are too many."""
 
     def __init__(
-        self,
-        what: str,
-        retries: int,
-        alerts: Alerts,
-        clock: Callable[[], float],
-        manual: bool = False,
+        self, what: str, policy: Policy, alerts: Alerts, clock: Callable[[], float]
     ) -> None:
-        self._what, self._retries, self._alerts, self._clock, self._manual = (
-            what,
-            retries,
-            alerts,
-            clock,
-            manual,
-        )
         self.failures = 0
         self.halt: Halt | None = None
+        self._what = what
+        self._policy = policy
+        self._alerts = alerts
+        self._clock = clock
 
     def failed(self, why: str, remedy: str) -> None:
-        """One more failure; the first `retries` of them are only retried."""
+        """Count one more failure."""
         self.failures += 1
-        if self.failures > self._retries:
-            self.halt_now(why, remedy)
-
-    def halt_now(self, why: str, remedy: str) -> None:
-        if self.halt is None:
+        if self.failures > self._policy.retries and self.halt is None:
             self.halt = Halt(self._clock(), why, remedy)
             self._alerts.send(f"The scheduler is halted: {why}", remedy)
 
     def recovered(self) -> None:
-        """It answers again."""
+        """Note that the system answers again."""
         self.failures = 0
-        if self.halt is not None and not self._manual:
+        if self.halt is not None and not self._policy.is_manual:
             self.resume()
 
     def resume(self) -> None:
+        """End the halt."""
         if self.halt is not None:
-            self._alerts.send(
-                f"The scheduler goes on: {self._what} is back.", "Nothing has to be done."
-            )
+            what = f"Scheduling resumed: {self._what} is reachable again."
+            self._alerts.send(what, "No action needed.")
         self.halt = None
+
+
+class Outages:
+    """The outages that halt the scheduler: of Redis, and of the engine."""
+
+    def __init__(
+        self, settings: SchedulerSettings, alerts: Alerts, clock: Callable[[], float]
+    ) -> None:
+        is_manual = settings.resume == "manual"
+        redis, engine = Policy(settings.redis_retries, is_manual), Policy(ENGINE_RETRIES, is_manual)
+        self.redis = Outage("Redis", redis, alerts, clock)
+        self.engine = Outage("the engine", engine, alerts, clock)
+
+    @property
+    def halt(self) -> Halt | None:
+        """The present halt, if there is one."""
+        return self.redis.halt or self.engine.halt
+
+    @property
+    def sentence(self) -> str:
+        """Why nothing is admitted; empty if jobs are."""
+        halt = self.halt
+        if halt is None:
+            return ""
+        return f"the scheduler has been halted since {rfc3339(halt.since)}: {halt.why}"
+
+    def resume_if_asked(self, asked_at: Callable[[], float]) -> None:
+        """End a halt if an admin has asked for it since it began."""
+        halt = self.halt
+        if halt is not None and asked_at() > halt.since:
+            self.redis.resume()
+            self.engine.resume()

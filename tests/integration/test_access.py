@@ -74,7 +74,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         everything = "\n".join(
             [*lab.said, *(path.read_text() for path in (system.folder / "logs").iterdir())]
         )
-        assert '"Starts."' in everything
+        assert '"Queue manager started."' in everything
         for token in lab.tokens:
             assert token.removeprefix(PREFIX) not in everything
 
@@ -94,11 +94,12 @@ def test_without_and_with_anothers_token_it_is_exit_5_and_a_sentence(lab: Lab) -
     nobody = lab.submit("bob", "")
     assert (nobody.code, nobody.out) == (5, "")
     assert nobody.err.startswith("This call needs an access token: ")
-    assert lab.submit("bob", "gpuq_wrong").err.startswith("This token is not known here")
+    assert lab.submit("bob", "gpuq_wrong").err.startswith("This token is unknown")
     foreign = lab.submit("bob", eve)
     assert (foreign.code, foreign.err) == (
         5,
-        "This token is eve's, so user must be eve, not bob; an admin may name anyone.\n",
+        "This token belongs to eve, so user must be eve, not bob; "
+        "only an admin may name another user.\n",
     )
     job_id = lab.submit("bob", bob).out
     for command in ("show", "logs", "cancel", "retry"):

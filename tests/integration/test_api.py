@@ -221,7 +221,7 @@ def test_a_redis_that_hangs_is_503_within_two_seconds(tmp_path: Path) -> None:
 def test_ready_with_a_heartbeat(api: System) -> None:
     assert requests.get(f"{api.api}/readyz", timeout=5).status_code == 503
     report(api)
-    assert api.get("/readyz") == {"status": "ready", "warnings": []}
+    assert api.get("/readyz") == {"status": "ready", "warnings": [], "coded_warnings": []}
 
 
 # -- the process -----------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def refused_start(**env: str) -> tuple[int, list[str]]:
 def test_a_host_off_loopback_is_refused_without_tokens() -> None:
     code, lines = refused_start(QUEUE_MANAGER_HOST="0.0.0.0", AUTH="off")
     assert (code, len(lines)) == (2, 1)
-    assert lines[0].startswith("QUEUE_MANAGER_HOST='0.0.0.0' is refused: with AUTH=off everybody")
+    assert lines[0].startswith("QUEUE_MANAGER_HOST='0.0.0.0' is refused: with AUTH=off anyone")
 
 
 def test_each_wrong_setting_has_its_sentence() -> None:
@@ -314,5 +314,5 @@ def test_the_start_is_logged_without_the_password(tmp_path: Path) -> None:
     with running_system(
         tmp_path, "queue_manager", REDIS_URL="redis://:hunter2@127.0.0.1:1/0"
     ) as system:
-        wait_for("it says so", lambda: '"Starts."' in system.log("queue_manager"))
+        wait_for("it says so", lambda: '"Queue manager started."' in system.log("queue_manager"))
         assert "hunter2" not in system.log("queue_manager")

@@ -56,7 +56,7 @@ def test_a_training_learns_and_leaves_everything_behind(
     before = (lab.folder / "result.json").stat().st_mtime_ns
     code, lines = lab.run()
     assert (code, len(lines)) == (0, 1)
-    assert "has finished already" in lines[0]
+    assert "has already finished" in lines[0]
     assert (lab.folder / "result.json").stat().st_mtime_ns == before
 
 
@@ -91,7 +91,7 @@ def test_sigterm_before_training_ends_at_once(lab: Lab) -> None:
         assert process.wait(timeout=10) == 143
 
 
-def test_workers_and_the_final_test_survive_a_signal_to_the_whole_group(lab: Lab) -> None:
+def test_sigterm_to_the_whole_process_group_stops_like_sigterm_to_the_trainer(lab: Lab) -> None:
     lab.configure(data={"workers_per_gpu": 1, "test_clips": 3})
     process = lab.start()
     read_until(process, "epoch 2/4 step 2/6")
@@ -113,7 +113,7 @@ def test_a_failure_inside_is_one_sentence_with_its_trace_in_the_log(lab: Lab) ->
     assert "Traceback" in (lab.folder / "train.log").read_text()
 
 
-def test_a_log_that_cannot_be_written_is_1_with_a_sentence(lab: Lab) -> None:
+def test_a_log_that_cannot_be_written_ends_with_1_and_a_sentence(lab: Lab) -> None:
     lab.folder.mkdir(parents=True)
     (lab.folder / "train.log").symlink_to("/dev/full")
     code, lines = lab.run()

@@ -1,4 +1,4 @@
-"""A disk that fills up ends a training with one sentence; with room again it ends as if there always had been."""
+"""A full disk ends a training with one sentence; with room again, a retry ends as without it."""
 
 import re
 import signal
@@ -13,7 +13,10 @@ from tests.training.same import assert_same_training
 
 FULL = 1  # the exit code
 HALF = 100_000  # bytes of a checkpoint, which has more
-REFUSED = r"cannot write .*\.pth: {} \(1 MB needed\); the earlier checkpoint is intact; free space, retry$"
+REFUSED = (
+    r"cannot write .*\.pth: {} \(1 MB needed\); "
+    r"the earlier checkpoint is intact; free space and retry$"
+)
 SMALL = 100  # no file but those of an operating system
 
 
@@ -25,7 +28,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 def assert_ends_as(whole: Lab, lab: Lab) -> None:
-    """The retry, now that there is room."""
+    """Retry, now that there is room."""
     assert lab.fork()[0] == 0
     assert_same_training(lab.folder, whole.folder)
 
@@ -55,7 +58,7 @@ def at_once(lab: Lab) -> Hook:
         (at_the_result, "result.json"),
     ],
 )
-def test_no_room_for_a_small_file(
+def test_a_full_disk_at_a_small_file(
     when: Callable[[Lab], Hook], file: str, lab: Lab, whole: Lab
 ) -> None:
     code, lines = lab.fork(when(lab))
@@ -67,8 +70,8 @@ def test_no_room_for_a_small_file(
     assert_ends_as(whole, lab)
 
 
-def test_no_room_for_a_checkpoint(lab: Lab, whole: Lab) -> None:
-    """In a file that cannot grow, then on a device that is full; the best one may come before the latest."""
+def test_a_full_disk_at_a_checkpoint(lab: Lab, whole: Lab) -> None:
+    """Write to a file that cannot grow, then to a full device; the best may precede the latest."""
     code, lines = lab.fork(
         partial(at_point, "trainer.epoch.reported", 1, partial(limit_files, HALF))
     )
@@ -90,7 +93,7 @@ def test_no_room_for_a_checkpoint(lab: Lab, whole: Lab) -> None:
     assert_ends_as(whole, lab)
 
 
-def test_a_death_in_the_middle_of_writing_a_checkpoint(lab: Lab, whole: Lab) -> None:
+def test_a_kill_while_writing_a_checkpoint(lab: Lab, whole: Lab) -> None:
     deadly = partial(limit_files, HALF, deadly=True)
     assert lab.fork(partial(at_point, "trainer.epoch.reported", 1, deadly))[0] == -signal.SIGXFSZ
     assert [file.stat().st_size for file in lab.latest.parent.glob(".*.tmp")] == [HALF]

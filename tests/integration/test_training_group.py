@@ -1,4 +1,4 @@
-"""Several processes of one training, started by train.py itself and by torchrun, against one with the whole batches."""
+"""Several processes of one training, started by train.py and by torchrun, against a single one."""
 
 import json
 import os
@@ -21,20 +21,18 @@ from tests.training.same import assert_same_training
 FLOAT64 = [sys.executable, str(Path(__file__).with_name("train_float64.py"))]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TWO = {"TRAIN_PROCESSES": "2"}
-OWN = {
-    "PYTHONPATH": str(ROOT)
-}  # for programs that are not train.py, which finds its package itself
+OWN = {"PYTHONPATH": str(ROOT)}  # train.py finds its package itself, other programs do not
 NO_DROPOUT = {"backbone": {"prn_dropout": 0.0}}  # what each process draws is its own
 FAILING = """
 import os, sys
 from proto_gcn.engine import run
-from proto_gcn.engine.processes.launch import command, launch, processes
+from proto_gcn.engine.processes.launch import command, launch, process_count
 from proto_gcn.errors import DataError
 
 def broken(*_):
     raise DataError("this process reads something else")
 
-if processes(os.environ) > 1:
+if process_count(os.environ) > 1:
     sys.exit(launch(command(), 2))
 if os.environ["RANK"] == "1":
     run.load_splits = broken
@@ -44,7 +42,7 @@ sys.exit(run.main())
 
 @pytest.fixture
 def lab(make_lab: Callable[..., Lab]) -> Lab:
-    """Two processes have 4 steps; an odd number of validation samples: their order is filled up, and cut back."""
+    """Two processes have 4 steps; an odd number of validation samples is filled up and cut back."""
     lab = make_lab("data", train=32, val=15)
     configure(lab, total_epochs=50)
     return lab
@@ -55,7 +53,7 @@ def configure(lab: Lab, batch: int = 4, **changes: Any) -> None:
 
 
 def moved_start(lab: Lab) -> str:
-    """Weights off their start, where the gradients of alpha and beta are nothing but rounding."""
+    """Write weights off their start, where gradients of alpha and beta are only rounding."""
     torch.manual_seed(0)
     model = ProtoGCN(TrainConfig.model_validate(merged(CONFIG, {"model": NO_DROPOUT})).model)
     with torch.no_grad():
@@ -66,7 +64,7 @@ def moved_start(lab: Lab) -> str:
 
 
 def test_two_processes_train_what_one_does(lab: Lab) -> None:
-    """In float64 to 1e-8, as tight as the model's own comparison: two epochs, their losses, evaluations and weights."""
+    """Compare losses, evaluations and weights of two epochs, in float64 to 1e-8."""
     same = {
         "model": NO_DROPOUT,
         "optimizer": {"lr": 0.01},
@@ -110,7 +108,7 @@ def assert_almost_same_training(lab: Lab, one: str, two: str) -> None:
     assert results[0]["test_top1"] == results[1]["test_top1"]
 
 
-def test_a_group_that_was_stopped_and_lost_one_ends_as_the_one_that_was_not(lab: Lab) -> None:
+def test_a_stopped_group_that_lost_a_process_resumes_to_the_same_training(lab: Lab) -> None:
     """Each process draws its own dropout, so that each one's random state matters."""
     configure(lab, total_epochs=6)
     assert lab.run(job="whole", **TWO)[0] == 0
@@ -130,7 +128,7 @@ def test_a_group_that_was_stopped_and_lost_one_ends_as_the_one_that_was_not(lab:
 
 
 def kill_the_second(process: subprocess.Popen[str]) -> None:
-    """All end then, and one says why."""
+    """All processes end then, and one logs why."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     second = next(
         pid for pid in children if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes()
@@ -142,7 +140,7 @@ def kill_the_second(process: subprocess.Popen[str]) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
 
-def test_sigterm_to_torchrun_leaves_one_checkpoint_to_go_on_from(lab: Lab) -> None:
+def test_sigterm_to_torchrun_leaves_one_checkpoint_to_resume_from(lab: Lab) -> None:
     process = lab.start([*TORCHRUN, *TRAIN_PY[1:]])
     read_until(process, "epoch 2/50 step 1/4")
     process.terminate()
@@ -163,20 +161,20 @@ def test_processes_do_not_outlive_train_py(lab: Lab) -> None:
     process.communicate(timeout=30)
 
 
-def test_one_that_fails_alone_ends_all_with_its_sentence_and_code(lab: Lab) -> None:
+def test_a_process_that_fails_ends_all_with_its_sentence_and_code(lab: Lab) -> None:
     (lab.root / "failing.py").write_text(FAILING)
     code, lines = lab.run([sys.executable, str(lab.root / "failing.py")], **TWO, **OWN)
     assert (code, lines) == (2, ["process 1: this process reads something else"])
 
 
-def test_what_fails_in_all_is_said_once_with_its_code(lab: Lab) -> None:
+def test_a_failure_of_all_processes_is_reported_once_with_its_code(lab: Lab) -> None:
     configure(lab, data={"no_such_key": 1})
     code, lines = lab.run(**TWO)
     assert (code, len(lines)) == (2, 1)
     assert "unknown key data.no_such_key" in lines[0]
 
 
-def test_a_promised_gpu_that_is_not_there_is_said_once(lab: Lab) -> None:
+def test_a_missing_promised_gpu_is_reported_once(lab: Lab) -> None:
     code, lines = lab.run(**TWO, REQUIRE_GPU="true")
     assert (code, len(lines)) == (1, 1)
     assert lines[0].startswith("a GPU was promised (REQUIRE_GPU=true), but PyTorch ")
@@ -188,4 +186,4 @@ def test_a_finished_run_ends_all_at_once(lab: Lab) -> None:
     assert lab.run()[0] == 0
     code, lines = lab.run(**TWO)
     assert (code, len(lines)) == (0, 1)
-    assert "has finished already" in lines[0]
+    assert "has already finished" in lines[0]

@@ -1,6 +1,7 @@
-"""The demo configuration learns the generated data set; with labels that say nothing it stays at chance.
+"""The demo configuration learns the generated data set, and with random labels it does not.
 
-All its 24 epochs take 100 s of a core for each seed, and end at 98.9 to 100 %: here each is ended once it has learnt.
+All its 24 epochs take 100 s of a core for each seed and end at 98.9 to 100 %. Here each training
+ends once it has learnt.
 """
 
 import os
@@ -26,7 +27,7 @@ ENOUGH, CHANCE = 90.0, 100 / CLASSES
 
 
 def train(root: Path, dataset: dict[str, Any], seed: int = 0) -> subprocess.Popen[str]:
-    """`python train.py` with the demo configuration as it is, but for the seed."""
+    """Run `python train.py` with the demo configuration, changed only in the seed."""
     (root / "datasets").mkdir()
     (root / "datasets" / "demo.pkl").write_bytes(pickle.dumps(dataset, protocol=4))
     (root / "demo.yaml").write_text(
@@ -48,7 +49,7 @@ def train(root: Path, dataset: dict[str, Any], seed: int = 0) -> subprocess.Pope
 
 
 def top1_by_epoch(process: subprocess.Popen[str]) -> Iterator[float]:
-    """On the validation split, whose subjects are not those of the training split."""
+    """The validation split has other subjects than the training split."""
     assert process.stdout is not None
     for line in process.stdout:
         if found := re.match(r"epoch .* top1 ([\d.]+) ", line):
@@ -57,14 +58,14 @@ def top1_by_epoch(process: subprocess.Popen[str]) -> Iterator[float]:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_demo_is_learnt(seed: int, tmp_path: Path) -> None:
-    """Two epochs in a row, since a single one may be luck."""
+    """Ask for two epochs in a row, because a single one may be luck."""
     with train(tmp_path, synthetic.make_dataset(0, CLASSES, TRAIN, VAL), seed=seed) as process:
         learnt = (top1 >= ENOUGH for top1 in top1_by_epoch(process))
         assert any(this and last for last, this in pairwise(learnt))
         process.terminate()
 
 
-def test_labels_that_say_nothing_are_not_learnt(tmp_path: Path) -> None:
+def test_random_labels_are_not_learnt(tmp_path: Path) -> None:
     dataset = synthetic.make_dataset(0, CLASSES, TRAIN, VAL)
     shuffle_training_labels(dataset)
     with train(tmp_path, dataset) as process:
@@ -75,7 +76,7 @@ def test_labels_that_say_nothing_are_not_learnt(tmp_path: Path) -> None:
 
 
 def shuffle_training_labels(dataset: dict[str, Any]) -> None:
-    """Within each class, so that each has the same labels: a network that tells the classes apart gains nothing."""
+    """Shuffle within each class, so that telling the classes apart gains nothing."""
     generator, names = np.random.default_rng(0), set(dataset["split"]["xsub_train"])
     samples = [sample for sample in dataset["annotations"] if sample["frame_dir"] in names]
     for label in range(CLASSES):

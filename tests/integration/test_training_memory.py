@@ -1,4 +1,4 @@
-"""Memory that is short, or a sample that cannot be read, wherever it happens: one sentence, and a retry ends well."""
+"""Out of memory, or a sample that cannot be read: one sentence, and a retry succeeds."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,11 +14,14 @@ LOADING, READING = (
     "proto_gcn.data.dataset.SkeletonDataset._batch",
 )
 KEPT = "; the last checkpoint is kept"
-EACH_STEP = f"halve data.videos_per_gpu ({BATCH} -> {BATCH // 2}) and optimizer.lr with it, or keep both and double"
+EACH_STEP = (
+    f"halve data.videos_per_gpu ({BATCH} -> {BATCH // 2}) and optimizer.lr with it, "
+    "or keep both and double"
+)
 
 
 def starve() -> None:
-    """As PyTorch says it on a CPU."""
+    """Raise the error as PyTorch words it on a CPU."""
     raise RuntimeError(
         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
     )
@@ -45,12 +48,14 @@ def unreadable() -> None:
         ),
         (
             partial(at_call, LOADING, 1, starve),
-            "out of memory outside of training's steps: give the training more memory, then retry",
+            "out of memory outside the training steps: give the training more memory, then retry",
         ),
     ],
     ids=["step", "validation", "test", "loading"],
 )
-def test_out_of_memory_says_what_to_change_there(hook: Hook, sentence: str, lab: Lab) -> None:
+def test_out_of_memory_ends_with_the_remedy_for_its_place(
+    hook: Hook, sentence: str, lab: Lab
+) -> None:
     lab.configure(data={"val_clips": 9, "test_clips": 10})
     code, lines = lab.fork(hook)
     assert (code, lines[-1]) == (1, sentence)
@@ -59,7 +64,7 @@ def test_out_of_memory_says_what_to_change_there(hook: Hook, sentence: str, lab:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_sample_that_cannot_be_read_is_2_with_its_name(workers: int, lab: Lab) -> None:
+def test_an_unreadable_sample_ends_with_2_and_its_name(workers: int, lab: Lab) -> None:
     lab.configure(data={"workers_per_gpu": workers})
     reads: Callable[[], None] = partial(at_call, READING, 2, unreadable)
     code, lines = lab.fork(reads)

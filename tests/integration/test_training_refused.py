@@ -1,4 +1,4 @@
-"""Real `python train.py` processes that cannot train: one sentence that says what to change, and its exit code."""
+"""Real `python train.py` processes that cannot train: one sentence with the remedy, exit code."""
 
 import os
 import pickle
@@ -18,16 +18,16 @@ OTHER = CONFIG | {
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (FOREIGN, "holds weights only, so training cannot go on from it; use load_from"),
+        (FOREIGN, "holds weights only, so training cannot resume from it; use load_from"),
         (
             {"state_dict": {}, "progress": {}, "meta": {"config": OTHER}},
-            "was written with other model settings; restore them or start a new job: model.backbone.base_channels, "
-            "model.cls_head.num_classes",
+            "was written with other model settings; restore them or start a new job: "
+            "model.backbone.base_channels, model.cls_head.num_classes",
         ),
     ],
     ids=["foreign", "other-config"],
 )
-def test_a_checkpoint_that_does_not_fit_is_2_and_stays(
+def test_a_checkpoint_that_does_not_fit_ends_with_2_and_is_kept(
     content: dict[str, Any], sentence: str, lab: Lab
 ) -> None:
     lab.latest.parent.mkdir(parents=True)
@@ -39,7 +39,7 @@ def test_a_checkpoint_that_does_not_fit_is_2_and_stays(
     assert lab.latest.read_bytes() == before
 
 
-def test_a_bad_config_is_2_with_a_sentence(lab: Lab) -> None:
+def test_a_bad_config_ends_with_2_and_a_sentence(lab: Lab) -> None:
     lab.configure(total_epoch=3)
     code, lines = lab.run()
     assert code == 2
@@ -47,7 +47,7 @@ def test_a_bad_config_is_2_with_a_sentence(lab: Lab) -> None:
     assert (lab.folder / "train.log").read_text().splitlines() == lines
 
 
-def test_a_promised_gpu_that_is_not_there_is_1_before_anything_is_trained(lab: Lab) -> None:
+def test_a_missing_promised_gpu_ends_with_1_before_training(lab: Lab) -> None:
     code, lines = lab.run(REQUIRE_GPU="true")
     assert (code, len(lines)) == (1, 1)
     assert lines[0].startswith("a GPU was promised (REQUIRE_GPU=true), but PyTorch ")
@@ -55,7 +55,7 @@ def test_a_promised_gpu_that_is_not_there_is_1_before_anything_is_trained(lab: L
     assert not (lab.folder / "metrics.jsonl").exists()
 
 
-def test_a_number_of_processes_that_is_none_is_2_with_a_sentence(lab: Lab) -> None:
+def test_an_invalid_number_of_processes_ends_with_2_and_a_sentence(lab: Lab) -> None:
     code, lines = lab.run(TRAIN_PROCESSES="two")
     assert (code, lines) == (
         2,
@@ -64,19 +64,19 @@ def test_a_number_of_processes_that_is_none_is_2_with_a_sentence(lab: Lab) -> No
 
 
 @pytest.mark.parametrize("variable", ["CONFIG_FILE", "WORK_DIR", "JOB_ID"])
-def test_a_missing_variable_is_2_with_a_sentence(variable: str, lab: Lab) -> None:
+def test_a_missing_variable_ends_with_2_and_a_sentence(variable: str, lab: Lab) -> None:
     code, lines = lab.run(**{variable: ""})
     assert (code, len(lines)) == (2, 1)
     assert lines[0].startswith(variable)
 
 
-def test_a_failpoint_outside_tests_is_2(lab: Lab) -> None:
+def test_a_failpoint_outside_tests_ends_with_2(lab: Lab) -> None:
     code, lines = lab.run(FAILPOINT="trainer.result.before:kill", GPUQ_TESTING="")
     assert (code, len(lines)) == (2, 1)
     assert "works only in tests" in lines[0]
 
 
-def test_missing_data_is_2_and_names_file_and_key(lab: Lab) -> None:
+def test_missing_data_ends_with_2_and_names_file_and_key(lab: Lab) -> None:
     (lab.root / "datasets" / "tiny.pkl").unlink()
     code, lines = lab.run()
     assert (code, len(lines)) == (2, 1)
@@ -91,15 +91,15 @@ class Hostile:
         return os.system, ("touch witness",)
 
 
-def test_hostile_data_is_2_and_not_run(lab: Lab) -> None:
+def test_hostile_data_ends_with_2_and_is_not_executed(lab: Lab) -> None:
     (lab.root / "datasets" / "tiny.pkl").write_bytes(pickle.dumps(Hostile()))
     code, lines = lab.run()
     assert (code, len(lines)) == (2, 1)
-    assert "is refused: it asks for posix.system" in lines[0]
+    assert "is refused: it needs posix.system" in lines[0]
     assert not (ROOT / "witness").exists()
 
 
-def test_nan_is_1_and_keeps_the_last_good_checkpoint(lab: Lab) -> None:
+def test_nan_ends_with_1_and_keeps_the_last_good_checkpoint(lab: Lab) -> None:
     process = lab.start()
     read_until(process, "epoch 2/4 step 1/6")
     process.kill()

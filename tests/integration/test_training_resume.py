@@ -36,7 +36,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """The uninterrupted run of a config, trained once."""
+    """Trains a config once without interruption."""
     runs: dict[str, Lab] = {}
 
     def trained(**changes: Any) -> Lab:
@@ -50,16 +50,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 
 def assert_ends_as(whole: Lab, lab: Lab) -> list[str]:
-    """The retry that nothing disturbs; returns what it says."""
+    """Retry without a disturbance; returns the lines that are printed."""
     code, lines = lab.fork()
     assert code == 0, lines
     assert_same_training(lab.folder, whole.folder)
     return lines
 
 
-def test_another_seed_is_another_training_in_all_that_is_compared(
-    make_lab: Make, whole: Whole
-) -> None:
+def test_another_seed_changes_everything_that_is_compared(make_lab: Make, whole: Whole) -> None:
     lab = make_lab("other")
     lab.configure(seed=2)
     assert lab.fork()[0] == 0
@@ -74,7 +72,7 @@ def test_another_seed_is_another_training_in_all_that_is_compared(
 
 
 @pytest.mark.parametrize("name", failpoint.NAMES)
-def test_a_death_at_any_write(name: str, lab: Lab, whole: Whole) -> None:
+def test_a_kill_at_any_write(name: str, lab: Lab, whole: Whole) -> None:
     ends = [lab.fork(FAILPOINT=f"{name}:kill")[0]]
     for number in (3, 2):  # a point that is not reached so often lets the run come to its end
         ends.append(lab.fork(partial(at_point, name, number, die))[0])
@@ -85,8 +83,8 @@ def test_a_death_at_any_write(name: str, lab: Lab, whole: Whole) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_deaths_at_any_moment(seed: int, lab: Lab, whole: Whole) -> None:
-    """Every second run has a worker, and writes after every step, so that more of them hit a write."""
+def test_kills_at_any_moment(seed: int, lab: Lab, whole: Whole) -> None:
+    """Every second run has a worker and saves after every step, so that more kills hit a write."""
     generator, hooks = random.Random(seed), [save_after_every_step] * (seed % 2)
     lab.configure(data={"workers_per_gpu": seed % 2})
     takes = json.loads((whole().folder / "result.json").read_text())["duration_s"]
@@ -115,7 +113,7 @@ def test_sigterm_while_it_evaluates(number: int, lab: Lab, whole: Whole) -> None
     assert_ends_as(whole(data={"test_clips": 2}), lab)
 
 
-def test_a_death_in_mid_epoch_costs_what_came_after_the_checkpoint_within_it(
+def test_a_kill_in_mid_epoch_loses_only_the_steps_after_the_last_checkpoint(
     lab: Lab, whole: Whole
 ) -> None:
     for number, place in ((STEPS + 3, (1, 2)), (3, (1, 4))):  # the step of the death is not done
@@ -127,7 +125,9 @@ def test_a_death_in_mid_epoch_costs_what_came_after_the_checkpoint_within_it(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_with_options_that_draw_or_keep_a_state(precision: str, lab: Lab, whole: Whole) -> None:
+def test_options_with_a_state_resume_to_the_same_training(
+    precision: str, lab: Lab, whole: Whole
+) -> None:
     changes = OPTIONS | {"engine": OPTIONS["engine"] | {"precision": precision}}
     lab.configure(**changes)
     assert lab.fork(partial(at_call, STEP, STEPS + 2, stop))[0] == STOPPED
@@ -135,7 +135,7 @@ def test_with_options_that_draw_or_keep_a_state(precision: str, lab: Lab, whole:
     assert_ends_as(whole(**changes), lab)
 
 
-def test_checkpoints_and_evaluations_that_are_not_of_every_epoch(lab: Lab, whole: Whole) -> None:
+def test_checkpoints_and_evaluations_at_other_intervals(lab: Lab, whole: Whole) -> None:
     changes = {"checkpoint_config": {"interval": 3}, "evaluation": {"interval": 2}}
     lab.configure(**changes)
     for number in (STEPS + 2, 2 * STEPS + 2, 2, STEPS // 2):
@@ -151,22 +151,22 @@ def test_a_damaged_latest_checkpoint(lab: Lab, whole: Whole) -> None:
 
 
 @pytest.mark.parametrize("within", ["torch.load", UNPICKLING])
-def test_sigterm_while_it_is_set_up_costs_nothing(within: str, lab: Lab, whole: Whole) -> None:
-    """What was being read is not damaged."""
+def test_sigterm_during_set_up_loses_nothing(within: str, lab: Lab, whole: Whole) -> None:
+    """A checkpoint that was being read is not damaged."""
     assert lab.fork(partial(at_call, STEP, STEPS + 2, stop))[0] == STOPPED
     before = lab.latest.read_bytes()
     code, lines = lab.fork(partial(at_call, within, 1, stop))
     assert (code, lines[-1]) == (
         STOPPED,
-        "stopped by SIGTERM before its first step; a retry goes on from the last checkpoint",
+        "stopped by SIGTERM before its first step; a retry resumes from the last checkpoint",
     )
     assert lab.latest.read_bytes() == before
     assert lab.fork()[0] == 0
     assert_same_training(lab.folder, whole().folder)
 
 
-def test_a_best_that_is_saved_puts_off_no_latest(lab: Lab) -> None:
-    """Ten minutes are over one step after the end of the first epoch, which is the best so far."""
+def test_saving_the_best_does_not_postpone_the_latest_checkpoint(lab: Lab) -> None:
+    """Ten minutes end one step after the first epoch, which is the best so far."""
     lab.configure(checkpoint_config={"interval": 2})
     a_step_s = trainer.CHECKPOINT_EVERY_S / (STEPS + 0.5)
     assert lab.fork(partial(take, a_step_s), partial(at_call, STEP, STEPS + 3, die))[0] == KILLED

@@ -1,7 +1,9 @@
-"""Trainings that start at once: forked from a process that has imported everything and drawn no random number.
+"""Trainings that start at once.
 
-They are `run.main`, as in train.py. A hook is called in the new process before it, and may change anything there; an
-act is what a hook has happen later.
+They are forked from a process that has imported everything and drawn no random number, and call
+`run.main` as train.py does, but without the report, which takes longer than they do. A hook is
+called in the new process before that, and may change anything there; an act is what a hook makes
+happen later.
 """
 
 import multiprocessing
@@ -29,7 +31,7 @@ _server.set_forkserver_preload([__name__, "torch._dynamo"])  # the first step im
 
 
 def start(environment: Mapping[str, str], hooks: Sequence[Hook]) -> tuple[BaseProcess, Connection]:
-    """A training, and a pipe with its stdout and stderr (no file: it would be as full as the others)."""
+    """Start a training with a pipe for its stdout and stderr (a file could be on a full disk)."""
     ours, theirs = _server.Pipe(duplex=False)
     process = _server.Process(target=_train, args=(dict(environment), theirs, hooks))
     process.start()
@@ -42,16 +44,13 @@ def _train(environment: dict[str, str], output: Connection, hooks: Sequence[Hook
     os.dup2(output.fileno(), 2)
     output.close()
     os.environ |= environment
-    run.report = lambda *_: (
-        None
-    )  # to draw it takes longer than the training, and changes nothing of it
     for hook in hooks:
         hook()
     sys.exit(run.main())
 
 
 def at_call(target: str, number: int, act: Act) -> None:
-    """Hook: the act comes before this process's n-th call of the target, counted from 1."""
+    """Hook: do the act before this process's n-th call of the target, counted from 1."""
     owner, _, name = target.rpartition(".")
     called, calls = pkgutil.resolve_name(target), 0
 
@@ -66,7 +65,7 @@ def at_call(target: str, number: int, act: Act) -> None:
 
 
 def at_point(name: str, number: int, act: Act) -> None:
-    """Hook: the act is what happens when this process reaches the failpoint for the n-th time."""
+    """Hook: do the act when this process reaches the failpoint for the n-th time."""
     times = 0
 
     def reach(reached: str) -> None:
@@ -79,12 +78,12 @@ def at_point(name: str, number: int, act: Act) -> None:
 
 
 def save_after_every_step() -> None:
-    """Hook: as if every step took ten minutes."""
+    """Hook: save as if every step took ten minutes."""
     trainer.CHECKPOINT_EVERY_S = 0.0
 
 
 def take(seconds: float) -> None:
-    """Hook: as if every step took so long."""
+    """Hook: measure time as if every step took so long."""
     called, steps = Learner.step, 0
 
     def counted(*arguments: Any) -> Any:
@@ -97,21 +96,24 @@ def take(seconds: float) -> None:
 
 
 def limit_files(size: int, deadly: bool = False) -> None:
-    """Hook or act: no file grows beyond so many bytes; the rest of a write is refused, or kills the process."""
+    """Hook or act: let no file grow beyond so many bytes.
+
+    The rest of a write is refused, or kills the process.
+    """
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL if deadly else signal.SIG_IGN)
     setrlimit(RLIMIT_FSIZE, (size, RLIM_INFINITY))
 
 
 def fill(path: Path) -> None:
-    """Act: that file, or any larger one, has room for ten bytes more."""
+    """Act: leave room for ten bytes more in that file, or any larger one."""
     limit_files(path.stat().st_size + 10)
 
 
 def die() -> None:
-    """Act."""
+    """Act: end as if killed."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop() -> None:
-    """Act."""
+    """Act: send SIGTERM to this process."""
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A folder that stands for /data, and a job in it that trains a tiny network on a tiny data set in a second."""
+"""A folder in place of /data, with a job that trains a tiny network on a tiny data set."""
 
 import json
 import os
@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
         "videos_per_gpu": BATCH,
         "workers_per_gpu": 0,
     },
-    "optimizer": {"lr": 0.2},  # the best epoch is neither the first nor the last
+    "optimizer": {"lr": 0.2},  # the best epoch is neither the first nor the last then
     "seed": 1,
     "log_config": {"interval": 1},
     "total_epochs": EPOCHS,
@@ -43,13 +43,13 @@ CONFIG: dict[str, Any] = {
 
 
 class Lab:
-    """One job at a time, as real processes or forked ones."""
+    """Trains one job at a time, in real processes or forked ones."""
 
     def __init__(self, root: Path, train: int = BATCH * STEPS, val: int = 16) -> None:
-        self.root, self.folder = root, root / "ann" / "runs" / "ann_1"
-        self.latest, self.best = (
-            self.folder / "checkpoints" / f"{name}.pth" for name in ("latest", "best")
-        )
+        self.root = root
+        self.folder = root / "ann" / "runs" / "ann_1"
+        self.latest = self.folder / "checkpoints" / "latest.pth"
+        self.best = self.folder / "checkpoints" / "best.pth"
         self.running: list[subprocess.Popen[str]] = []
         self.forked: list[tuple[BaseProcess, Connection]] = []
         (root / "datasets").mkdir(parents=True)
@@ -57,7 +57,7 @@ class Lab:
         self.configure()
 
     def configure(self, **changes: Any) -> None:
-        """Other values for keys of CONFIG; those of a section leave its other keys as they are."""
+        """Set other values for keys of CONFIG; the other keys of a section keep theirs."""
         (self.root / "config.yaml").write_text(yaml.safe_dump(merged(CONFIG, changes)))
 
     def environment(self, job: str = "ann_1") -> dict[str, str]:
@@ -72,7 +72,7 @@ class Lab:
     def start(
         self, command: list[str] = TRAIN_PY, job: str = "ann_1", **environment: str
     ) -> subprocess.Popen[str]:
-        """`python train.py`, or another command, in a process group of its own."""
+        """Start `python train.py`, or another command, in a process group of its own."""
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -88,7 +88,7 @@ class Lab:
     def run(
         self, command: list[str] = TRAIN_PY, job: str = "ann_1", **environment: str
     ) -> tuple[int, list[str]]:
-        """(exit code, lines of stdout); nothing may have gone to stderr."""
+        """Return (exit code, lines of stdout); fails if anything was written to stderr."""
         process = self.start(command, job, **environment)
         out, err = process.communicate(timeout=240)
         assert err == ""
@@ -99,7 +99,10 @@ class Lab:
         return self.forked[-1][0]
 
     def fork(self, *hooks: Hook, **environment: str) -> tuple[int | None, list[str]]:
-        """(exit code of a forked process, negative for a signal; lines of its stdout and stderr)."""
+        """Return (exit code, lines of stdout and stderr) of a forked process.
+
+        The code is negative for a signal.
+        """
         process = self.start_forked(*hooks, **environment)
         process.join(timeout=120)
         assert process.exitcode is not None, "it hangs"
@@ -125,7 +128,7 @@ class Lab:
         ]
 
     def close(self) -> None:
-        """Nothing goes on: no process, nor those that it started."""
+        """Kill all processes that still run, and those that they started."""
         for process in self.running:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -142,9 +145,9 @@ def data_file(train: int, val: int) -> bytes:
 
 
 def read_until(process: subprocess.Popen[str], part: str) -> str:
-    """The first line with that part; fails where there is none."""
+    """Return the first line with that part; fails if there is none."""
     assert process.stdout is not None
     for line in process.stdout:
         if part in line:
             return line
-    raise AssertionError(f"the process ended without saying {part!r}")
+    raise AssertionError(f"the process ended without printing {part!r}")

@@ -1,4 +1,4 @@
-"""Whether two runs were the same training, bit for bit; only clocks and places may differ."""
+"""Compare two runs bit for bit; only clocks and places may differ."""
 
 import json
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ import torch
 
 CLOCKS = {"at", "duration_s", "finished_at", "elapsed_s", "epoch_s", "eta_s", "samples_per_s"}
 PLACES = {"job_id", "checkpoint", "log", "metrics"}  # in result.json
-FREE = {"workers_per_gpu"}  # changes no number, so a run may go on with others
+FREE = {"workers_per_gpu"}  # changes no number, so a run may resume with others
 
 
 def assert_same_training(one: Path, other: Path) -> None:
-    """Of two run folders: both checkpoints, the lines of all epochs, the result."""
+    """Compare both checkpoints, the lines of all epochs and the result of two run folders."""
     assert differences(one, other) == []
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Dotted names of all values that one run has otherwise than the other, or alone."""
+    """Return the dotted names of all values that differ, or that only one run has."""
     ours, theirs = dict(_leaves(_training(one))), dict(_leaves(_training(other)))
     return [
         name
@@ -29,15 +29,13 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def _training(folder: Path) -> dict[str, Any]:
     written = (folder / "metrics.jsonl").read_text().splitlines()
-    lines = [
-        json.loads(line) for line in written if line.endswith("}")
-    ]  # a full disk may leave half a line
+    # A full disk may leave half a line.
+    lines = [json.loads(line) for line in written if line.endswith("}")]
     return {
         "latest": torch.load(folder / "checkpoints" / "latest.pth", weights_only=True),
         "best": torch.load(folder / "checkpoints" / "best.pth", weights_only=True),
-        "epochs": {
-            line["epoch"]: line for line in lines if line["kind"] == "epoch"
-        },  # trained again: the last counts
+        # Of an epoch that was trained again, the last line counts.
+        "epochs": {line["epoch"]: line for line in lines if line["kind"] == "epoch"},
         "result": {
             k: v
             for k, v in json.loads((folder / "result.json").read_text()).items()
@@ -58,7 +56,7 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _bits(value: Any) -> object:
-    """Comparable by ==, and then the same to the last bit: zeros of two signs are not, nor 1 and 1.0."""
+    """Return something equal only for identical bits: not for 0.0 and -0.0, nor for 1 and 1.0."""
     if isinstance(value, torch.Tensor):
         return (
             value.dtype,

@@ -1,4 +1,7 @@
-"""Kinetics' compressed poses: a list of detections, each with the number of its frame, instead of persons x frames."""
+"""This module expands the compressed poses of Kinetics.
+
+Instead of persons x frames, a sample is a list of detections, each with the number of its frame.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +9,7 @@ from numpy.typing import NDArray
 from proto_gcn.data.arrays import Array
 from proto_gcn.errors import DataError
 
-MOST_PERSONS = 10
+MAX_PERSONS = 10
 
 
 def decompress(
@@ -14,10 +17,11 @@ def decompress(
     frames: NDArray[np.integer],
     chosen: NDArray[np.bool_ | np.integer] | None = None,
 ) -> Array:
-    """Detections [D, V, 3] and their frame numbers [D] -> [M, T, V, 3] float16 (x, y, score).
+    """Return [M, T, V, 3] float16 (x, y, score) from detections [D, V, 3] and their frames [D].
 
-    Frames without a detection vanish. Persons of a frame stand in the order of the file; where a frame has more than
-    ten, the ten with the highest scores stay in every frame, best first. Raises DataError.
+    Frames without a detection are left out. The persons of a frame keep the order of the file. If
+    any frame has more than ten, every frame keeps the ten with the highest scores, best first.
+    Raises DataError.
     """
     if chosen is not None:
         detections, frames = detections[chosen], frames[chosen]
@@ -26,15 +30,18 @@ def decompress(
     if (frames[1:] < frames[:-1]).any():
         raise DataError("frame_inds must not descend")
     _, frame, count = np.unique(frames, return_inverse=True, return_counts=True)
-    detections = detections.astype(np.float16)
-    if count.max() > MOST_PERSONS:
+    return _persons_by_frames(detections.astype(np.float16), frame, count)
+
+
+def _persons_by_frames(
+    detections: NDArray[np.float16], frame: NDArray[np.integer], count: NDArray[np.integer]
+) -> NDArray[np.float16]:
+    """Place the detections [D]; `frame` [D] counts from 0, `count` [T] is how many each has."""
+    if count.max() > MAX_PERSONS:
         detections = detections[np.lexsort((-detections[..., 2].sum(axis=-1), frame))]
-    rank = (
-        np.arange(len(frame)) - (np.cumsum(count) - count)[frame]
-    )  # of each detection in its frame
-    kept = rank < MOST_PERSONS
-    persons = np.zeros(
-        (min(count.max(), MOST_PERSONS), len(count), *detections.shape[1:]), np.float16
-    )
+    rank = np.arange(len(frame)) - (np.cumsum(count) - count)[frame]  # within its frame
+    kept = rank < MAX_PERSONS
+    shape = min(count.max(), MAX_PERSONS), len(count), *detections.shape[1:]
+    persons = np.zeros(shape, np.float16)
     persons[rank[kept], frame[kept]] = detections[kept]
     return persons

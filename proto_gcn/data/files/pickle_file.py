@@ -1,8 +1,9 @@
-"""Reads a pickle of plain containers, numbers, strings and numpy arrays; anything else is refused, never run.
+"""This module reads a pickle of plain containers, numbers, strings and numpy arrays.
 
-The file is mapped into memory and its arrays are read-only views of it: even gigabytes are there at once, and what is
-not looked at is never read. Python's own unpickler is used, because the one in C lets a few bytes of a hostile file
-claim any amount of memory (a memo index of two billion), and cannot leave the arrays where they are.
+It refuses anything else and never runs it. The file is mapped into memory and its arrays are
+read-only views of it: even gigabytes open at once, and parts that are not used are never read.
+Python's own unpickler is used, not the one in C. With that one, a few bytes of a hostile file can
+claim any amount of memory (a memo index of two billion), and arrays are always copied.
 """
 
 import mmap
@@ -18,17 +19,16 @@ import numpy as np
 
 from proto_gcn.errors import DataError, first_line
 
-#: What no retry changes. Others (a server of files that is away, no memory) say nothing about the file.
-LASTING = FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError
+#: Errors that a retry does not change. Others, such as an unreachable file server, may pass.
+PERMANENT = FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError
 PLAIN_DTYPE = re.compile(r"[<>|=]?(b1|[iuf][1248]|c8|c16|[SU]\d+)")
 
 
 def read_pickle(path: Path) -> Any:
-    """The object in the file; raises DataError with one sentence, and OSError for what may be over at the next try."""
+    """Return the object in the file; raises DataError, or OSError if a retry may succeed."""
     try:
-        with path.open("rb") as file:
-            return _RestrictedUnpickler(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).load()
-    except LASTING as error:
+        return _load(path)
+    except PERMANENT as error:
         raise DataError(
             f"cannot read the data file {path}: {error.strerror}; check data.ann_file"
         ) from error
@@ -39,13 +39,20 @@ def read_pickle(path: Path) -> Any:
         raise DataError(f"the data file {path} is refused: {error}") from error
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
         what = _printable(f"{type(error).__name__}: {first_line(error)}")
-        raise DataError(f"the data file {path} is damaged or no pickle ({what})") from error
+        raise DataError(f"the data file {path} is damaged or not a pickle ({what})") from error
 
 
-def place_in_file(array: "np.ndarray[Any, Any]") -> int | None:
-    """The byte of its file at which an array from read_pickle begins; None for one that is no view of it.
+def _load(path: Path) -> Any:
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return _RestrictedUnpickler(mapped).load()
 
-    Protocols before 3 write bytes as text, and what is read of that is a copy.
+
+def offset_in_file(array: "np.ndarray[Any, Any]") -> int | None:
+    """Return the byte of the file at which an array of read_pickle begins.
+
+    Returns None if the array is a copy. Pickle protocols before 3 write bytes as text, which must
+    be copied.
     """
     owner: Any = array
     while isinstance(owner, np.ndarray):
@@ -57,38 +64,39 @@ def place_in_file(array: "np.ndarray[Any, Any]") -> int | None:
 
 
 def _printable(text: str) -> str:
-    """What the file's author wrote, in no more than a line."""
+    """Shorten text from the file to one printable line."""
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 
 
 class _Unfinished:
-    """An array or a dtype between its making and the BUILD that says what is in it."""
+    """An array or a dtype that was created and waits for the BUILD that holds its content."""
 
     def __init__(self, finish: Callable[[tuple[Any, ...]], Any]) -> None:
-        self.finish, self.value = finish, self
+        self.finish = finish
+        self.value: Any = self
 
 
 class _Memo(dict[int, Any]):
-    """A pickle remembers an object before it is finished; who asks later gets the finished one."""
+    """The unpickler's memo; it may hold an unfinished object and returns the finished one."""
 
     def __getitem__(self, index: int) -> Any:
         found = super().__getitem__(index)
         return found.value if isinstance(found, _Unfinished) else found
 
 
-# -- what a pickle may ask for ------------------------------------------------------------------------------------
+# -- what a pickle may use ---------------------------------------------------------------------
 
 
 def _dtype(code: str, align: bool = False, copy: bool = False) -> _Unfinished:
     if not PLAIN_DTYPE.fullmatch(code):
         raise DataError(
-            f"it holds an array of type {code[:40]!r}, and only numbers and strings are read"
+            f"it holds an array of type {code[:40]!r}, but only numbers and strings are read"
         )
 
     def finish(state: tuple[Any, ...]) -> "np.dtype[Any]":
         _version, order, *structure = state
         if any(part is not None for part in structure[:3]):  # subarray, field names, fields
-            raise DataError("it holds an array of records, and only numbers and strings are read")
+            raise DataError("it holds an array of records, but only numbers and strings are read")
         return np.dtype(code).newbyteorder(order)
 
     return _Unfinished(finish)
@@ -105,7 +113,7 @@ def _reconstruct(_kind: object, _shape: object, _code: object) -> _Unfinished:
 def _array(
     data: bytes, dtype: "np.dtype[Any]", shape: tuple[int, ...], order: Any
 ) -> "np.ndarray[Any, Any]":
-    """A view of the bytes; numpy itself refuses a shape that they are too few for."""
+    """Return a view of the bytes; numpy raises if they are too few for the shape."""
     if not isinstance(dtype, np.dtype):
         raise DataError("it holds an array without a type")
     view: np.ndarray[Any, Any] = np.ndarray(shape, dtype, data, order=order)
@@ -118,15 +126,15 @@ def _scalar(dtype: "np.dtype[Any]", data: bytes) -> Any:
 
 
 def _bytes(data: str | bytes | memoryview = b"", encoding: str = "latin1") -> bytes | memoryview:
-    """How protocols before 3 write bytes; not `bytes` itself, to which a number is a size."""
+    """Return the bytes that a protocol before 3 wrote; unlike `bytes`, it refuses a size."""
     if not isinstance(data, str | bytes | memoryview) or encoding not in ("latin1", "latin-1"):
-        raise DataError(f"it makes bytes of a {type(data).__name__}")
+        raise DataError(f"it makes bytes from a value of type {type(data).__name__}")
     return data.encode("latin1") if isinstance(data, str) else data
 
 
 ALLOWED: dict[str, Any] = {
     "numpy.dtype": _dtype,
-    "numpy.ndarray": "ndarray",  # only ever handed to _reconstruct, so a word will do
+    "numpy.ndarray": "ndarray",  # only ever passed to _reconstruct, which ignores it
     "_codecs.encode": _bytes,
     "builtins.bytes": _bytes,
     "builtins.bytearray": _bytes,
@@ -145,7 +153,7 @@ for _name, _function in NUMPY_INTERNALS.items():
 
 
 def _deep(found: object, levels: int = 20) -> bool:
-    """Whether tuples stand in tuples so far that the hash of the outermost, computed in C, might overflow the stack."""
+    """Return whether tuples are nested so deep that hashing them in C may overflow the stack."""
     return isinstance(found, tuple) and (
         levels == 0 or any(_deep(part, levels - 1) for part in found)
     )
@@ -155,16 +163,16 @@ def _shallow(load_tuple: Callable[[Any], None]) -> Callable[[Any], None]:
     def load(unpickler: Any) -> None:
         load_tuple(unpickler)
         if _deep(unpickler.stack[-1]):
-            raise DataError("it holds tuples in tuples in tuples without end")
+            raise DataError("it holds tuples that are nested too deep")
 
     return load
 
 
-# -- the machine ----------------------------------------------------------------------------------------------------
+# -- the unpickler -----------------------------------------------------------------------------
 
 
 class _RestrictedUnpickler(pickle._Unpickler):
-    """Frames are read through, bytes become views, and BUILD finishes arrays and dtypes and nothing else."""
+    """Ignores frames, makes views of bytes, and applies BUILD only to arrays and dtypes."""
 
     stack: list[Any]
     append: Callable[[Any], None]
@@ -172,13 +180,14 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
     def __init__(self, data: mmap.mmap) -> None:
         super().__init__(data)
-        self.data, self.memo = data, _Memo()
+        self.data = data
+        self.memo = _Memo()
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}".replace("__builtin__.", "builtins.")
         if full not in ALLOWED:
             raise DataError(
-                f"it asks for {_printable(full)}, and only numpy arrays and plain containers are read"
+                f"it needs {_printable(full)}, but only numpy arrays and plain containers are read"
             )
         return ALLOWED[full]
 
@@ -189,7 +198,7 @@ class _RestrictedUnpickler(pickle._Unpickler):
         state = self.stack.pop()
         unfinished = self.stack[-1]
         if not isinstance(unfinished, _Unfinished):
-            raise DataError(f"it sets the state of a {type(unfinished).__name__}")
+            raise DataError(f"it sets the state of an object of type {type(unfinished).__name__}")
         unfinished.value = self.stack[-1] = unfinished.finish(state)
 
     def load_short_view(self) -> None:
@@ -205,7 +214,7 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
     def _view(self, size: int) -> None:
         start = self.data.tell()
-        self.data.seek(size, 1)  # beyond the end: an error
+        self.data.seek(size, 1)  # raises beyond the end
         self.append(memoryview(self.data)[start : start + size])
 
     dispatch[pickle.FRAME[0]] = load_frame

@@ -1,4 +1,4 @@
-"""The state of all random generators that a training draws from."""
+"""The states of all random generators that a training draws from."""
 
 import random
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 
 
 def state() -> dict[str, Any]:
-    """In types that torch.load(weights_only=True) accepts."""
+    """Return the states, in types that torch.load(weights_only=True) accepts."""
     name, keys, *rest = np.random.get_state(legacy=True)
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     numpy_state = (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest)
@@ -21,7 +21,7 @@ def state() -> dict[str, Any]:
 
 
 def restore(state: dict[str, Any]) -> None:
-    """What `state` returned earlier, perhaps on another machine."""
+    """Restore what `state` returned earlier, perhaps on another machine."""
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))

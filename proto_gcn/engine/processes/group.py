@@ -1,6 +1,7 @@
-"""The processes that train one network together: torchrun's, or those that train.py starts for several GPUs.
+"""The processes that train one network together, started by torchrun or by train.py.
 
-Each has its share of every batch. The first writes; what it decides or fails at, all do.
+Each has its share of every batch. The first process writes files. All processes follow what it
+decides and fail if it fails.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ _LOST = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "NCCL")
 
 @dataclass(frozen=True)
 class Group:
-    """`rank` of `size` processes, `local_rank` of `local_size` on this machine; alone by default."""
+    """`rank` of `size` processes, `local_rank` of `local_size` on this machine; default: alone."""
 
     rank: int = 0
     size: int = 1
@@ -28,7 +29,7 @@ class Group:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Group":
-        """As torchrun sets it; raises ConfigError."""
+        """Read the group from the variables that torchrun sets; raises ConfigError."""
         names = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
         if "WORLD_SIZE" not in environment:
             return cls()
@@ -41,23 +42,26 @@ class Group:
 
     @property
     def is_first(self) -> bool:
+        """Whether this process is the one that writes."""
         return self.rank == 0
 
     def join(self) -> None:
-        """Meets the others, where there are any; small messages travel by gloo, so that no GPU is touched for them."""
+        """Meet the other processes, if there are any.
+
+        Small messages are sent by gloo, so that they use no GPU.
+        """
         if self.size > 1:
-            distributed.init_process_group(
-                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-            )
+            both = "cpu:gloo,cuda:nccl"
+            distributed.init_process_group(both if torch.cuda.is_available() else "gloo")
 
     def leave(self) -> None:
-        """To be called however a process ends: gloo's threads abort one that just exits."""
+        """Leave the group, however the process ends: gloo's threads abort one that just exits."""
         if self.size > 1 and distributed.is_initialized():
             with suppress(RuntimeError):  # the others may be gone already
                 distributed.destroy_process_group()
 
     def first(self, work: Callable[[], T]) -> T:
-        """What `work` returns in the first process; raises in all what is expected and raised there."""
+        """Return what `work` returns in the first process; raises its TrainerError in all."""
         if self.size == 1:
             return work()
         outcome: list[Any] = [None, None]
@@ -73,19 +77,17 @@ class Group:
         return outcome[0]
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any process."""
+        """Return whether the flag is true in any process."""
         return bool(self._total(torch.tensor(float(flag)))) if self.size > 1 else flag
 
     def mean(self, value: float) -> float:
-        """Over the processes, each with an equal share."""
-        return (
-            float(self._total(torch.tensor(value, dtype=torch.float64))) / self.size
-            if self.size > 1
-            else value
-        )
+        """Return the mean over the processes, which have equal shares."""
+        if self.size == 1:
+            return value
+        return float(self._total(torch.tensor(value, dtype=torch.float64))) / self.size
 
     def each(self, value: T) -> list[T]:
-        """Every process's value, by rank."""
+        """Return every process's value, by rank."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -93,7 +95,10 @@ class Group:
         return values
 
     def interleaved(self, mine: Tensor, size: int) -> Tensor:
-        """Rows [n, ...] of every process, which has every size-th row -> rows [size, ...], what filled up cut off."""
+        """Return all rows [size, ...] in order from this process's rows [n, ...].
+
+        Each process has every so-many-th row; rows that only fill up the last round are cut off.
+        """
         return torch.stack(self.each(mine), dim=1).flatten(0, 1)[:size]
 
     def _total(self, value: Tensor) -> Tensor:
@@ -102,6 +107,6 @@ class Group:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether another process has ended in the middle, which said why itself."""
+    """Return whether the error means that another process ended, which logs the reason itself."""
     named = isinstance(error, distributed.DistError) or any(part in str(error) for part in _LOST)
     return distributed.is_initialized() and isinstance(error, RuntimeError) and named

@@ -1,6 +1,7 @@
-"""Several processes of one training on this machine, where the environment gives it several GPUs.
+"""Start several processes of one training on this machine, one for each GPU that it has.
 
-torchrun does as much, but answers every failure with exit code 1 and a page of text, and the queue needs the codes.
+torchrun does the same, but turns every failure into exit code 1 and a page of text, and the queue
+needs the exit codes.
 """
 
 import math
@@ -15,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from proto_gcn.child_process import die_with
 from proto_gcn.errors import FAILED, LOST, TERMINATED, ConfigError
 
-GRACE_S = 5.0  # for the others, once one has failed: they notice and end, or wait for it for ever
+#: Once one process has failed, the others notice and end within this time, or never.
+GRACE_S = 5.0
 POLL_S = 0.05
 
 
-def processes(environment: Mapping[str, str]) -> int:
-    """TRAIN_PROCESSES, else as many as CUDA_VISIBLE_DEVICES names GPUs; 1 in one of them; raises ConfigError."""
-    if "WORLD_SIZE" in environment:  # started here or by torchrun
+def process_count(environment: Mapping[str, str]) -> int:
+    """Return TRAIN_PROCESSES, else the number of GPUs in CUDA_VISIBLE_DEVICES, at least 1."""
+    if "WORLD_SIZE" in environment:  # this process was started here or by torchrun
         return 1
     if asked := environment.get("TRAIN_PROCESSES"):
         if not (asked.isascii() and asked.isdigit() and int(asked)):
@@ -29,33 +31,23 @@ def processes(environment: Mapping[str, str]) -> int:
                 f"TRAIN_PROCESSES must be a whole number from 1 up, not {asked!r}; or leave it out"
             )
         return int(asked)
-    return max(
-        1,
-        len(
-            [
-                name
-                for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
-                if name.strip()
-            ]
-        ),
-    )
+    gpus = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return max(1, len(gpus))
 
 
 def launch(command: Sequence[str], count: int, environment: Mapping[str, str] = os.environ) -> int:
-    """Runs the command `count` times as one group; the exit code of the first that failed, else 0."""
+    """Run the command `count` times as one group.
+
+    Returns the exit code of the first process that failed, else 0.
+    """
     group = _Launched()
     signal.signal(signal.SIGTERM, group.stop)
     signal.signal(signal.SIGINT, group.stop)
-    common = (
-        dict(environment)
-        | _meeting_point()
-        | {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-    )
+    sizes = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    common = dict(environment) | _meeting_point() | sizes
     for rank in range(count):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        group.all.append(
-            subprocess.Popen(command, env=common | place, preexec_fn=die_with(os.getpid()))
-        )
+        own = common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        group.start(command, own)
     return group.wait()
 
 
@@ -66,12 +58,18 @@ class _Launched:
         self.all: list[subprocess.Popen[bytes]] = []
         self._stopped = False
 
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start one more process."""
+        dies_with_us = die_with(os.getpid())
+        self.all.append(subprocess.Popen(command, env=environment, preexec_fn=dies_with_us))
+
     def stop(self, *_signal: object) -> None:
+        """Pass SIGTERM on to all processes."""
         self._stopped = True
         self._signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Until all have ended; those that do not notice in time that another has failed are killed."""
+        """Wait until all have ended; kills those that do not notice in time that one has failed."""
         causes: dict[int, int] = {}
         deadline = math.inf
         while True:
@@ -85,26 +83,23 @@ class _Launched:
             time.sleep(POLL_S)
 
     def _verdict(self, causes: dict[int, int]) -> int:
+        """Return the exit code of the first cause, and print what no process could print itself."""
         for process in self.all:
             process.wait()
         if not causes:
-            how = "the processes of the training lost each other (train.log says how)"
+            how = "the processes of the training lost contact (see train.log)"
             print(f"{how}; the last checkpoint is kept, retry", flush=True)
         rank, code = next(iter(causes.items()), (0, FAILED))
         if self._stopped and code == -signal.SIGTERM:  # before it could listen
             return TERMINATED
         if code < 0:
-            name = signal.Signals(-code).name
-            print(
-                f"process {rank} of the training was ended by {name}; the last checkpoint is kept, retry",
-                flush=True,
-            )
+            how = f"process {rank} of the training was ended by {signal.Signals(-code).name}"
+            print(f"{how}; the last checkpoint is kept, retry", flush=True)
         return code if code > 0 else 128 - code
 
     def _running(self) -> bool:
-        return None in [
-            process.poll() for process in self.all
-        ]  # all are asked: `any` would stop at the first
+        # A list polls all of them: `any` would stop at the first.
+        return None in [process.poll() for process in self.all]
 
     def _failed(self) -> dict[int, int]:
         return {
@@ -124,5 +119,5 @@ def _meeting_point() -> dict[str, str]:
 
 
 def command() -> list[str]:
-    """This program again."""
+    """Return the command line of this program."""
     return [sys.executable, *sys.argv]

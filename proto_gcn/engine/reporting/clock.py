@@ -1,4 +1,4 @@
-"""Times of a run, added up over the processes that worked on it."""
+"""The times of a run, added up over the processes that worked on it."""
 
 import time
 
@@ -6,32 +6,34 @@ from proto_gcn.engine.checkpoints.checkpoint import Progress
 
 
 class Clock:
-    """Starts when training starts or goes on; `steps` is the number of steps done by then."""
+    """Starts when training starts or resumes; `steps` is the number of steps done by then."""
 
     def __init__(self, progress: Progress, steps: int) -> None:
-        self._run_before, self._epoch_before, self._steps_before = (
-            progress.elapsed_s,
-            progress.epoch_s,
-            steps,
-        )
-        self._started = self._epoch_started = time.monotonic()
+        self._run_before = progress.elapsed_s
+        self._epoch_before = progress.epoch_s
+        self._steps_before = steps
+        self._started = time.monotonic()
+        self._epoch_started = self._started
 
     def elapsed(self) -> float:
-        """Seconds spent on this run, by this process and the ones before it."""
+        """Return the seconds spent on this run, by this process and those before it."""
         return self._run_before + time.monotonic() - self._started
 
     def epoch_seconds(self) -> float:
-        """Seconds spent on the unfinished epoch."""
+        """Return the seconds spent on the unfinished epoch."""
         return self._epoch_before + time.monotonic() - self._epoch_started
 
     def next_epoch(self) -> None:
-        self._epoch_before, self._epoch_started = 0.0, time.monotonic()
+        """Start the next epoch."""
+        self._epoch_before = 0.0
+        self._epoch_started = time.monotonic()
 
     def eta(self, done: int, total: int) -> float | None:
-        """Seconds left at the pace of this process (evaluation included); None before its first step."""
+        """Return the seconds left at the pace of this process; None before its first step.
+
+        The pace includes evaluation.
+        """
         here = done - self._steps_before
-        return (
-            round((time.monotonic() - self._started) / here * (total - done), 1)
-            if here > 0
-            else None
-        )
+        if here <= 0:
+            return None
+        return round((time.monotonic() - self._started) / here * (total - done), 1)

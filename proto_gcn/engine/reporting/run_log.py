@@ -1,4 +1,4 @@
-"""The two logs of a run: lines for people (train.log and stdout) and lines for programs (metrics.jsonl)."""
+"""The two logs of a run: for people (train.log and stdout) and for programs (metrics.jsonl)."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from typing import Any
 
 
 def now() -> str:
-    """UTC, RFC 3339."""
+    """Return the time in UTC, as RFC 3339 writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as 1h22m, 2m05s or 9s; `?` where unknown."""
+    """Return seconds as 1h22m, 2m05s or 9s; `?` if unknown."""
     if seconds is None:
         return "?"
     minutes, rest = divmod(round(seconds), 60)
@@ -24,28 +24,30 @@ def duration(seconds: float | None) -> str:
 
 
 class RunLog:
-    """Writes each line to stdout and, once opened, to train.log; trace-backs go to the file alone."""
+    """Writes each line to stdout and, once opened, to train.log; trace-backs to the file alone."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self.silent = False  # in all processes of a training but the first
 
     def open(self, path: Path) -> None:
+        """Write lines to this file too, from now on."""
         if not self.silent:
             _end_torn_line(path)
         self._path = path
 
     def line(self, text: str) -> None:
+        """Write a line for people."""
         if self.silent:
             return
         try:
             print(text, flush=True)
         except OSError:
-            pass  # whoever read our output is gone; the file still has the line
+            pass  # the reader of our output is gone; the file still has the line
         self._append(text)
 
     def trace(self) -> None:
-        """The exception being handled, in full."""
+        """Write the exception being handled, in full."""
         if self._path is None:
             traceback.print_exc()
         try:
@@ -62,16 +64,18 @@ class MetricsLog:
     """metrics.jsonl; safe to write from the telemetry thread too."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, threading.Lock()
+        self._path = path
+        self._lock = threading.Lock()
         _end_torn_line(path)
 
     def write(self, kind: str, **fields: Any) -> None:
+        """Append one JSON object."""
         line = json.dumps({"kind": kind, "at": now(), **fields}, allow_nan=False)
         with self._lock:
             _append_line(self._path, line)
 
     def has_epoch(self, epoch: int) -> bool:
-        """Whether that epoch (counted from 1) was reported, by this process or one before it."""
+        """Return whether that epoch (from 1) was reported, by this process or an earlier one."""
         if not self._path.exists():
             return False
         return any(
@@ -90,11 +94,11 @@ def _is_epoch(line: str, epoch: int) -> bool:
 
 
 def _append_line(path: Path, text: str) -> None:
-    """One write call, so that lines of two threads or a reader in between never see half of one (a full disk apart)."""
+    """Append a line with one write call: only a full disk can split it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     line = (text + "\n").encode()
     try:
-        while line:  # a disk that fills up takes a part, and refuses the next with its reason
+        while line:  # a disk that fills up takes a part, then refuses the rest with its reason
             line = line[os.write(descriptor, line) :]
     except OSError as error:
         error.filename = str(path)  # a full disk names no file
@@ -104,7 +108,7 @@ def _append_line(path: Path, text: str) -> None:
 
 
 def _end_torn_line(path: Path) -> None:
-    """A process killed in mid-write may have left half a line; the next one must not be glued to it."""
+    """End the half line that a process killed while writing may have left."""
     if not path.exists() or not path.stat().st_size:
         return
     with path.open("rb") as file:

@@ -1,6 +1,6 @@
-"""What the machine does while we train: the only file of the trainer that asks NVML (`pynvml`) and `psutil`.
+"""Samples GPUs, CPU and memory during a training: the only file that uses pynvml and psutil.
 
-Never stops a training: whatever fails here is null in the sample.
+It never stops a training: a value that cannot be read is null in the sample.
 """
 
 import os
@@ -26,7 +26,7 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU at one instant; None is unknown."""
+    """One GPU at one instant; None means unknown."""
 
     index: int
     uuid: str | None
@@ -38,7 +38,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Sample:
-    """GPUs that this process may use, and the whole machine's CPU and memory."""
+    """The GPUs that this process may use, and the whole machine's CPU and memory."""
 
     gpus: list[Gpu] = field(default_factory=list)
     cpu_percent: float | None = None
@@ -47,25 +47,26 @@ class Sample:
 
 
 class Telemetry:
-    """Samples every 5 s in a thread of its own, because NVML may hang; `latest` is the newest sample."""
+    """Samples every 5 s, in a thread because NVML may hang; `latest` is the newest sample."""
 
     def __init__(self, metrics: MetricsLog, sample: Callable[[], Sample] | None = None) -> None:
         self.latest = Sample()
-        self._metrics, self._sample = metrics, sample or take_sample
-        self._stopping, self._sampled = threading.Event(), threading.Event()
+        self._metrics = metrics
+        self._sample = sample or take_sample
+        self._stopping = threading.Event()
+        self._sampled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
     def start(self, first_within_s: float = 10.0) -> Sample:
-        """The first sample; an empty one where it takes longer."""
+        """Start sampling and return the first sample; an empty one if it takes longer."""
         self._thread.start()
         self._sampled.wait(first_within_s)
         return self.latest
 
     def stop(self) -> None:
+        """End the thread, within a second: a hanging driver must not keep the run from ending."""
         self._stopping.set()
-        self._thread.join(
-            timeout=1
-        )  # no longer: a hanging driver must not keep the run from ending
+        self._thread.join(timeout=1)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -77,12 +78,12 @@ class Telemetry:
         try:
             self.latest = self._sample()
             self._metrics.write("telemetry", **asdict(self.latest))
-        except Exception:  # noqa: BLE001, S110 - a full disk or a broken driver must not stop a training
-            pass
+        except Exception:  # noqa: BLE001, S110
+            pass  # a full disk or a broken driver must not stop a training
 
 
 def take_sample() -> Sample:
-    """GPUs, CPU and memory now."""
+    """Return GPUs, CPU and memory now."""
     memory = _ask(lambda: psutil.virtual_memory())
     return Sample(
         gpus=_ask(_gpus) or [],
@@ -93,7 +94,7 @@ def take_sample() -> Sample:
 
 
 def _cpu_percent() -> float | None:
-    """Since the previous call; psutil answers 0.0 to the first one, which means unknown."""
+    """Return the use since the previous call; psutil's first answer, 0.0, means unknown."""
     measured = _ask(lambda: psutil.cpu_percent(interval=None))
     first = not getattr(_cpu_percent, "asked", False)
     _cpu_percent.asked = True  # type: ignore[attr-defined]
@@ -109,7 +110,7 @@ def _gpus() -> list[Gpu]:
 
 
 def _visible_handles() -> list[Any]:
-    """CUDA_VISIBLE_DEVICES names indices or UUIDs; unset means all."""
+    """Return the GPUs in CUDA_VISIBLE_DEVICES, by index or UUID; unset means all."""
     count, visible = pynvml.nvmlDeviceGetCount(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(count)]
@@ -133,7 +134,7 @@ def _gpu(handle: Any) -> Gpu:
 
 
 def _ask(question: Callable[[], Any]) -> Any:
-    """The answer, or None: absent is never 0."""
+    """Return the answer, or None: an unknown value is never 0."""
     try:
         return question()
     except Exception:  # noqa: BLE001 - no driver, no permission, not supported: all mean unknown

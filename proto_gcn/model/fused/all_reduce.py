@@ -1,7 +1,8 @@
-"""Sums over the processes of a distributed training, so that they compute what one would with the whole batch.
+"""Sums over the processes that train together: as if one process had the whole batch.
 
-DistributedDataParallel averages gradients over W processes, each of which starts from the mean loss of its share. A
-gradient that crosses processes is therefore a plain sum: dividing it by W is left to that average.
+DistributedDataParallel averages gradients over W processes, each of which starts from the mean
+loss of its share. A gradient that crosses processes is therefore a plain sum: that average divides
+it by W.
 """
 
 from typing import Any
@@ -12,16 +13,13 @@ from torch.autograd.function import once_differentiable
 
 
 def count() -> int:
-    """Processes that train together; 1 outside a process group."""
-    return (
-        distributed.get_world_size()
-        if distributed.is_available() and distributed.is_initialized()
-        else 1
-    )
+    """Return the number of processes that train together; 1 outside a process group."""
+    together = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if together else 1
 
 
 def summed(value: Tensor) -> Tensor:
-    """The sum over all processes, each of which must call this; the gradient is summed as well."""
+    """Return the sum over all processes, each of which must call this; so is the gradient."""
     if count() == 1:
         return value
     total: Tensor = _Summed.apply(value)
@@ -29,7 +27,7 @@ def summed(value: Tensor) -> Tensor:
 
 
 def gathered(value: Tensor) -> Tensor:
-    """[...] -> [processes, ...], without a gradient."""
+    """Map [...] to [processes, ...], without a gradient."""
     everyone = [torch.empty_like(value) for _ in range(count())]
     distributed.all_gather(everyone, value.contiguous())
     return torch.stack(everyone)

@@ -1,4 +1,4 @@
-"""The mean over the joints rides through the temporal branches as one more column, and is folded back after them."""
+"""The mean over the joints as one more column, which passes through the temporal branches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,19 +7,23 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from proto_gcn.model.fused.out_variant import into
+from proto_gcn.model.fused.out_variant import write_into
 
 
 def with_mean_joint(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-    """x [R, C, T, V] -> one [R, size, T, V+1] per size (they add up to C), contiguous.
+    """Split x [R, C, T, V] into one contiguous [R, size, T, V+1] per size; the sizes add up to C.
 
-    The published code appends the column before a 1x1 convolution; that commutes with the mean, so it comes after.
+    The plain unit appends the column before a 1x1 convolution. That commutes with the mean, so it
+    is appended after it here.
     """
     return _WithMeanJoint.apply(x, tuple(sizes))
 
 
 def fold_mean_joint(parts: Sequence[Tensor], coefficients: Tensor) -> Tensor:
-    """Parts [R, C_i, T, V+1] -> [R, sum C_i, T, V]: every joint plus its coefficient [V] times the mean joint."""
+    """Map parts [R, C_i, T, V+1] to [R, sum C_i, T, V].
+
+    Every joint becomes itself plus its coefficient [V] times the mean joint.
+    """
     folded: Tensor = _FoldMeanJoint.apply(coefficients, *parts)
     return folded
 
@@ -42,7 +46,7 @@ class _WithMeanJoint(torch.autograd.Function):
         rows, _, frames, wide = grads[0].shape
         to_x = grads[0].new_empty(rows, sum(ctx.sizes), frames, wide - 1)
         for target, grad in zip(to_x.split(ctx.sizes, dim=1), grads, strict=True):
-            into(target, torch.add, grad[..., :-1], grad[..., -1:], alpha=1 / (wide - 1))
+            write_into(target, torch.add, grad[..., :-1], grad[..., -1:], alpha=1 / (wide - 1))
         return to_x, None
 
 
@@ -54,7 +58,7 @@ class _FoldMeanJoint(torch.autograd.Function):
         out = parts[0].new_empty(rows, sum(ctx.sizes), frames, wide - 1)
         scale = coefficients.to(out.dtype)
         for target, part in zip(out.split(ctx.sizes, dim=1), parts, strict=True):
-            into(target, torch.addcmul, part[..., :-1], part[..., -1:], scale)
+            write_into(target, torch.addcmul, part[..., :-1], part[..., -1:], scale)
         ctx.save_for_backward(coefficients, torch.cat([part[..., -1] for part in parts], dim=1))
         return out
 

@@ -1,4 +1,4 @@
-"""Results written where they belong."""
+"""Results written into a given tensor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,13 @@ import torch
 from torch import Tensor
 
 
-def into(target: Tensor, operation: Callable[..., Tensor], *args: Any, **options: Any) -> None:
-    """target = operation(...) without a tensor between them; torch.compile, which fuses anyway, knows no such views."""
+def write_into(
+    target: Tensor, operation: Callable[..., Tensor], *args: Any, **options: Any
+) -> None:
+    """Do target = operation(...) without a tensor in between.
+
+    torch.compile does not support such views and fuses anyway, so it gets a copy.
+    """
     if torch.compiler.is_compiling():
         target.copy_(operation(*args, **options))
     else:

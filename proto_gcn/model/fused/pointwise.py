@@ -1,6 +1,6 @@
-"""1x1 convolutions as matrix products, which spares the copies into a convolution's own memory layouts."""
+"""1x1 convolutions as matrix products, which avoids copies into a convolution's memory layouts."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,44 +8,53 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
+class ConvNorm(NamedTuple):
+    """A 1x1 convolution and the batch norm after it."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+
+
+def conv_and_norm(layers: nn.Module) -> ConvNorm:
+    """Return the first two layers of a Sequential that begins with a convolution and its norm."""
+    assert isinstance(layers, nn.Sequential)
+    conv, norm = layers[0], layers[1]
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    return ConvNorm(conv, norm)
+
+
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x [R, C, T, V], weight [D, C, 1, 1] -> [R, D, T, V], in autocast's type where that is on."""
+    """Map x [R, C, T, V] by weight [D, C, 1, 1] to [R, D, T, V], in autocast's type if it is on."""
     result: Tensor = _Pointwise.apply(_in_autocast_type(x), weight.flatten(1), bias)
     return result
 
 
 def folded(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None = None) -> Tensor:
-    """pointwise(x, weight, bias) + residual: for evaluation, where PyTorch's own convolution is the faster one."""
+    """Return pointwise(x, weight, bias) + residual, for evaluation.
+
+    There PyTorch's own convolution is the faster one.
+    """
     x = _in_autocast_type(x)
     out = functional.conv2d(x.contiguous(), weight.to(x.dtype), bias.to(x.dtype))
     return out if residual is None else out.add_(residual)
 
 
 def convolved(conv: nn.Module, x: Tensor) -> Tensor:
-    """A 1x1 convolution with its stride over time, without its bias (a batch norm follows, see norm.batch_norm)."""
+    """Apply a 1x1 convolution with its stride over time but without its bias.
+
+    A batch norm follows, which takes the bias as its shift (norm.batch_norm).
+    """
     assert isinstance(conv, nn.Conv2d)
     step = conv.stride[0]
     return pointwise(x if step == 1 else x[:, :, ::step], conv.weight)
 
 
-class ConvNorm(nn.Sequential):
-    """A 1x1 convolution, its batch norm, and what may come after them, under the names 0, 1, 2, ..."""
-
-    @property
-    def conv(self) -> nn.Conv2d:
-        conv = self[0]
-        assert isinstance(conv, nn.Conv2d)
-        return conv
-
-    @property
-    def norm(self) -> nn.BatchNorm2d:
-        norm = self[1]
-        assert isinstance(norm, nn.BatchNorm2d)
-        return norm
-
-
 class _Pointwise(torch.autograd.Function):
-    """x [R, C, ...], weight [D, C], bias [D] -> [R, D, ...]; gradients of the parameters in their own type."""
+    """x [R, C, ...], weight [D, C], bias [D] -> [R, D, ...].
+
+    The gradients of the parameters have the parameters' type.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -60,7 +69,7 @@ class _Pointwise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         flat = grad.flatten(2)
-        to_x = to_weight = to_bias = None
+        to_x, to_weight, to_bias = None, None, None
         if ctx.needs_input_grad[0]:
             to_x = torch.bmm(_for_each_row(weight.t(), x), flat).view_as(x)
         if ctx.needs_input_grad[1]:

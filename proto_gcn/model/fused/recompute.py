@@ -1,4 +1,4 @@
-"""What the backward pass computes once more instead of the forward pass keeping it."""
+"""What the backward pass computes again, so that the forward pass need not keep it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,26 +10,29 @@ import torch
 from torch import Tensor
 
 Recompute = Literal["none", "activations", "blocks"]
-_lean = ContextVar("_lean", default=False)
+_activations = ContextVar("_activations", default=False)
 
 
 @contextmanager
-def lean(on: bool) -> Iterator[None]:
-    """Whether outputs of batch norm and ReLU are computed once more in the backward pass (of this forward pass)."""
-    token = _lean.set(on)
+def recomputing_activations(on: bool) -> Iterator[None]:
+    """For forward passes in here, recompute outputs of batch norm and ReLU in the backward pass."""
+    token = _activations.set(on)
     try:
         yield
     finally:
-        _lean.reset(token)
+        _activations.reset(token)
 
 
-def is_lean() -> bool:
-    """Not where torch.compile traces, which decides by itself what it computes once more."""
-    return not torch.compiler.is_compiling() and _lean.get() and torch.is_grad_enabled()
+def recomputes_activations() -> bool:
+    """Return whether they are recomputed; torch.compile decides for itself what it recomputes."""
+    return not torch.compiler.is_compiling() and _activations.get() and torch.is_grad_enabled()
 
 
 class Recipe:
-    """A tensor that is made when it is first taken, and let go with its ingredients when the last taker has it."""
+    """A tensor that is made when it is first taken.
+
+    It and its ingredients are released when the last taker has it.
+    """
 
     def __init__(self, make: Callable[[], Tensor]) -> None:
         self._make: Callable[[], Tensor] | None = make
@@ -37,26 +40,30 @@ class Recipe:
         self._takers = 0
 
     def promise(self) -> "Recipe":
-        """One more will take it."""
+        """Announce one more taker."""
         self._takers += 1
         return self
 
     @torch.no_grad()
     def take(self) -> Tensor:
-        """The tensor; raises RuntimeError for a second backward pass, whose ingredients are gone."""
+        """Return the tensor; raises RuntimeError in a second backward pass, without ingredients."""
         if self._make is None:
             raise RuntimeError(
-                'a second backward pass needs what the first one let go; use recompute "none"'
+                'a second backward pass needs what the first one released; use recompute "none"'
             )
         made = self._make() if self._made is None else self._made
         self._takers -= 1
-        self._made, self._make = (made, self._make) if self._takers else (None, None)
+        self._made = made if self._takers else None
+        self._make = self._make if self._takers else None
         return made
 
 
 @contextmanager
 def not_kept(tensor: Tensor, recipe: Recipe) -> Iterator[None]:
-    """What operations in here would keep of `tensor` (contiguous), or of views of it, comes from the recipe."""
+    """Let the recipe make what operations in here would keep of `tensor` or of its views.
+
+    The tensor must be contiguous.
+    """
     storage = tensor.untyped_storage().data_ptr()
 
     def pack(kept: Tensor) -> Any:
@@ -74,7 +81,7 @@ def not_kept(tensor: Tensor, recipe: Recipe) -> Iterator[None]:
 def chained(
     tensor: Tensor, recipe: Recipe | None, consumers: Sequence[Callable[[Tensor], Any]]
 ) -> Any:
-    """The tensor through the consumers in turn; where it has a recipe, none of them keeps its input."""
+    """Pass the tensor through the consumers in turn; with a recipe, none keeps its input."""
     for i, consumer in enumerate(consumers):
         if recipe is None:
             tensor = consumer(tensor)

@@ -1,4 +1,4 @@
-"""Mean and variance of a batch in which the last row may stand for several, and the running ones of a batch norm."""
+"""Mean and variance of a batch whose last row may count several times, and the running ones."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from proto_gcn.model.fused import all_reduce as processes
+from proto_gcn.model.fused import all_reduce
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 _frozen = ContextVar("_frozen", default=False)
@@ -24,7 +24,7 @@ class Statistics(NamedTuple):
 
 @contextmanager
 def frozen_statistics() -> Iterator[None]:
-    """A second forward pass of the same batch (recomputation) must not move the running statistics again."""
+    """Keep the running statistics in here: a recomputed forward pass must not move them again."""
     token = _frozen.set(True)
     try:
         yield
@@ -36,7 +36,10 @@ def frozen_statistics() -> Iterator[None]:
 def batch_statistics(
     norms: Sequence[Norm], x: Tensor, copies: int, shift: Tensor | None
 ) -> Statistics:
-    """Of x [R, C, ...] with copies - 1 more of its last row, in all processes; moves the norms' running statistics."""
+    """Return those of x [R, C, ...] with copies - 1 more of its last row, in all processes.
+
+    Moves the running statistics of the norms.
+    """
     statistics = over_processes(weighted_statistics(x, copies))
     if not _frozen.get():
         _update_running(norms, statistics, shift)
@@ -44,13 +47,13 @@ def batch_statistics(
 
 
 def weighted_statistics(x: Tensor, copies: int) -> Statistics:
-    """Over x [R, C, ...] with copies - 1 more of its last row."""
-    mean, variance = _plain_statistics(x)
+    """Return those of x [R, C, ...] with copies - 1 more of its last row."""
+    mean, variance = _unweighted_statistics(x)
     count = x.numel() // x.shape[1]
     if copies == 1:
         return Statistics(mean, variance, count)
     more = (copies - 1) * (count // len(x))
-    row_mean, row_variance = _plain_statistics(x[-1:])
+    row_mean, row_variance = _unweighted_statistics(x[-1:])
     total, apart = count + more, row_mean - mean
     merged = (
         variance * (count / total)
@@ -61,25 +64,29 @@ def weighted_statistics(x: Tensor, copies: int) -> Statistics:
 
 
 def over_processes(own: Statistics) -> Statistics:
-    """Of all processes together, whose shares of the batch have equal sizes (a loader pads the last one)."""
-    if processes.count() == 1:
+    """Return those of all processes together.
+
+    Their shares of the batch have equal sizes, because the loader pads the last one.
+    """
+    if all_reduce.count() == 1:
         return own
-    means, variances = processes.gathered(torch.stack([own.mean, own.variance])).unbind(1)
+    means, variances = all_reduce.gathered(torch.stack([own.mean, own.variance])).unbind(1)
     variance = variances.mean(0) + means.var(0, correction=0)
-    return Statistics(means.mean(0), variance, own.values * processes.count())
+    return Statistics(means.mean(0), variance, own.values * all_reduce.count())
 
 
-def _plain_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The kernel of native batch norm, several times as fast as var_mean; statistics of half floats are float32."""
+def _unweighted_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Use the kernel of native batch norm, which is several times as fast as var_mean.
+
+    Statistics of half floats are float32.
+    """
     wide = torch.promote_types(x.dtype, torch.float32)
-    if torch.compiler.is_compiling():  # cannot trace that kernel, and makes as good a one
-        variance, mean = torch.var_mean(
-            x.to(wide), [d for d in range(x.dim()) if d != 1], correction=0
-        )
+    if torch.compiler.is_compiling():  # it cannot trace that kernel, and makes as good a one
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        variance, mean = torch.var_mean(x.to(wide), axes, correction=0)
         return mean, variance
-    unused = x.new_zeros(
-        x.shape[1], dtype=wide
-    )  # a running statistic to write to: its type decides the result's
+    # A running statistic to write to; its type decides the result's.
+    unused = x.new_zeros(x.shape[1], dtype=wide)
     mean, variance = torch.batch_norm_update_stats(x, unused, unused.clone(), 0.0)
     return mean, variance
 
@@ -88,9 +95,8 @@ def _update_running(norms: Sequence[Norm], statistics: Statistics, shift: Tensor
     mean = statistics.mean if shift is None else statistics.mean + shift
     unbiased = statistics.variance * (statistics.values / max(statistics.values - 1, 1))
     sizes = [norm.num_features for norm in norms]
-    for norm, new_mean, new_variance in zip(
-        norms, mean.split(sizes), unbiased.split(sizes), strict=True
-    ):
+    shares = zip(norms, mean.split(sizes), unbiased.split(sizes), strict=True)
+    for norm, new_mean, new_variance in shares:
         assert norm.running_mean is not None
         assert norm.running_var is not None
         assert norm.num_batches_tracked is not None

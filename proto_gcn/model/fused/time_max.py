@@ -1,4 +1,4 @@
-"""Max pooling over time as element-wise maxima of shifted frames: no index tensor, and a fraction of the time."""
+"""Max pooling over time as maxima of shifted frames: no index tensor, a fraction of the time."""
 
 from typing import Any
 
@@ -6,17 +6,20 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from proto_gcn.model.fused.out_variant import into
+from proto_gcn.model.fused.out_variant import write_into
 
 
 def max_over_time(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """x [R, C, T, V] -> [R, C, ceil(T / stride), V]; of equal frames the first gets the gradient, as in PyTorch."""
+    """Map x [R, C, T, V] to [R, C, ceil(T / stride), V].
+
+    Of equal frames the first gets the gradient, as in PyTorch.
+    """
     pooled: Tensor = _MaxOverTime.apply(x, kernel, stride)
     return pooled
 
 
 def _window(frames: int, shift: int, stride: int) -> tuple[slice, slice]:
-    """Which outputs see the frame t * stride + shift, and which frames these are."""
+    """Return which outputs t see the frame t * stride + shift, and which frames these are."""
     first = -(-max(0, -shift) // stride)
     last = min(-(-frames // stride), (frames - 1 - shift) // stride + 1)
     start = first * stride + shift
@@ -32,7 +35,7 @@ class _MaxOverTime(torch.autograd.Function):
         out = x[:, :, ::stride].clone()
         for outputs, frames in ctx.windows:
             seen = out[:, :, outputs]
-            into(seen, torch.maximum, seen, x[:, :, frames])
+            write_into(seen, torch.maximum, seen, x[:, :, frames])
         ctx.save_for_backward(x, out)
         return out
 
@@ -40,9 +43,9 @@ class _MaxOverTime(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
         x, out = ctx.saved_tensors
-        to_x, left = torch.zeros_like(x), grad.clone()
+        to_x, remaining = torch.zeros_like(x), grad.clone()
         for outputs, frames in ctx.windows:
-            chosen = (x[:, :, frames] == out[:, :, outputs]) * left[:, :, outputs]
+            chosen = (x[:, :, frames] == out[:, :, outputs]) * remaining[:, :, outputs]
             to_x[:, :, frames] += chosen
-            left[:, :, outputs] -= chosen
+            remaining[:, :, outputs] -= chosen
         return to_x, None, None

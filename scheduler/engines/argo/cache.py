@@ -5,7 +5,7 @@ more has ended, was deleted, or lost its labels to somebody's edit: it is asked 
 at the start and now and then, page by page.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,29 +49,39 @@ class _Memory:
     look: Look = NO_LOOK
 
 
-class View:
+@dataclass(frozen=True)
+class Clocks:
+    """Two clocks in seconds: since the epoch, and one that never jumps."""
+
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+class WorkflowCache:
     """The workflows of one namespace. `look_back`: how many that ended unseen are looked at closely, newest first."""
 
     def __init__(
         self,
         api: Api,
-        namespace: str,
         pods: Pods,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
+        clocks: Clocks,
         look_back: int,
         node_look_s: float,
     ) -> None:
-        self._api, self._namespace, self._pods = api, namespace, pods
-        self._clock, self._monotonic = clock, monotonic
-        self._look_back, self._node_look_s = look_back, node_look_s
+        self.answering: frozenset[str] = frozenset()  #: nodes whose monitors answer
+        self._api = api
+        self._namespace = pods.namespace
+        self._pods = pods
+        self._clock = clocks.wall
+        self._monotonic = clocks.monotonic
+        self._look_back = look_back
+        self._node_look_s = node_look_s
         self._known: dict[str, _Memory] = {}
         self._all_at: float | None = None
-        self._answering: frozenset[str] = frozenset()  #: nodes
-        self._beat: Callable[[], None] = lambda: None
+        self._keep_alive: Callable[[], None] = lambda: None
         self.version: str | None = None  #: of the last list: where a watch goes on
 
-    def made(self, workflow: dict[str, Any]) -> None:
+    def created(self, workflow: dict[str, Any]) -> None:
         """It was made just now: one that ends before the next list is missed there."""
         self._known[workflow["metadata"]["name"]] = _Memory(
             status_of(workflow, NO_LOOK, self._clock())
@@ -83,11 +93,9 @@ class View:
         if known is not None and known.status.uid == workflow.uid:
             del self._known[workflow.name]
 
-    def all(
-        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
-    ) -> list[WorkflowStatus]:
-        """All workflows of ours. Whether a node is lost is asked only of those that are not `answering`."""
-        self._answering, self._beat = frozenset(answering), beat
+    def all(self, keep_alive: Callable[[], None]) -> list[WorkflowStatus]:
+        """Return all workflows of ours; `keep_alive` is called between the steps."""
+        self._keep_alive = keep_alive
         self._pods.begin_cycle()
         if self._all_at is None or self._monotonic() - self._all_at > ALL_S:
             self._list_all()
@@ -164,7 +172,7 @@ class View:
     def _pages(self, selector: str) -> Iterator[list[dict[str, Any]]]:
         query, tries = {"labelSelector": selector, "limit": str(PAGE)}, 0
         while True:
-            self._beat()
+            self._keep_alive()
             try:
                 answer = self._api.call("GET", workflows_path(self._namespace), query)
             except Refused as error:  # the list went on for longer than the server keeps it: once more from its start
@@ -219,7 +227,7 @@ class View:
         return known.status
 
     def _look(self, workflow: dict[str, Any], known: _Memory, closely: bool) -> Look:
-        self._beat()
+        self._keep_alive()
         if is_final(workflow):
             return self._look_at_the_end(workflow, known)
         node = pod_node(workflow)
@@ -239,7 +247,7 @@ class View:
     def _is_on_a_lost_node(self, node: dict[str, Any], closely: bool) -> bool:
         """Whether its pod's node is lost; a pod that no node has taken has none."""
         at = node.get("hostNodeName")
-        look_s = ANSWERING_LOOK_S if at in self._answering else self._node_look_s
+        look_s = ANSWERING_LOOK_S if at in self.answering else self._node_look_s
         if not at or self._age_s(node) < look_s:
             return False  # a pod that came just now was taken by it
         return self._pods.node_is_lost(str(at), 0 if closely else look_s)

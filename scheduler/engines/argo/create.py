@@ -30,13 +30,14 @@ from scheduler.engines.contract import (
 log = get_logger(__name__)
 
 
-class Maker:
+class Creator:
     """Makes workflows in one namespace."""
 
     def __init__(self, api: Api, namespace: str) -> None:
-        self._api, self._namespace = api, namespace
+        self._api = api
+        self._namespace = namespace
 
-    def make(self, workflow: dict[str, Any], config_text: str) -> dict[str, Any]:
+    def create(self, workflow: dict[str, Any], config_text: str) -> dict[str, Any]:
         """The Workflow as the API server made it; raises every EngineError."""
         name = workflow["metadata"]["name"]
         config_uid = self._make_config_map(make_config_map(workflow, config_text))

@@ -1,34 +1,17 @@
-"""The engine of a cluster: Argo Workflows through the API server. The only file that imports `kubernetes`.
+"""The engine of a cluster: Argo Workflows through the API server.
 
-What is asked when is decided in argo_view.py, what an answer means in argo_status.py and argo_calls.py.
+`cache.py` decides what is asked when; `status.py` and `errors.py` decide what an answer means.
 """
 
-import json
-import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from typing import Any
 
-import urllib3
-from kubernetes.client import ApiClient, Configuration
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
-
-from scheduler.engines.argo.cache import View
-from scheduler.engines.argo.create import Maker
-from scheduler.engines.argo.errors import (
-    Api,
-    NoAnswer,
-    Refused,
-    change,
-    engine_errors,
-    get_or_none,
-    of_a_call,
-    refusal,
-)
+from scheduler.engines.argo.cache import Clocks, WorkflowCache
+from scheduler.engines.argo.connection import Connection, load
+from scheduler.engines.argo.create import Creator
+from scheduler.engines.argo.errors import Api, change, engine_errors, get_or_none, of_a_call
 from scheduler.engines.argo.manifests import (
     config_maps_path,
     config_of,
@@ -40,19 +23,15 @@ from scheduler.engines.argo.manifests import (
 )
 from scheduler.engines.argo.pods import Pods
 from scheduler.engines.argo.watch import Watcher
-from scheduler.engines.contract import Placement, WorkflowStatus
+from scheduler.engines.contract import Engine, Placement, WorkflowStatus
 
-_CONNECT_S = 5.0
 _LOOK_BACK = 32
 
 
-class CredentialsMissing(Exception):
-    """No way into a cluster; its text is one sentence that says what to do."""
-
-
-class ArgoEngine:
+class ArgoEngine(Engine):
     """The workflows of one namespace."""
 
+    name = "argo"
     pins_gpus = False
 
     def __init__(
@@ -65,12 +44,19 @@ class ArgoEngine:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`look_back`: at least as many as run at once; `node_look_s`: how old a node's readiness may be."""
-        self._api, self._namespace = api, namespace
-        self._maker = Maker(api, namespace)
-        pods = Pods(api, namespace, monotonic)
-        self._view = View(
-            api, namespace, pods, clock, monotonic, max(look_back, _LOOK_BACK), node_look_s
+        """`look_back`: at least as many as run at once.
+
+        `node_look_s`: how old the known readiness of a node may be, in seconds.
+        """
+        self._api = api
+        self._namespace = namespace
+        self._creator = Creator(api, namespace)
+        self._cache = WorkflowCache(
+            api,
+            Pods(api, namespace, monotonic),
+            Clocks(clock, monotonic),
+            max(look_back, _LOOK_BACK),
+            node_look_s,
         )
 
     @classmethod
@@ -81,204 +67,62 @@ class ArgoEngine:
         request_timeout_s: float = 15.0,
         **options: Any,
     ) -> "ArgoEngine":
-        """With `kubeconfig` where it is named, else as a pod of the cluster, else with KUBECONFIG.
+        """Connect with `kubeconfig` if it is named, else as a pod, else with KUBECONFIG.
 
         Raises CredentialsMissing.
         """
-        return cls(Connection(lambda: _load(kubeconfig), request_timeout_s), namespace, **options)
-
-    # -- what the loop asks ----------------------------------------------------------------------------------------
+        return cls(Connection(lambda: load(kubeconfig), request_timeout_s), namespace, **options)
 
     def create(self, workflow: dict[str, Any], config_text: str, placement: Placement) -> str:
-        """See Engine.create; `placement` stands in the workflow already, as its node affinity."""
-        made = self._maker.make(workflow, config_text)
-        self._view.made(made)
-        return uid_of(made)
+        """Create a workflow; the placement is already in it, as node affinity."""
+        created = self._creator.create(workflow, config_text)
+        self._cache.created(created)
+        return uid_of(created)
 
     def get(self, name: str) -> WorkflowStatus | None:
+        """Return a workflow by name, after a close look at its pod."""
         with engine_errors(of_a_call):
-            return self._view.one(name)
+            return self._cache.one(name)
 
-    def workflows(
-        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
-    ) -> list[WorkflowStatus]:
+    def workflows(self) -> list[WorkflowStatus]:
+        """Return all workflows of the namespace that gpuq created."""
         with engine_errors():
-            return self._view.all(answering, beat)
+            return self._cache.all(self.keep_alive)
+
+    def nodes_answering(self, nodes: Collection[str]) -> None:
+        """Ask seldom about nodes whose monitors answered: they are not lost."""
+        self._cache.answering = frozenset(nodes)
 
     def stop(self, workflow: WorkflowStatus) -> None:
+        """Ask Argo to stop the workflow."""
         path = workflows_path(self._namespace, workflow.name)
         with engine_errors(of_a_call):
             change(self._api, "PATCH", path, workflow.name, make_stop_patch(workflow.uid))
 
     def delete(self, workflow: WorkflowStatus) -> None:
+        """Delete the workflow and its ConfigMap."""
         path = workflows_path(self._namespace, workflow.name)
         with engine_errors(of_a_call):
             if change(self._api, "DELETE", path, workflow.name, make_delete_options(workflow.uid)):
-                self._maker.drop_orphan(workflow.name, workflow.job_id)
+                self._creator.drop_orphan(workflow.name, workflow.job_id)
         if not workflow.is_live:
-            self._view.forget(workflow)
+            self._cache.forget(workflow)
 
     def clear(self, name: str, job_id: str) -> None:
+        """Delete a ConfigMap that was created for a workflow that never was."""
         with engine_errors(of_a_call):
-            self._maker.drop_orphan(name, job_id)
+            self._creator.drop_orphan(name, job_id)
 
     def config_text(self, workflow: WorkflowStatus) -> str | None:
+        """Return the config from the workflow's ConfigMap."""
+        path = config_maps_path(self._namespace, workflow.name)
         with engine_errors(of_a_call):
-            config_map = get_or_none(
-                self._api, config_maps_path(self._namespace, workflow.name), workflow.name
-            )
-        return (
-            config_of(config_map)
-            if config_map and job_label(config_map) == workflow.job_id
-            else None
-        )
+            config_map = get_or_none(self._api, path, workflow.name)
+        if config_map is None or job_label(config_map) != workflow.job_id:
+            return None
+        return config_of(config_map)
 
     def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:
-        Watcher(self._api, workflows_path(self._namespace), self._view.version, on_change).run(
-            stopping
-        )
-
-
-class Connection:
-    """Calls to the API server that `load` leads to. One try each, never a hidden second one, always with a timeout."""
-
-    def __init__(self, load: Callable[[], ApiClient], timeout_s: float) -> None:
-        self._load, self._timeout = load, (_CONNECT_S, timeout_s)
-        self._client = load()
-
-    def call(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> dict[str, Any]:
-        said = self._ask(method, path, query or {}, body)
-        try:
-            answer = json.loads(said)
-        except ValueError as error:
-            raise NoAnswer(f"its answer to {method} {path} is no JSON, or was cut off") from error
-        if not isinstance(answer, dict):
-            raise NoAnswer(f"its answer to {method} {path} is no object")
-        return answer
-
-    def text(self, path: str, query: Mapping[str, str]) -> str:
-        return self._ask("GET", path, query).decode("utf-8", errors="replace")
-
-    @contextmanager
-    def stream(self, path: str, query: Mapping[str, str], silence_s: float) -> Iterator["_Lines"]:
-        response = self._open("GET", path, query, None, (_CONNECT_S, silence_s))
-        try:
-            yield _Lines(response)
-        finally:
-            response.close()
-
-    def _ask(self, method: str, path: str, query: Mapping[str, str], body: Any = None) -> bytes:
-        response = self._open(method, path, query, body, self._timeout)
-        with _no_answer():
-            return response.data
-
-    def _open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Any,
-        timeout: tuple[float, float],
-    ) -> urllib3.HTTPResponse:
-        """Send a request; a 401 gets one more try with credentials that were read anew."""
-        client = self._client
-        try:
-            return _send(client, method, path, query, body, timeout)
-        except Refused as error:
-            if error.status != 401:
-                raise
-        try:
-            self._client = self._load()
-        except CredentialsMissing as error:
-            raise Refused(401, str(error)) from error
-        return _send(self._client, method, path, query, body, timeout)
-
-
-class _Lines:
-    """The lines of a watch; see Stream."""
-
-    def __init__(self, response: urllib3.HTTPResponse) -> None:
-        self._response = response
-
-    def __iter__(self) -> Iterator[bytes]:
-        rest = b""
-        with _no_answer():
-            for chunk in self._response.stream(decode_content=False):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line for line in lines if line.strip())
-
-    def end(self) -> None:
-        try:
-            self._response.shutdown()
-        except (ValueError, RuntimeError, OSError):
-            pass  # it has ended by itself
-
-
-def _send(
-    client: ApiClient,
-    method: str,
-    path: str,
-    query: Mapping[str, str],
-    body: Any,
-    timeout: tuple[float, float],
-) -> urllib3.HTTPResponse:
-    headers = {"Accept": "application/json, */*;q=0.8"}
-    if body is not None:
-        headers["Content-Type"] = (
-            "application/merge-patch+json" if method == "PATCH" else "application/json"
-        )
-    try:
-        request = client.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-    except (ConfigException, OSError) as error:  # the token's file is read anew once a minute
-        raise NoAnswer(f"the credentials cannot be read ({error})", sent=False) from error
-    with _no_answer():
-        response: urllib3.HTTPResponse = client.call_api(
-            *request, _request_timeout=timeout
-        ).response
-        if response.status >= 300:
-            raise refusal(response.status, response.headers, response.data)
-    return response
-
-
-@contextmanager
-def _no_answer() -> Iterator[None]:
-    """Around whatever may meet the network: its errors as NoAnswer."""
-    try:
-        yield
-    except (NewConnectionError, ConnectTimeoutError) as error:
-        raise NoAnswer(str(error), sent=False) from error
-    except (HTTPError, OSError) as error:
-        raise NoAnswer(f"{type(error).__name__}: {error}") from error
-    except ApiException as error:  # the client's own, for TLS
-        raise NoAnswer(" ".join(str(error.reason).split())) from error
-
-
-def _load(kubeconfig: str | None) -> ApiClient:
-    """A client with the credentials of `kubeconfig`, else of the pod, else of KUBECONFIG."""
-    configuration = Configuration()
-    in_cluster = kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ
-    try:
-        if in_cluster:
-            load_incluster_config(client_configuration=configuration)
-        else:
-            path = kubeconfig or os.environ.get("KUBECONFIG")
-            load_kube_config(
-                config_file=path, client_configuration=configuration, persist_config=False
-            )
-    except Exception as error:
-        source = "the pod's ServiceAccount token" if in_cluster else "KUBECONFIG"
-        raise CredentialsMissing(
-            f"ENGINE=argo finds no way into a cluster by {source} ({' '.join(str(error).split())}); run the scheduler "
-            "in the cluster, let KUBECONFIG name a file that works with kubectl, or set ENGINE=local."
-        ) from error
-    configuration.retries = False  # urllib3's own would make things twice
-    return ApiClient(configuration)
+        """Follow a watch of the API server."""
+        path = workflows_path(self._namespace)
+        Watcher(self._api, path, self._cache.version, on_change).run(stopping)

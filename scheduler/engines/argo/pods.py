@@ -29,7 +29,9 @@ class Pods:
     """The pods of one namespace; it remembers nodes' answers for a while, and how long a cycle has read logs."""
 
     def __init__(self, api: Api, namespace: str, monotonic: Callable[[], float]) -> None:
-        self._api, self._namespace, self._monotonic = api, namespace, monotonic
+        self.namespace = namespace
+        self._api = api
+        self._monotonic = monotonic
         self._nodes: dict[str, tuple[float, bool]] = {}
         self.begin_cycle()
 
@@ -41,7 +43,7 @@ class Pods:
     def of(self, name: str, uid: str) -> dict[str, Any] | None:
         """The newest pod of this very Workflow; an older life's of the same name may still be on its way out."""
         query = {"labelSelector": f"workflows.argoproj.io/workflow={name}"}
-        found = as_list(self._api.call("GET", pods_path(self._namespace), query).get("items"))
+        found = as_list(self._api.call("GET", pods_path(self.namespace), query).get("items"))
         pods = [pod for pod in found if uid in owners(pod)]
         return max(
             pods,
@@ -55,7 +57,7 @@ class Pods:
             "fieldSelector": f"involvedObject.name={pod['metadata']['name']},type=Warning",
             "limit": "100",
         }
-        answer = self._api.call("GET", f"/api/v1/namespaces/{self._namespace}/events", query)
+        answer = self._api.call("GET", f"/api/v1/namespaces/{self.namespace}/events", query)
         event = max(as_list(answer.get("items")), key=_event_at, default=None)
         return f"{event.get('reason')}: {event.get('message')}" if event else ""
 
@@ -106,7 +108,7 @@ class Pods:
     def _ask_log(self, pod: dict[str, Any]) -> str:
         if self._logs_left_s <= 0:
             raise NoAnswer("the time that this cycle has for logs is spent")
-        path = f"{pods_path(self._namespace, pod['metadata']['name'])}/log"
+        path = f"{pods_path(self.namespace, pod['metadata']['name'])}/log"
         query = {
             "container": MAIN,
             "tailLines": str(_LINES_ASKED),

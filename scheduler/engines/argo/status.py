@@ -21,7 +21,7 @@ from scheduler.engines.argo.fields import (
     seconds,
     submission,
 )
-from scheduler.engines.contract import EndedBy, WorkflowPhase, WorkflowStatus
+from scheduler.engines.contract import EndedBy, Obstacle, WorkflowPhase, WorkflowStatus
 
 #: How long a Workflow may be without a phase before it is said that nobody looks at it (s).
 UNATTENDED_S = 120
@@ -100,6 +100,7 @@ def status_of(workflow: dict[str, Any], look: Look, now: float) -> WorkflowStatu
         "attempt": attempt,
         "node": node_name(workflow, look.pod),
         "submission": submission(workflow),
+        "engine": "argo",
     }
     if is_over(workflow, look):
         return _over(workflow, look, known)
@@ -116,16 +117,14 @@ def _live(
 ) -> WorkflowStatus:
     started = _started_at(look)
     node = pod_node(workflow)
-    lost: dict[str, Any] = (
-        {"node_lost": True, "message": f"The node {known['node']} does not answer"}
-        if look.node_lost
-        else {}
-    )
+    lost: dict[str, Any] = {}
+    if look.node_lost:
+        message = f"The node {known['node']} is not responding"
+        lost = {"obstacle": Obstacle.NODE_LOST, "message": message}
     if node.get("phase") in (None, "", "Pending") and started is None:
-        message, traits = _pending(workflow, look, now)
-        return WorkflowStatus(
-            phase=WorkflowPhase.PENDING, **{**known, "message": message, **traits, **lost}
-        )
+        message, obstacle = _pending(workflow, look, now)
+        pending = {**known, "message": message, "obstacle": obstacle, **lost}
+        return WorkflowStatus(phase=WorkflowPhase.PENDING, **pending)
     suspended = as_dict(workflow.get("spec")).get("suspend") is True
     message = "It is suspended by hand; its container runs on." if suspended else ""
     began = started or seconds(node.get("startedAt"))
@@ -134,33 +133,31 @@ def _live(
     )
 
 
-def _pending(workflow: dict[str, Any], look: Look, now: float) -> tuple[str, dict[str, bool]]:
+def _pending(workflow: dict[str, Any], look: Look, now: float) -> tuple[str, Obstacle]:
     """Why no container runs yet."""
     spec, status = as_dict(workflow.get("spec")), as_dict(workflow.get("status"))
     age = now - (seconds(as_dict(workflow.get("metadata")).get("creationTimestamp")) or now)
     if not status.get("phase"):
         if age < UNATTENDED_S:
-            return "It waits for the Argo controller.", {}
+            return "It waits for the Argo controller.", Obstacle.NONE
         text = f"The Argo controller is not running: nothing has looked at it for {age:.0f} s; see"
-        return f"{text}: kubectl get deployments -A | grep workflow-controller", {
-            "unattended": True
-        }
+        see = "kubectl get deployments -A | grep workflow-controller"
+        return f"{text}: {see}", Obstacle.UNATTENDED
     if spec.get("suspend") is True:
         text = (
             f"It is suspended by hand; it goes on with: argo resume {workflow['metadata']['name']}"
         )
-        return text, {"unattended": True}
+        return text, Obstacle.UNATTENDED
     said = _argo_pending_message(workflow)
     if said in _ON_ITS_WAY:
         said = pod_trouble(look.pod) or look.event or said
     if not _TURNED_AWAY.match(said):
-        return said + folder_hint(workflow, said), {}
+        return said + folder_hint(workflow, said), Obstacle.NONE
     if _CORDONED.search(said):
         node = node_name(workflow, look.pod)
         said = f"{node} is cordoned; when it may take pods again: kubectl uncordon {node}"
-    return said, {"short_of_gpus": True} if "Insufficient nvidia.com/gpu" in said else {
-        "unschedulable": True
-    }
+    is_short = "Insufficient nvidia.com/gpu" in said
+    return said, Obstacle.NO_GPU if is_short else Obstacle.UNSCHEDULABLE
 
 
 def _argo_pending_message(workflow: dict[str, Any]) -> str:
@@ -205,7 +202,7 @@ def _ending(workflow: dict[str, Any], look: Look, known: dict[str, Any]) -> Work
         phase=WorkflowPhase.RUNNING,
         started_at=began,
         message=message,
-        node_lost=look.node_lost,
+        obstacle=Obstacle.NODE_LOST if look.node_lost else Obstacle.NONE,
         **known,
     )
 

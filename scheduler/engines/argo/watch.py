@@ -29,7 +29,10 @@ class Watcher:
     def __init__(
         self, api: Api, path: str, version: str | None, on_change: Callable[[], None]
     ) -> None:
-        self._api, self._path, self._version, self._on_change = api, path, version, on_change
+        self._api = api
+        self._path = path
+        self._version = version
+        self._on_change = on_change
         self._seen: dict[str, object] = {}  # uid -> what of it matters
         self._stream: Stream | None = None
 

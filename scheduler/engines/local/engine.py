@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from jobqueue.failpoints import failpoint
 from jobqueue.service.log import get_logger
 from scheduler.engines.contract import (
     EndedBy,
+    Engine,
     EngineUnavailable,
     Placement,
     WorkflowExists,
@@ -59,9 +60,10 @@ def default_images() -> dict[str, Path]:
     return {"proto-gcn:latest": Path(folders[0])} if folders else {}
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Runs workflows as processes of this machine; `state_dir` holds one folder a workflow."""
 
+    name = "local"
     pins_gpus = True
 
     def __init__(
@@ -106,9 +108,7 @@ class LocalEngine:
     def get(self, name: str) -> WorkflowStatus | None:
         return self._status(self._state / name)
 
-    def workflows(
-        self, answering: Collection[str] = (), beat: Callable[[], None] = lambda: None
-    ) -> list[WorkflowStatus]:
+    def workflows(self) -> list[WorkflowStatus]:
         """All workflows; one that was made but whose runner was never started gets it now."""
         self._runners = [runner for runner in self._runners if runner.poll() is None]
         try:
@@ -142,9 +142,6 @@ class LocalEngine:
             (self._state / workflow.name).rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
             self._over.pop(workflow.name, None)
-
-    def clear(self, name: str, job_id: str) -> None:
-        """Nothing is left behind: a workflow is there as a whole, or not at all."""
 
     def config_text(self, workflow: WorkflowStatus) -> str | None:
         folder = self._state / workflow.name
@@ -287,6 +284,7 @@ class LocalEngine:
         ended = _read_json(folder / "exit.json")
         known = {
             "name": folder.name,
+            "engine": self.name,
             "uid": launch["uid"],
             "job_id": launch["job_id"],
             "attempt": launch["attempt"],

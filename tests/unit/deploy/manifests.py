@@ -1,4 +1,4 @@
-"""deploy/ as data. What kustomize makes of it is looked at in tests/cluster/test_manifests.py."""
+"""The files of deploy/ as data; tests/cluster/test_manifests.py tests what kustomize builds."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def read(path: Path) -> list[Manifest]:
 
 
 def base() -> list[Manifest]:
-    """Every object of the base that is not generated."""
+    """Return every object of the base that is not generated."""
     files = [path for path in sorted(BASE.glob("*.yaml")) if path.name != "kustomization.yaml"]
     return [document for path in files for document in read(path)]
 
@@ -33,7 +33,7 @@ def find(kind: str, name: str) -> Manifest:
 
 
 def pod(name: str) -> Manifest:
-    """The pod's spec of the workload `name`."""
+    """Return the pod's spec of the workload `name`."""
     workload = next(
         item for item in base() if item["kind"] in WORKLOADS and item["metadata"]["name"] == name
     )
@@ -47,7 +47,7 @@ def container(name: str) -> Manifest:
 
 
 def literals(kustomization: Path, name: str) -> dict[str, str]:
-    """The literals of the ConfigMap `name` that this kustomization makes or adds to."""
+    """Return the literals of the ConfigMap `name` in this kustomization."""
     (content,) = read(kustomization)
     made = [item for item in content.get("configMapGenerator", []) if item["name"] == name]
     return dict(literal.split("=", 1) for item in made for literal in item["literals"])

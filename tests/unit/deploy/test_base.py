@@ -1,4 +1,4 @@
-"""The manifests and the code say the same: settings, ports, paths, images, names, verbs."""
+"""The manifests agree with the code: settings, ports, paths, images, names, verbs."""
 
 import importlib.util
 import re
@@ -33,13 +33,13 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "resource-monitor": MonitorSettings,
 }
 PODS = (*SETTINGS, "redis")
-#: What a field or a Secret gives, in its shape.
+#: A value for each field or Secret that a variable comes from.
 GIVEN = {"metadata.namespace": "gpuq", "spec.nodeName": "gpu-1", "password": "3f2a", "urls": ""}
 TEMPLATE = ROOT / "workflows" / "proto-gcn-workflow.yaml"
 
 
 def environment(service: str) -> dict[str, str]:
-    """What the container of `service` is started with; `$(NAME)` filled in as Kubernetes does it."""
+    """Return the container's variables, with `$(NAME)` expanded as Kubernetes does."""
     values = dict(literals(BASE / "kustomization.yaml", "gpuq-settings"))
     for item in container(service)["env"]:
         source = item.get("valueFrom", {})
@@ -54,9 +54,7 @@ def environment(service: str) -> dict[str, str]:
 def load(service: str, monkeypatch: pytest.MonkeyPatch) -> BaseSettings:
     for name, value in environment(service).items():
         monkeypatch.setenv(name, value)
-    if (
-        service == "queue-manager"
-    ):  # it looks whether the template is there; where it is mounted, another test sees
+    if service == "queue-manager":  # it checks that the template exists
         monkeypatch.setenv("WORKFLOW_TEMPLATE", str(TEMPLATE))
     return SETTINGS[service]()
 
@@ -80,7 +78,7 @@ def routes(service: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return {rule.rule for rule in app.url_map.iter_rules()}
 
 
-def test_one_file_a_service_and_all_files_listed() -> None:
+def test_each_service_has_one_file_and_all_files_are_listed() -> None:
     (kustomization,) = read(BASE / "kustomization.yaml")
     files = {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}
     assert files == {name for name in kustomization["resources"] if not name.startswith("..")}
@@ -91,7 +89,7 @@ def test_one_file_a_service_and_all_files_listed() -> None:
 
 
 @pytest.mark.parametrize("service", SETTINGS)
-def test_the_service_takes_its_environment(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_accepts_its_environment(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(service, monkeypatch).model_dump()
     if service != "resource-monitor":
         assert settings["redis_url"] == "redis://:3f2a@redis:6379/0"
@@ -111,7 +109,7 @@ def test_every_variable_is_a_setting(service: str) -> None:
 
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
-def test_every_shared_literal_is_a_setting_and_a_good_one(
+def test_every_shared_literal_is_a_setting_with_an_allowed_value(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = {**literals(path, "gpuq-settings"), **literals(path, "gpuq-monitor-settings")}
@@ -135,11 +133,11 @@ def test_ports_and_probed_paths(service: str, monkeypatch: pytest.MonkeyPatch) -
     assert {probe["path"] for probe in asked} <= routes(service, monkeypatch)
 
 
-def test_the_queue_manager_is_ready_while_others_are_away() -> None:
+def test_the_queue_manager_is_ready_while_others_do_not_respond() -> None:
     assert {probe["httpGet"]["path"] for probe in probes("queue-manager")} == {"/healthz"}
 
 
-def test_the_schedulers_probe_is_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schedulers_probe_is_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
     for probe in probes("scheduler"):
         python, option, module = probe["exec"]["command"]
         assert (python, option) == ("python", "-m")
@@ -159,7 +157,9 @@ def test_the_scheduler_asks_the_headless_service_of_the_monitors(
 
 
 @pytest.mark.parametrize("service", ["queue-manager", "scheduler"])
-def test_what_the_settings_name_is_mounted(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folders_in_the_settings_are_mounted(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fields = SETTINGS[service].model_fields
     mounts = {mount["mountPath"]: mount for mount in container(service)["volumeMounts"]}
     folders = {str(PurePath(fields["workflow_template"].default).parent)}
@@ -169,7 +169,7 @@ def test_what_the_settings_name_is_mounted(service: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_pod_is_locked_up(name: str) -> None:
+def test_a_pod_has_no_privileges(name: str) -> None:
     spec, main = pod(name), container(name)
     assert spec["serviceAccountName"] == name
     assert spec["automountServiceAccountToken"] is (name == "scheduler")
@@ -193,7 +193,7 @@ def test_a_pod_is_locked_up(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_services_policies_and_workloads_mean_the_same_pods(name: str) -> None:
+def test_services_policies_and_workloads_select_the_same_pods(name: str) -> None:
     label = {"app.kubernetes.io/name": name}
     workload = next(
         item for item in base() if item["kind"] in WORKLOADS and item["metadata"]["name"] == name
@@ -208,7 +208,7 @@ def test_services_policies_and_workloads_mean_the_same_pods(name: str) -> None:
         assert find("Service", name)["spec"]["selector"] == label
 
 
-def test_redis_loses_nothing_and_shows_no_password() -> None:
+def test_redis_is_durable_and_hides_its_password() -> None:
     lines = (BASE / "redis.conf").read_text().splitlines()
     settings = dict(line.split(" ", 1) for line in lines if not line.startswith("#"))
     assert settings["appendonly"] == "yes"
@@ -223,7 +223,7 @@ def test_redis_loses_nothing_and_shows_no_password() -> None:
     assert all(probe["exec"]["command"] == ["redis-cli", "-e", "ping"] for probe in probes("redis"))
 
 
-def test_no_secret_stands_in_the_repository() -> None:
+def test_no_secret_is_in_the_repository() -> None:
     secrets = [
         item
         for path in (ROOT / "deploy").rglob("*.yaml")
@@ -237,7 +237,7 @@ def test_no_secret_stands_in_the_repository() -> None:
     )
 
 
-#: (API group, resource) -> verbs: the calls of scheduler/argo*.py; tests/cluster runs with these alone.
+#: (API group, resource) -> verbs that scheduler/engines/argo/ needs; tests/cluster has no others.
 _CALLS = {
     ("argoproj.io", "workflows"): {"create", "get", "list", "watch", "patch", "delete"},
     ("", "configmaps"): {"create", "get", "patch", "delete"},

@@ -1,4 +1,4 @@
-"""The components of deploy/ and the text that leads to them."""
+"""The components of deploy/ and the guide that describes them."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ def component(name: str) -> dict[str, Any]:
     return content
 
 
-def test_redis_comes_up_on_the_one_node_that_has_its_folder() -> None:
+def test_redis_starts_on_the_one_node_that_has_its_folder() -> None:
     (volume,) = read(COMPONENTS / "redis-volume" / "volume.yaml")
     assert volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"] == [
         {"matchExpressions": [{"key": "gpuq/redis", "operator": "Exists"}]}
@@ -34,7 +34,7 @@ def test_redis_comes_up_on_the_one_node_that_has_its_folder() -> None:
     assert volume["spec"]["local"]["path"] in step
 
 
-def test_the_api_servers_address_closes_every_rule_that_is_open_to_all() -> None:
+def test_the_api_servers_address_replaces_every_rule_that_is_open_to_all() -> None:
     (patch,) = component("api-server")["patches"]
     (operation,) = yaml.safe_load(patch["patch"])
     assert (operation["op"], operation["path"]) == ("add", "/spec/egress/0/to")
@@ -54,7 +54,7 @@ def test_the_api_servers_address_closes_every_rule_that_is_open_to_all() -> None
     assert closed == open_ones == {("scheduler", 0), ("training", 0)}
 
 
-def test_the_unix_accounts_are_what_the_scheduler_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scheduler_reads_the_unix_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     (patch,) = component("unix-accounts")["patches"]
     spec = yaml.safe_load(patch["patch"])["spec"]["template"]["spec"]
     (main,) = spec["containers"]
@@ -66,8 +66,8 @@ def test_the_unix_accounts_are_what_the_scheduler_reads(monkeypatch: pytest.Monk
     assert SchedulerSettings().unix_ids == {"ann": (1001, 1001)}
 
 
-def test_a_line_more_in_the_unix_accounts_restarts_the_scheduler() -> None:
-    """It reads them once, so their ConfigMap needs the suffix that its content gives it."""
+def test_a_changed_line_in_the_unix_accounts_restarts_the_scheduler() -> None:
+    """It reads them once, so their ConfigMap needs the suffix that depends on its content."""
     content = component("unix-accounts")
     (made,) = content["configMapGenerator"]
     assert not content.get("generatorOptions", {}).get("disableNameSuffixHash")

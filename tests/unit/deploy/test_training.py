@@ -1,4 +1,4 @@
-"""The shipped template and what deploy/ lays beside it name the same things."""
+"""The shipped template and the objects of deploy/ use the same names."""
 
 from copy import deepcopy
 
@@ -30,7 +30,7 @@ def test_the_account_and_its_token() -> None:
     ]
 
 
-def test_the_claim_is_the_one_that_is_made() -> None:
+def test_the_claim_exists() -> None:
     claims = [
         volume["persistentVolumeClaim"]["claimName"]
         for volume in SPEC["volumes"]
@@ -61,13 +61,13 @@ def test_every_template_schema_and_config_is_in_a_config_map() -> None:
     assert any(volume.get("configMap") == {"name": "gpuq-configs"} for volume in SPEC["volumes"])
 
 
-def test_the_network_policy_means_the_trainings() -> None:
+def test_the_network_policy_selects_the_trainings() -> None:
     labels = SPEC["podMetadata"]["labels"]
     wanted = find("NetworkPolicy", "training")["spec"]["podSelector"]["matchLabels"]
     assert wanted.items() <= labels.items()
 
 
-def test_argos_own_containers_are_locked_up_like_the_training() -> None:
+def test_argos_own_containers_have_no_more_privileges_than_the_training() -> None:
     patch = yaml.safe_load(SPEC["podSpecPatch"])
     own = SPEC["templates"][0]["container"]["securityContext"]
     (init,), (wait,) = patch["initContainers"], patch["containers"]
@@ -76,8 +76,8 @@ def test_argos_own_containers_are_locked_up_like_the_training() -> None:
     assert set(init["resources"]) == set(wait["resources"]) == {"requests", "limits"}
 
 
-def test_a_training_sees_gpus_where_the_monitor_does() -> None:
-    """By NVIDIA's runtime, which need not be the node's default; and it refuses to train where that does not help."""
+def test_a_training_sees_gpus_on_the_nodes_where_the_monitor_does() -> None:
+    """NVIDIA's runtime, which may not be the node's default, shows them; else the training fails."""
     assert (
         yaml.safe_load(SPEC["podSpecPatch"])["runtimeClassName"]
         == pod("resource-monitor")["runtimeClassName"]
@@ -89,7 +89,7 @@ def test_a_training_sees_gpus_where_the_monitor_does() -> None:
 
 
 def test_argos_defaults_delete_neither_a_workflow_nor_its_pod() -> None:
-    """Its `workflowDefaults` are merged below what stands in the template: so every field has to stand there."""
+    """Argo fills absent fields from its `workflowDefaults`, so the template must have them all."""
     defaults = {"secondsAfterCompletion": 60, "secondsAfterSuccess": 0, "secondsAfterFailure": 60}
     years = {
         name: seconds / (365 * 24 * 3600)
@@ -103,7 +103,7 @@ def test_argos_defaults_delete_neither_a_workflow_nor_its_pod() -> None:
     assert needed["key"] in pods
 
 
-def test_the_cpu_overlays_template_differs_in_what_a_cpu_needs_alone() -> None:
+def test_the_cpu_overlays_template_differs_only_in_what_a_cpu_needs() -> None:
     (cpu,) = read(ROOT / "deploy" / "overlays" / "cpu" / "proto-gcn-workflow.yaml")
     expected = deepcopy(TEMPLATE)
     for workflow in (cpu, expected):
@@ -122,7 +122,7 @@ def test_the_cpu_overlays_template_differs_in_what_a_cpu_needs_alone() -> None:
     assert cpu == expected
 
 
-def test_rendered_without_gpus_both_templates_ask_for_none() -> None:
+def test_rendered_without_gpus_both_templates_request_none() -> None:
     (cpu,) = read(ROOT / "deploy" / "overlays" / "cpu" / "proto-gcn-workflow.yaml")
     rendered = [render(template, make_job(), require_gpu=False) for template in (TEMPLATE, cpu)]
     for workflow in rendered:

@@ -1,4 +1,4 @@
-"""The images' requirements: in step with pyproject.toml and constraints.txt, and every file of them hashed."""
+"""The images' requirements agree with pyproject.toml and constraints.txt and have hashes."""
 
 import re
 import tomllib
@@ -38,7 +38,7 @@ def test_versions_are_those_of_the_constraints(image: str) -> None:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_what_an_image_requires_is_locked(image: str) -> None:
+def test_every_requirement_of_an_image_is_locked(image: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = {re.split(r"[^\w.-]", line)[0] for line in requirements(project, IMAGES[image])}
     assert wanted <= names(ROOT / "docker" / image / "requirements.txt")
@@ -48,7 +48,7 @@ def test_only_the_scheduler_has_the_kubernetes_client() -> None:
     assert [path.parent.name for path in LOCKS if "kubernetes" in names(path)] == ["scheduler"]
 
 
-def test_the_cpu_lock_is_the_other_without_cuda() -> None:
+def test_the_cpu_lock_is_the_cuda_lock_without_cuda() -> None:
     folder = ROOT / "docker" / "proto-gcn"
     whole, cpu = names(folder / "requirements.txt"), names(folder / "requirements-cpu.txt")
     assert whole - cpu == set(cuda_packages()) & whole

@@ -1,4 +1,4 @@
-"""A hand-written queue manager that answers what a test lays down, and the command run against it."""
+"""A fake queue manager with the answers of a test, and the command run against it."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ class Asked:
 
 
 class FakeServer:
-    """`answers`: "METHOD /path" -> what is answered in turn, the last one again and again."""
+    """`answers` has answers by "METHOD /path", in turn; the last one is repeated."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[Answer]] = {}
@@ -71,7 +71,7 @@ class FakeServer:
     def on(
         self, call: str, *bodies: Any, status: int = 200, headers: dict[str, str] | None = None
     ) -> None:
-        """Answer `call` with these bodies in turn: objects as JSON, bytes as they are."""
+        """Answer `call` with these bodies in turn: objects as JSON, bytes unchanged."""
         encoded = [
             body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies
         ]
@@ -80,9 +80,21 @@ class FakeServer:
         )
 
     def refuse(
-        self, call: str, status: int, detail: str, errors: list[dict[str, str]] | None = None
+        self,
+        call: str,
+        status: int,
+        detail: str,
+        errors: list[dict[str, str]] | None = None,
+        **more: Any,
     ) -> None:
-        problem = {"title": "No", "status": status, "detail": detail, "errors": errors or []}
+        """Answer `call` with a problem; `more` are further fields, like `code`."""
+        problem = {
+            "title": "No",
+            "status": status,
+            "detail": detail,
+            "errors": errors or [],
+            **more,
+        }
         self.on(call, problem, status=status, headers={"Content-Type": "application/problem+json"})
 
     def answer_to(self, call: str) -> Answer:
@@ -107,7 +119,7 @@ def server() -> Iterator[FakeServer]:
 
 @pytest.fixture
 def gpuq(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """The command against the fake server, in this process."""
+    """Run the command against the fake server, in this process."""
 
     def run(*arguments: str) -> Ran:
         code = main(["--server", server.url, *arguments])
@@ -121,14 +133,15 @@ def job(
     status: str = "running",
     code: str = "running",
     message: str = "Running on gpu-1.",
+    detail: str = "",
     **fields: Any,
 ) -> Any:
-    """A record as GET /jobs/<id> gives it."""
+    """Return a record as GET /jobs/<id> answers it."""
     return {
         "job_id": "ann_20261124120000",
         "user": "ann",
         "status": status,
-        "reason": {"code": code, "message": message},
+        "reason": {"code": code, "message": message, "detail": detail},
         "position": None,
         "estimated_wait": None,
         **fields,

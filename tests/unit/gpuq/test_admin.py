@@ -20,7 +20,7 @@ from jobqueue.store.leader import Leader, SlotLimits, Start
 def admin(
     gpuq: Callable[..., Any], store: Store, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """`gpuq admin …` on an empty Redis."""
+    """Run `gpuq admin …` on an empty Redis."""
     monkeypatch.setenv("REDIS_URL", valkey_url)
     return lambda *words: gpuq("admin", *words)
 
@@ -39,7 +39,7 @@ def submit(store: Store, user: str) -> str:
 
 
 def observe(lead: Leader, **nodes: str) -> None:
-    """What the monitors said: `answers`, `long_ago`, or what is wrong."""
+    """Write the monitors' reports: `answers`, `long_ago`, or the error."""
     good, said = make_node().snapshot, {}
     assert good is not None
     for name, what in nodes.items():
@@ -80,7 +80,7 @@ class TestNode:
             (["dead"], 2, "NODE"),
         ],
     )
-    def test_what_is_refused(
+    def test_impossible_declarations_are_refused(
         self,
         admin: Callable[..., Any],
         store: Store,
@@ -95,7 +95,7 @@ class TestNode:
         assert says in ran.err
         assert store.dead_nodes() == {}
 
-    def test_what_a_scheduler_wrote_that_is_away_too_does_not_stand_in_the_way(
+    def test_an_old_report_does_not_prevent_the_declaration(
         self, admin: Callable[..., Any], lead: Leader
     ) -> None:
         observe(lead, gpu1="long_ago")
@@ -110,7 +110,7 @@ class TestNode:
             ["NODE", "DECLARED", "DEAD", "JOBS", "MONITOR"],
             ["gpu1", "-", "-", "answers"],
             ["gpu2", "2026-11-18T11:06:40.000Z", "-", "the", "monitor", "cannot", "be", "reached"],
-            ["gpu3", "-", job_id, "has", "said", "nothing"],
+            ["gpu3", "-", job_id, "has", "not", "reported"],
         ]
 
 
@@ -128,7 +128,7 @@ class TestBackup:
         ran = admin("restore", str(file))
         assert (ran.code, ran.err) == (
             0,
-            "Restored 3 jobs; 0 were known already and stay as they are.\n",
+            "Restored 3 jobs; 0 were known already.\n",
         )
         assert store.order(0, 9) == [new, *ids]
         assert store.job(ids[0]).spec.config_text == "# a\n"
@@ -136,14 +136,14 @@ class TestBackup:
         assert admin("restore", str(file)).err.startswith("Restored 0 jobs; 3 were known")
         assert store.order(0, 9) == [new, *ids]
 
-    def test_standard_output_has_the_document_alone(
+    def test_stdout_contains_only_the_document(
         self, admin: Callable[..., Any], store: Store
     ) -> None:
         submit(store, "a")
         for words in (["backup"], ["backup", "-"]):
             assert len(json.loads(admin(*words).out)["queue"]) == 1
 
-    def test_tokens_come_back_only_where_they_are_asked_for_and_never_as_secrets(
+    def test_tokens_are_restored_only_on_request_and_never_as_secrets(
         self, admin: Callable[..., Any], store: Store, raw_redis: Any, tmp_path: Path
     ) -> None:
         secret = admin("token", "create", "--user", "ann").out.strip()
@@ -155,16 +155,16 @@ class TestBackup:
         admin("restore", str(file))
         assert store.tokens() == []
         assert (
-            "Put 1 tokens back; 0 were there already."
+            "Restored 1 tokens; 0 were known already."
             in admin("restore", "--tokens", str(file)).err
         )
         assert store.tokens() == before
         assert (
-            "Put 0 tokens back; 1 were there already."
+            "Restored 0 tokens; 1 were known already."
             in admin("restore", "--tokens", str(file)).err
         )
 
-    def test_a_backup_in_place_of_an_older_one_is_whole_or_not_there(
+    def test_a_backup_replaces_an_older_one_as_a_whole(
         self, admin: Callable[..., Any], store: Store, tmp_path: Path
     ) -> None:
         file = tmp_path / "queue.json"
@@ -174,20 +174,20 @@ class TestBackup:
         assert len(json.loads(file.read_text())["queue"]) == 1
         assert [path.name for path in tmp_path.iterdir()] == ["queue.json"]
 
-    def test_a_record_that_cannot_be_read_is_said(
+    def test_an_unreadable_record_is_reported(
         self, admin: Callable[..., Any], store: Store, raw_redis: Any
     ) -> None:
         broken, _ = submit(store, "a"), submit(store, "b")
         raw_redis.hset(f"job:{broken}", "phase", "nonsense")
         ran = admin("backup")
         assert len(json.loads(ran.out)["queue"]) == 1
-        assert "1 that left the queue just now, or cannot be read" in ran.err
+        assert "1 left out (no longer queued, or unreadable)" in ran.err
 
     @pytest.mark.parametrize(
         ("content", "says"),
         [(None, "cannot be read (No such file or directory)."), (b"\xff", "not UTF-8")],
     )
-    def test_a_file_that_cannot_be_read(
+    def test_an_unreadable_file_is_refused(
         self, admin: Callable[..., Any], tmp_path: Path, content: bytes | None, says: str
     ) -> None:
         if content is not None:
@@ -196,7 +196,7 @@ class TestBackup:
         assert (ran.code, ran.out) == (1, "")
         assert says in ran.err
 
-    def test_a_file_that_is_no_backup_changes_nothing(
+    def test_a_file_that_is_not_a_backup_changes_nothing(
         self, admin: Callable[..., Any], store: Store, tmp_path: Path
     ) -> None:
         submit(store, "a")
@@ -211,12 +211,12 @@ class TestBackup:
         )
         assert store.queue_length() == 0
 
-    def test_a_folder_that_is_not_there(self, admin: Callable[..., Any], tmp_path: Path) -> None:
+    def test_a_missing_folder_is_reported(self, admin: Callable[..., Any], tmp_path: Path) -> None:
         ran = admin("backup", str(tmp_path / "no" / "queue.json"))
         assert (ran.code, ran.out) == (1, "")
         assert "queue.json cannot be written (No such file or directory)." in ran.err
 
-    def test_redis_away_is_a_sentence(
+    def test_an_unreachable_redis_is_reported_in_one_sentence(
         self, admin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")

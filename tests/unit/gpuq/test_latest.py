@@ -1,4 +1,4 @@
-"""@latest, cancel --all, submit --quiet, and what the shell completes."""
+"""@latest, cancel --all, submit --quiet, and shell completion."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def page(*ids: str) -> dict[str, Any]:
     return {"jobs": [{"job_id": job_id, "status": "queued"} for job_id in ids], "next": None}
 
 
-# -- @latest -------------------------------------------------------------------------------------------------------
+# -- @latest ---------------------------------------------------------------------------------------
 
 TAKES_A_JOB = [
     ("show", f"GET /jobs/{JOB}"),
@@ -33,7 +33,7 @@ EACH = pytest.mark.parametrize(("command", "call"), TAKES_A_JOB)
 
 
 @EACH
-def test_latest_is_the_newest_of_who_types(
+def test_latest_is_the_callers_newest_job(
     gpuq: Callable[..., Any], server: Any, command: str, call: str
 ) -> None:
     server.on(LATEST, page(JOB))
@@ -42,7 +42,7 @@ def test_latest_is_the_newest_of_who_types(
 
 
 @EACH
-def test_latest_of_somebody_else(
+def test_latest_of_another_user(
     gpuq: Callable[..., Any], server: Any, command: str, call: str
 ) -> None:
     server.on("GET /jobs?user=bob&limit=1", page("bob_1"))
@@ -51,7 +51,7 @@ def test_latest_of_somebody_else(
 
 
 @EACH
-def test_no_latest_is_exit_4(
+def test_no_latest_is_exit_code_4(
     gpuq: Callable[..., Any], server: Any, command: str, call: str
 ) -> None:
     server.on(LATEST, page())
@@ -64,7 +64,7 @@ def nobody() -> str:
 
 
 @EACH
-def test_latest_of_nobody_is_wrong_usage(
+def test_latest_without_a_user_is_wrong_usage(
     gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch, command: str, call: str
 ) -> None:
     monkeypatch.delenv("USER")
@@ -73,7 +73,7 @@ def test_latest_of_nobody_is_wrong_usage(
     assert server.asked == []
 
 
-# -- cancel --all --------------------------------------------------------------------------------------------------
+# -- cancel --all ----------------------------------------------------------------------------------
 
 
 def active(server: Any, **ids: list[str]) -> None:
@@ -95,7 +95,7 @@ def test_all_are_cancelled_the_queued_ones_first(gpuq: Callable[..., Any], serve
     assert deleted(server) == ["q1", "q2", "a", "r"]
 
 
-def test_a_job_that_moves_on_meanwhile_is_cancelled_once(
+def test_a_job_that_starts_meanwhile_is_cancelled_once(
     gpuq: Callable[..., Any], server: Any
 ) -> None:
     active(server, queued=["q"], running=["q"])
@@ -103,14 +103,14 @@ def test_a_job_that_moves_on_meanwhile_is_cancelled_once(
     assert deleted(server) == ["q"]
 
 
-def test_nothing_to_cancel_is_no_failure(gpuq: Callable[..., Any], server: Any) -> None:
+def test_nothing_to_cancel_is_not_a_failure(gpuq: Callable[..., Any], server: Any) -> None:
     active(server)
     ran = gpuq("cancel", "--all", "--yes")
-    assert (ran.code, ran.err) == (0, "ann has nothing to cancel.\n")
+    assert (ran.code, ran.err) == (0, "ann has no jobs to cancel.\n")
 
 
 @pytest.mark.parametrize("arguments", [("--all",), (), ("--all", "--yes", JOB), ("--user", "ann")])
-def test_cancel_that_cannot_be_meant(
+def test_contradictory_options_of_cancel_are_refused(
     gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]
 ) -> None:
     assert gpuq("cancel", *arguments).code == 2
@@ -120,7 +120,9 @@ def test_cancel_that_cannot_be_meant(
 @pytest.mark.parametrize(
     ("typed", "code", "gone"), [("y\n", 0, ["q", "r"]), ("n\n", 1, []), ("\n", 1, [])]
 )
-def test_a_terminal_is_asked(server: Any, typed: str, code: int, gone: list[str]) -> None:
+def test_on_a_terminal_cancel_asks_first(
+    server: Any, typed: str, code: int, gone: list[str]
+) -> None:
     active(server, queued=["q"], running=["r"])
     ours, its = os.openpty()
     os.write(ours, typed.encode())
@@ -135,13 +137,13 @@ def test_a_terminal_is_asked(server: Any, typed: str, code: int, gone: list[str]
     assert code == 0 or "Nothing was cancelled." in ran.stderr
 
 
-# -- submit --quiet ------------------------------------------------------------------------------------------------
+# -- submit --quiet --------------------------------------------------------------------------------
 
 QUEUED = {"status": "queued", "job_id": JOB, "position": 3, "estimated_wait": "45 minutes"}
 
 
 @pytest.mark.parametrize("wait", [(), ("--wait",), ("--follow",)])
-def test_quiet_is_the_id_alone(
+def test_quiet_prints_only_the_id(
     gpuq: Callable[..., Any], server: Any, make_job: Any, wait: tuple[str, ...]
 ) -> None:
     server.on("POST /submit", QUEUED, status=202)
@@ -153,9 +155,7 @@ def test_quiet_is_the_id_alone(
     assert (ran.code, ran.out, ran.err) == (0, f"{JOB}\n", "")
 
 
-def test_quiet_still_says_what_went_wrong(
-    gpuq: Callable[..., Any], server: Any, make_job: Any
-) -> None:
+def test_quiet_still_reports_failures(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
     server.on("POST /submit", QUEUED, status=202)
     server.on(f"GET /jobs/{JOB}", make_job("failed", message="It was killed."))
     server.on(f"GET /jobs/{JOB}/metrics?since=0", b"")
@@ -163,14 +163,16 @@ def test_quiet_still_says_what_went_wrong(
     assert (ran.code, "It was killed." in ran.err) == (3, True)
 
 
-# -- completion ----------------------------------------------------------------------------------------------------
+# -- completion ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("shell", "line"),
     [("bash", "complete -o nosort -F"), ("zsh", "#compdef gpuq"), ("fish", "complete --no-files")],
 )
-def test_the_shells_script(gpuq: Callable[..., Any], server: Any, shell: str, line: str) -> None:
+def test_the_script_of_each_shell(
+    gpuq: Callable[..., Any], server: Any, shell: str, line: str
+) -> None:
     ran = gpuq("completion", shell)
     assert (ran.code, ran.err, server.asked) == (0, "", [])
     assert line in ran.out
@@ -182,7 +184,7 @@ def test_an_unknown_shell_is_wrong_usage(gpuq: Callable[..., Any]) -> None:
 
 
 def completed(url: str, *words: str) -> list[str]:
-    """What bash would offer behind `gpuq WORDS`, the last of which is not complete."""
+    """Return what bash would offer after `gpuq WORDS`, the last of which is incomplete."""
     env = {**os.environ, "GPUQ_SERVER": url, "_GPUQ_COMPLETE": "bash_complete"}
     env |= {"COMP_WORDS": " ".join(["gpuq", *words]), "COMP_CWORD": str(len(words))}
     ran = subprocess.run(
@@ -211,7 +213,7 @@ def test_commands_and_values_need_no_server() -> None:
     assert completed("http://127.0.0.1:9", "show", "@") == ["@latest"]
 
 
-def test_a_server_that_is_away_completes_nothing(server: Any) -> None:
+def test_an_unreachable_server_completes_nothing(server: Any) -> None:
     assert completed("http://127.0.0.1:9", "show", "") == []
     assert completed("nonsense", "show", "") == []
     server.refuse("GET /status/ann", 401, "Who is it?")

@@ -1,4 +1,4 @@
-"""Every list in every format, against the API's own objects: what is printed to the letter, and the unhappy paths."""
+"""Every list in every format: the exact output for the API's objects, and failures."""
 
 import fcntl
 import json
@@ -23,28 +23,61 @@ from gpuq.output.text import table
 
 JOB = "ann_20261124120000"
 BRIEF = {
-    "job_id": JOB, "user": "ann", "config": "demo.yaml", "status": "running",
-    "submitted_at": "2026-11-24T12:00:00.123Z", "started_at": "2026-11-24T12:00:05.000Z", "finished_at": None,
-    "reason": {"code": "running", "message": "Running on gpu-1."},
-    "position": None, "estimated_wait": None, "estimated_wait_s": None, "estimated_start_at": None,
+    "job_id": JOB,
+    "user": "ann",
+    "config": "demo.yaml",
+    "status": "running",
+    "submitted_at": "2026-11-24T12:00:00.123Z",
+    "started_at": "2026-11-24T12:00:05.000Z",
+    "finished_at": None,
+    "reason": {"code": "running", "message": "Running on gpu-1.", "detail": ""},
+    "position": None,
+    "estimated_wait": None,
+    "estimated_wait_s": None,
+    "estimated_start_at": None,
     "estimated_end_at": "2026-11-24T13:00:00.000Z",
-}  # fmt: skip
+}
 WAITS = BRIEF | {
-    "job_id": "bob_20261124120100", "user": "bob", "status": "queued", "started_at": None, "estimated_end_at": None,
-    "reason": {"code": "resources_busy", "message": "1st in line; GPU 0 on gpu-1 is at 93 % (limit: below 80 %)"},
-    "position": 1, "estimated_wait": "45 minutes", "estimated_wait_s": 2700,
+    "job_id": "bob_20261124120100",
+    "user": "bob",
+    "status": "queued",
+    "started_at": None,
+    "estimated_end_at": None,
+    "reason": {
+        "code": "resources_busy",
+        "message": "1st in line; GPU 0 on gpu-1 is at 93 % (limit: below 80 %)",
+    },
+    "position": 1,
+    "estimated_wait": "45 minutes",
+    "estimated_wait_s": 2700,
     "estimated_start_at": "2026-11-24T13:00:00.000Z",
-}  # fmt: skip
+}
 FAILED = BRIEF | {
-    "status": "failed", "reason": {"code": "killed", "message": "It was killed."}, "name": "ein Lauf", "exit_code": 137,
-    "finished_at": "2026-11-24T13:22:05.000Z", "node": "gpu-1", "gpus": 2, "attempt": 1,
-    "run_folder": "/data/ann/runs/x", "estimated_end_at": None,
-}  # fmt: skip
+    "status": "failed",
+    "reason": {"code": "killed", "message": "It was killed."},
+    "name": "ein Lauf",
+    "exit_code": 137,
+    "finished_at": "2026-11-24T13:22:05.000Z",
+    "node": "gpu-1",
+    "gpus": 2,
+    "attempt": 1,
+    "run_folder": "/data/ann/runs/x",
+    "estimated_end_at": None,
+}
 GPU = {
-    "index": 0, "uuid": "GPU-a", "name": "RTX 6000", "memory_used_mb": 22100, "memory_total_mb": 49140,
-    "memory_free_mb": 27040, "utilization_percent": 93, "power_w": 280, "temperature_c": 71, "process_count": 1,
-    "available": False, "processes": [{"pid": 4242, "used_memory_mb": 22000, "user": "bob"}],
-}  # fmt: skip
+    "index": 0,
+    "uuid": "GPU-a",
+    "name": "RTX 6000",
+    "memory_used_mb": 22100,
+    "memory_total_mb": 49140,
+    "memory_free_mb": 27040,
+    "utilization_percent": 93,
+    "power_w": 280,
+    "temperature_c": 71,
+    "process_count": 1,
+    "available": False,
+    "processes": [{"pid": 4242, "used_memory_mb": 22000, "user": "bob"}],
+}
 LOST = dict.fromkeys(GPU, None) | {
     "index": 1,
     "uuid": "GPU-b",
@@ -52,14 +85,18 @@ LOST = dict.fromkeys(GPU, None) | {
     "available": False,
 }
 SNAPSHOT = {
-    "node": "gpu-1", "available": False, "age_s": 0.4, "gpus": [GPU, LOST],
+    "node": "gpu-1",
+    "available": False,
+    "age_s": 0.4,
+    "gpus": [GPU, LOST],
     "reasons": [
         {"code": "gpu_busy", "message": "GPU 0 is at 93 % (limit: below 80 %)", "gpu": 0},
         {"code": "gpu_lost", "message": "GPU 1 is lost: fallen off the bus.", "gpu": 1},
     ],
     "cpu": {"usage_percent": 45.0, "load_average": [2.1, 1.9, 1.7]},
-    "memory": {"used_mb": 12288, "total_mb": 32768, "usage_percent": 37.5}, "thresholds": {},
-}  # fmt: skip
+    "memory": {"used_mb": 12288, "total_mb": 32768, "usage_percent": 37.5},
+    "thresholds": {},
+}
 IDLE = SNAPSHOT | {
     "available": True,
     "gpus": [],
@@ -127,7 +164,7 @@ def test_json_and_yaml_are_the_apis_object(
     assert (ran.code, read(ran.out), ran.err) == (0, answer, "")
 
 
-def test_json_is_written_like_this(gpuq: Callable[..., Any], server: Any) -> None:
+def test_json_is_indented_and_not_escaped(gpuq: Callable[..., Any], server: Any) -> None:
     server.on("GET /configs", {"configs": [{"name": "größer.yaml"}]})
     assert gpuq("configs", "-o", "json").out == (
         '{\n  "configs": [\n    {\n      "name": "größer.yaml"\n    }\n  ]\n}\n'
@@ -135,7 +172,7 @@ def test_json_is_written_like_this(gpuq: Callable[..., Any], server: Any) -> Non
 
 
 @EACH
-def test_name_is_a_name_a_line(gpuq: Callable[..., Any], server: Any, name: str) -> None:
+def test_name_prints_one_name_per_line(gpuq: Callable[..., Any], server: Any, name: str) -> None:
     arguments, call, answer, names = LISTS[name]
     server.on(call, answer)
     ran = gpuq(*arguments, "-o", "name")
@@ -144,7 +181,7 @@ def test_name_is_a_name_a_line(gpuq: Callable[..., Any], server: Any, name: str)
 
 @EACH
 @pytest.mark.parametrize("form", FORMS)
-def test_no_server_is_exit_6_in_every_format(
+def test_no_server_is_exit_code_6_in_every_format(
     gpuq: Callable[..., Any], name: str, form: str
 ) -> None:
     with socket.socket() as probe:
@@ -157,7 +194,7 @@ def test_no_server_is_exit_6_in_every_format(
 @EACH
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("status", "code"), [(403, 5), (404, 4), (503, 1)])
-def test_a_refusal_is_its_sentence_in_every_format(
+def test_a_refusal_is_printed_in_every_format(
     gpuq: Callable[..., Any], server: Any, name: str, form: str, status: int, code: int
 ) -> None:
     arguments, call, _, _ = LISTS[name]
@@ -188,25 +225,26 @@ TABLES = {
         f"{JOB}  failed  demo.yaml  2026-11-24T12:00:00Z  1h22m  137   It was killed.",
     ],
     ("nodes", "table"): [
-        "NODE    GPU  STATE      UTIL  MEMORY         NAME      CPU   MAIN MEMORY  AGE    REASON",
-        "gpu-1   0    busy       93 %  21.6/48.0 GiB  RTX 6000  45 %  38 %         3s     "
+        "NODE    GPU  STATE        UTIL  MEMORY         NAME      CPU   MAIN MEMORY  AGE    REASON",
+        "gpu-1   0    busy         93 %  21.6/48.0 GiB  RTX 6000  45 %  38 %         3s     "
         "GPU 0 is at 93 % (limit: below 80 %)",
-        "gpu-1   1    busy       -     -              RTX 6000  45 %  38 %         3s     "
+        "gpu-1   1    busy         -     -              RTX 6000  45 %  38 %         3s     "
         "GPU 1 is lost: fallen off the bus",
-        "laptop  -    available  -     -              -         3 %   38 %         1s     -",
-        "gpu-2   -    away       -     -              -         -     -            1m05s  it cannot be reached",
+        "laptop  -    available    -     -              -         3 %   38 %         1s     -",
+        "gpu-2   -    unreachable  -     -              -         -     -            1m05s  "
+        "it cannot be reached",
     ],
     ("nodes", "wide"): [
-        "NODE    GPU  STATE      UTIL  MEMORY         NAME      TEMP   POWER  CPU   MAIN MEMORY  LOAD            AGE"
-        "    PROCESSES  REASON",
-        "gpu-1   0    busy       93 %  21.6/48.0 GiB  RTX 6000  71 °C  280 W  45 %  38 %         2.10 1.90 1.70  3s"
-        "     bob:4242   GPU 0 is at 93 % (limit: below 80 %)",
-        "gpu-1   1    busy       -     -              RTX 6000  -      -      45 %  38 %         2.10 1.90 1.70  3s"
-        "     -          GPU 1 is lost: fallen off the bus",
-        "laptop  -    available  -     -              -         -      -      3 %   38 %         -               1s"
-        "     -          -",
-        "gpu-2   -    away       -     -              -         -      -      -     -            -"
-        "               1m05s  -          it cannot be reached",
+        "NODE    GPU  STATE        UTIL  MEMORY         NAME      TEMP   POWER  CPU   "
+        "MAIN MEMORY  LOAD            AGE    PROCESSES  REASON",
+        "gpu-1   0    busy         93 %  21.6/48.0 GiB  RTX 6000  71 °C  280 W  45 %  "
+        "38 %         2.10 1.90 1.70  3s     bob:4242   GPU 0 is at 93 % (limit: below 80 %)",
+        "gpu-1   1    busy         -     -              RTX 6000  -      -      45 %  "
+        "38 %         2.10 1.90 1.70  3s     -          GPU 1 is lost: fallen off the bus",
+        "laptop  -    available    -     -              -         -      -      3 %   "
+        "38 %         -               1s     -          -",
+        "gpu-2   -    unreachable  -     -              -         -      -      -     "
+        "-            -               1m05s  -          it cannot be reached",
     ],
     ("configs", "table"): ["CONFIG", "a.yaml"],
     ("workflows", "table"): [
@@ -219,7 +257,7 @@ TABLES = {
 
 @pytest.mark.parametrize(("name", "form"), TABLES, ids="-".join)
 @pytest.mark.parametrize("heads", [True, False], ids=["heads", "no-heads"])
-def test_tables_to_the_letter(
+def test_tables_are_exactly_like_this(
     gpuq: Callable[..., Any], server: Any, name: str, form: str, heads: bool
 ) -> None:
     arguments, call, answer, _ = LISTS[name]
@@ -228,7 +266,7 @@ def test_tables_to_the_letter(
     lines = TABLES[name, form]
     if heads:
         assert ran.out.splitlines() == lines
-    else:  # the columns may be narrower without their names
+    else:  # columns may be narrower without their names
         assert [line.split() for line in ran.out.splitlines()] == [
             line.split() for line in lines[1:]
         ]
@@ -269,13 +307,13 @@ def test_wide_has_more_columns(
             ("history", "--all"),
             "GET /jobs?limit=100",
             {"jobs": [], "next": None},
-            "Nothing of anyone is on record.",
+            "No matching jobs on record.",
         ),
         (("nodes",), "GET /nodes", {"nodes": []}, "No node has reported"),
         (("configs",), "GET /configs", {"configs": []}, "The server has no configs"),
     ],
 )
-def test_nothing_there_is_said_and_no_failure(
+def test_an_empty_list_is_a_message_and_not_a_failure(
     gpuq: Callable[..., Any],
     server: Any,
     arguments: tuple[str, ...],
@@ -289,10 +327,10 @@ def test_nothing_there_is_said_and_no_failure(
     assert ran.err.startswith(said)
 
 
-# -- queue ---------------------------------------------------------------------------------------------------------
+# -- queue -----------------------------------------------------------------------------------------
 
 
-def test_start_says_when_those_that_wait_are_expected_to(
+def test_start_shows_the_expected_start_of_each_queued_job(
     gpuq: Callable[..., Any], server: Any
 ) -> None:
     unknown = WAITS | {"job_id": "bob_2", "position": 2, "estimated_start_at": None}
@@ -309,7 +347,7 @@ def test_start_says_when_those_that_wait_are_expected_to(
 
 
 @pytest.mark.parametrize("option", [("--mine",), ("--user", "bob"), ("-u", "bob")])
-def test_one_users_part_has_the_queues_shape(
+def test_one_users_part_has_the_form_of_the_queue(
     gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("USER", "bob")
@@ -319,15 +357,15 @@ def test_one_users_part_has_the_queues_shape(
     assert json.loads(ran.out) == {"length": 1, "jobs": [WAITS], "running": [mine], "next": None}
 
 
-def test_mine_and_another_exclude_each_other(gpuq: Callable[..., Any], server: Any) -> None:
+def test_mine_and_user_exclude_each_other(gpuq: Callable[..., Any], server: Any) -> None:
     assert gpuq("queue", "--mine", "--user", "bob").code == 2
     assert server.asked == []
 
 
-# -- history -------------------------------------------------------------------------------------------------------
+# -- history ---------------------------------------------------------------------------------------
 
 
-def test_history_asks_for_what_was_asked_for(
+def test_history_sends_its_filters(
     gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_795_996_800.0)
@@ -337,7 +375,7 @@ def test_history_asks_for_what_was_asked_for(
     assert (ran.code, [asked.call for asked in server.asked]) == (0, [call])
 
 
-def test_history_goes_from_page_to_page(gpuq: Callable[..., Any], server: Any) -> None:
+def test_history_reads_page_after_page(gpuq: Callable[..., Any], server: Any) -> None:
     server.on(
         "GET /jobs?user=ann&limit=500",
         {"jobs": [FAILED] * 500, "next": "/gpuq/jobs?user=ann&cursor=MDox"},
@@ -350,20 +388,22 @@ def test_history_goes_from_page_to_page(gpuq: Callable[..., Any], server: Any) -
     assert (ran.code, len(ran.out.splitlines())) == (0, 600)
 
 
-def test_history_says_that_there_is_more(gpuq: Callable[..., Any], server: Any) -> None:
+def test_history_reports_that_there_is_more(gpuq: Callable[..., Any], server: Any) -> None:
     server.on("GET /jobs?user=ann&limit=1", {"jobs": [FAILED], "next": "/jobs?cursor=MDox"})
-    assert gpuq("history", "--user", "ann", "--limit", "1").err == "There are more: --limit.\n"
+    assert gpuq("history", "--user", "ann", "--limit", "1").err == (
+        "More jobs match; raise --limit to see them.\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [("--since", "soon"), ("--status", "ill"), ("--limit", "0")])
-def test_history_that_cannot_be(
+def test_invalid_options_of_history_are_refused(
     gpuq: Callable[..., Any], server: Any, arguments: tuple[str, ...]
 ) -> None:
     assert gpuq("history", *arguments).code == 2
     assert server.asked == []
 
 
-# -- watch ---------------------------------------------------------------------------------------------------------
+# -- watch -----------------------------------------------------------------------------------------
 
 
 def watching(server: Any, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
@@ -378,9 +418,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
     assert condition()
 
 
-def test_a_watch_appends_what_has_changed_and_ends_well(server: Any) -> None:
+def test_a_watch_prints_changes_and_ends_with_exit_code_0(server: Any) -> None:
     server.on("GET /configs", {"configs": [{"name": "a.yaml"}]}, {"configs": [{"name": "a.yaml"}]})
-    server.refuse("GET /configs", 503, "Redis is away.")
+    server.refuse("GET /configs", 503, "Redis is unavailable.")
     server.on("GET /configs", {"configs": [{"name": "b.yaml"}]})
     watch = watching(server, "configs", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: len(server.asked) >= 4)
@@ -388,14 +428,14 @@ def test_a_watch_appends_what_has_changed_and_ends_well(server: Any) -> None:
     watch.send_signal(signal.SIGINT)
     out, err = watch.communicate(timeout=20)
     assert (watch.returncode, out) == (0, "CONFIG\na.yaml\nCONFIG\nb.yaml\n")
-    assert err == "Redis is away. Looking on (Ctrl-C ends it).\n"
+    assert err == "Redis is unavailable. Retrying (Ctrl-C ends it).\n"
 
 
-# -- on a terminal -------------------------------------------------------------------------------------------------
+# -- on a terminal ---------------------------------------------------------------------------------
 
 
 def on_terminal(server: Any, *arguments: str, columns: int = 80, **env: str) -> bytes:
-    """What the command writes to a terminal of that width."""
+    """Return what the command writes to a terminal of that width."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     inherited = {
@@ -418,7 +458,7 @@ def on_terminal(server: Any, *arguments: str, columns: int = 80, **env: str) -> 
             if arguments[-1] == "-w" and len(server.asked) >= 2:
                 process.send_signal(signal.SIGINT)
     except OSError:
-        pass  # the other end is closed: it has ended
+        pass  # the other end is closed: the command has ended
     os.close(ours)
     assert process.wait(20) == 0
     return written
@@ -435,12 +475,12 @@ def test_a_terminal_gets_colour_and_wrapped_reasons(server: Any) -> None:
 
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colour_that_is_not_wanted(server: Any, env: dict[str, str]) -> None:
+def test_no_colour_if_it_is_not_wanted(server: Any, env: dict[str, str]) -> None:
     server.on("GET /queue?limit=100", {"length": 0, "jobs": [], "running": [BRIEF], "next": None})
     assert b"\x1b" not in on_terminal(server, "queue", **env)
 
 
-def test_a_watch_draws_a_terminal_anew(server: Any) -> None:
+def test_a_watch_redraws_a_terminal(server: Any) -> None:
     server.on("GET /configs", {"configs": [{"name": "a.yaml"}]}, {"configs": [{"name": "b.yaml"}]})
     written = on_terminal(server, "configs", "-w")
     assert written.startswith(b"\x1b[2J\x1b[H")
@@ -448,16 +488,16 @@ def test_a_watch_draws_a_terminal_anew(server: Any) -> None:
     assert b"b.yaml" in written
 
 
-# -- text ----------------------------------------------------------------------------------------------------------
+# -- text ------------------------------------------------------------------------------------------
 
 
-def test_a_table_is_aligned_by_what_is_seen() -> None:
+def test_a_table_is_aligned_by_display_width() -> None:
     assert table(("A", "B"), [("骨格", 1), ("x", None)]) == "A     B\n骨格  1\nx     -"
 
 
-def test_nothing_steers_the_terminal() -> None:
+def test_control_characters_are_replaced() -> None:
     assert table(("A",), [("a\x1b[2Jb\nc",)]) == "A\na�[2Jb c"
 
 
-def test_a_table_of_nothing_is_its_heads() -> None:
+def test_an_empty_table_has_its_headers() -> None:
     assert table(("A", "B"), []) == "A  B"

@@ -1,4 +1,4 @@
-"""`gpuq admin token` against a real Valkey, and how the client shows the token it was given."""
+"""`gpuq admin token` against a real Valkey, and how the client sends its token."""
 
 import re
 from collections.abc import Callable
@@ -27,15 +27,15 @@ def _no_token_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 def admin(
     gpuq: Callable[..., Any], store: Store, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """`gpuq admin token …` on an empty Redis."""
+    """Run `gpuq admin token …` on an empty Redis."""
     monkeypatch.setenv("REDIS_URL", valkey_url)
     return lambda *words: gpuq("admin", "token", *words)
 
 
-# -- admin ---------------------------------------------------------------------------------------------------------
+# -- admin -----------------------------------------------------------------------------------------
 
 
-def test_create_prints_the_token_alone_on_stdout(admin: Callable[..., Any], store: Store) -> None:
+def test_create_prints_only_the_token_on_stdout(admin: Callable[..., Any], store: Store) -> None:
     ran = admin("create", "--user", "ann", "--role", "admin", "--expires", "90d", "--label", "CI")
     assert ran.code == 0
     assert re.fullmatch(rf"{PREFIX}[\w-]{{43}}\n", ran.out)
@@ -47,7 +47,7 @@ def test_create_prints_the_token_alone_on_stdout(admin: Callable[..., Any], stor
     assert PREFIX not in ran.err
 
 
-def test_without_a_word_it_is_a_users_and_does_not_expire(
+def test_by_default_a_token_is_a_users_and_never_expires(
     admin: Callable[..., Any], store: Store
 ) -> None:
     admin("create", "--user", "ann")
@@ -55,7 +55,7 @@ def test_without_a_word_it_is_a_users_and_does_not_expire(
     assert (token.role, token.expires_at) == (Role.USER, None)
 
 
-def test_the_third_is_refused_with_the_remedy(admin: Callable[..., Any]) -> None:
+def test_the_third_token_of_a_user_is_refused(admin: Callable[..., Any]) -> None:
     admin("create", "--user", "ann")
     admin("create", "--user", "ann")
     ran = admin("create", "--user", "ann")
@@ -71,11 +71,11 @@ def test_the_third_is_refused_with_the_remedy(admin: Callable[..., Any]) -> None
         (["--user", "ann", "--role", "god"], "'god' is not one of 'user', 'admin'"),
         (["--user", "ann", "--expires", "0d"], "must be more than 0 and at most ten years"),
         (["--user", "ann", "--expires", "4000d"], "must be more than 0 and at most ten years"),
-        (["--user", "ann", "--expires", "soon"], "no duration"),
+        (["--user", "ann", "--expires", "soon"], "not a duration"),
         ([], "--user"),
     ],
 )
-def test_what_is_wrong_with_create(
+def test_invalid_options_of_create_are_refused(
     admin: Callable[..., Any], store: Store, words: list[str], says: str
 ) -> None:
     ran = admin("create", *words)
@@ -84,9 +84,7 @@ def test_what_is_wrong_with_create(
     assert store.tokens() == []
 
 
-def test_list_shows_who_has_which_and_never_the_token(
-    admin: Callable[..., Any], store: Store
-) -> None:
+def test_list_shows_users_and_never_the_token(admin: Callable[..., Any], store: Store) -> None:
     assert admin("list").err.startswith("There are no tokens;")
     secrets = [
         admin("create", "--user", user, "--expires", "1h").out.strip() for user in ("bob", "ann")
@@ -101,7 +99,7 @@ def test_list_shows_who_has_which_and_never_the_token(
     assert not any(secret in ran.out for secret in secrets)
 
 
-def test_revoke_takes_one_or_all_of_a_user(admin: Callable[..., Any], store: Store) -> None:
+def test_revoke_removes_one_token_or_all_of_a_user(admin: Callable[..., Any], store: Store) -> None:
     for user in ("ann", "ann", "bob", "bob"):
         admin("create", "--user", user)
     first = store.tokens()[0]
@@ -120,7 +118,7 @@ def test_revoke_takes_one_or_all_of_a_user(admin: Callable[..., Any], store: Sto
         (["abc", "--user", "bob"], 2, "Name the token's ID"),
     ],
 )
-def test_what_is_wrong_with_revoke(
+def test_invalid_options_of_revoke_are_refused(
     admin: Callable[..., Any], words: list[str], code: int, says: str
 ) -> None:
     ran = admin("revoke", *words)
@@ -128,7 +126,7 @@ def test_what_is_wrong_with_revoke(
     assert says in ran.err
 
 
-def test_redis_away_is_a_sentence(
+def test_an_unreachable_redis_is_reported_in_one_sentence(
     admin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
@@ -138,7 +136,7 @@ def test_redis_away_is_a_sentence(
         assert ran.err.startswith("Redis cannot be reached")
 
 
-def test_the_first_token_is_an_admins_and_made_once(store: Store, valkey_url: str) -> None:
+def test_the_first_token_is_an_admins_and_is_made_once(store: Store, valkey_url: str) -> None:
     secret = make_first_token(valkey_url, NOW)
     assert secret is not None
     (token,) = store.tokens()
@@ -146,7 +144,7 @@ def test_the_first_token_is_an_admins_and_made_once(store: Store, valkey_url: st
     assert make_first_token(valkey_url, NOW + 1) is None
 
 
-# -- client --------------------------------------------------------------------------------------------------------
+# -- client ----------------------------------------------------------------------------------------
 
 
 def test_the_token_of_the_environment_is_sent(
@@ -158,7 +156,7 @@ def test_the_token_of_the_environment_is_sent(
     assert server.asked[-1].headers["Authorization"] == "Bearer gpuq_mine"
 
 
-def test_the_file_goes_before_the_environment(
+def test_the_file_takes_precedence_over_the_environment(
     gpuq: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server.on("GET /queue?limit=100", QUEUE)
@@ -174,7 +172,7 @@ def test_without_a_token_none_is_sent(gpuq: Callable[..., Any], server: Any) -> 
     assert "Authorization" not in server.asked[-1].headers
 
 
-def test_netrc_does_not_take_its_place(
+def test_netrc_does_not_replace_the_token(
     server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
@@ -187,7 +185,7 @@ def test_netrc_does_not_take_its_place(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_is_exit_5_with_the_servers_sentence(
+def test_a_refusal_is_exit_code_5_with_the_servers_sentence(
     gpuq: Callable[..., Any], server: Any, status: int
 ) -> None:
     server.refuse("GET /queue?limit=100", status, "This call needs an access token: ask an admin.")
@@ -198,16 +196,18 @@ def test_a_refusal_is_exit_5_with_the_servers_sentence(
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"two words", b"two\nlines", b"caf\xc3\xa9", b"\xff"]
 )
-def test_a_file_without_a_token_is_said_and_not_repeated(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_a_token_is_reported_without_its_content(
+    tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / "token").write_bytes(content)
     with pytest.raises(
-        GpuqFailure, match=r"/token holds no token: it must be the one line that"
+        GpuqFailure, match=r"/token does not contain a token: it must be the one line"
     ) as failure:
         read_token(tmp_path / "token")
     assert "two" not in str(failure.value)
 
 
-def test_a_file_that_is_not_there_is_said(gpuq: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(gpuq: Callable[..., Any], tmp_path: Path) -> None:
     ran = gpuq("--token-file", str(tmp_path / "none"), "queue")
     assert (ran.code, ran.err) == (
         1,

@@ -1,4 +1,4 @@
-"""`gpuq up` before it starts anything, and its parts: what is missing or taken is one sentence and exit code 1."""
+"""`gpuq up` before it starts anything, and its parts; each failure is one sentence."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gpuq.errors import GpuqFailure
-from gpuq.output.progress import Phases
+from gpuq.output.progress import PhaseView
 from gpuq.remote.client import Client
 from gpuq.up import ports, preflight, process, redis_server
 from gpuq.up.demo import Demo
@@ -24,7 +24,7 @@ from gpuq.up.supervisor import MOST_PAUSE_S, Child, Service
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port on which this very process listens."""
+    """A port on which this process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -35,45 +35,46 @@ def one_sentence(failure: pytest.ExceptionInfo[GpuqFailure]) -> str:
     return text
 
 
-# -- preflight -----------------------------------------------------------------------------------------------------
+# -- preflight -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("missing", "command"),
-    [("torch", "pip install 'gpuq-lab[trainer]'"), ("flask", "pip install 'gpuq-lab[local]'")],
+    ("missing", "remedy"), [("torch", "the extra trainer"), ("flask", "the extra local")]
 )
-def test_a_missing_package_is_named_with_the_command(missing: str, command: str) -> None:
+def test_a_missing_package_is_named_with_the_remedy(missing: str, remedy: str) -> None:
     with pytest.raises(GpuqFailure) as failure:
         preflight.check_packages(installed=lambda module: module != missing)
     assert missing in one_sentence(failure)
-    assert command in str(failure.value)
+    assert "make setup" in str(failure.value)
+    assert remedy in str(failure.value)
+    assert "pip install" not in str(failure.value)  # PyPI's gpuq is another project
 
 
-def test_what_is_installed_here_is_found() -> None:
+def test_installed_packages_are_found() -> None:
     assert preflight.is_installed("click")
     assert not preflight.is_installed("no_such_package")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "gpu-1", "::"])
-def test_off_loopback_tokens_are_on_whatever_auth_says(host: str) -> None:
-    assert preflight.auth_of(host, None, is_demo=False) == "token"
-    assert preflight.auth_of(host, "off", is_demo=False) == "token"
+def test_beyond_loopback_tokens_are_always_needed(host: str) -> None:
+    assert preflight.choose_auth(host, None, is_demo=False) == "token"
+    assert preflight.choose_auth(host, "off", is_demo=False) == "token"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
-def test_on_loopback_tokens_are_off_unless_asked_for(host: str) -> None:
-    assert preflight.auth_of(host, None, is_demo=True) == "off"
-    assert preflight.auth_of(host, "token", is_demo=False) == "token"
+def test_on_loopback_tokens_are_off_unless_requested(host: str) -> None:
+    assert preflight.choose_auth(host, None, is_demo=True) == "off"
+    assert preflight.choose_auth(host, "token", is_demo=False) == "token"
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--host", "0.0.0.0", "--demo"], "--demo needs no token"),
+        (["--host", "0.0.0.0", "--demo"], "--demo runs without tokens"),
         (["--host", ""], "--host must be"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_made(
+def test_impossible_options_are_refused_before_anything_is_made(
     gpuq: Callable[..., Any], tmp_path: Path, options: list[str], says: str
 ) -> None:
     ran = gpuq("up", *options, "--data-dir", str(tmp_path / "new"))
@@ -83,7 +84,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_gpu_is_its_device_file_or_nvidia_smi(
+def test_a_gpu_is_found_by_its_device_file_or_nvidia_smi(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -96,10 +97,10 @@ def test_a_gpu_is_its_device_file_or_nvidia_smi(
     assert preflight.has_nvidia_gpu(tmp_path / "nvidia0")
 
 
-# -- ports ---------------------------------------------------------------------------------------------------------
+# -- ports -----------------------------------------------------------------------------------------
 
 
-def test_a_taken_port_names_who_listens_and_the_option(taken: int) -> None:
+def test_a_taken_port_is_reported_with_its_process_and_the_option(taken: int) -> None:
     with pytest.raises(GpuqFailure) as failure:
         ports.check_free("127.0.0.1", taken, "--redis-port")
     said = one_sentence(failure)
@@ -108,14 +109,22 @@ def test_a_taken_port_names_who_listens_and_the_option(taken: int) -> None:
     assert "--redis-port" in said
 
 
-def test_an_address_that_is_not_ours_is_not_said_to_be_taken() -> None:
+def test_an_address_of_another_machine_is_not_reported_as_taken() -> None:
     with pytest.raises(GpuqFailure) as failure:
         ports.check_free("192.0.2.1", 8081, "--port")  # a documentation address: no machine has it
-    assert "cannot be listened on" in one_sentence(failure)
+    assert "cannot be used" in one_sentence(failure)
 
 
-def test_a_free_port_is_free() -> None:
-    ports.check_free("127.0.0.1", ports.free_port("127.0.0.1"), "--port")
+def test_a_port_that_is_taken_on_another_address_only_is_free(taken: int) -> None:
+    ports.check_free("127.0.0.77", taken, "--port")
+    assert ports.is_free("127.0.0.77", taken)
+    assert not ports.is_free("127.0.0.1", taken)
+
+
+def test_a_server_can_listen_on_a_free_port() -> None:
+    host = "127.0.0.78"  # an address that nobody else uses
+    with socket.create_server((host, ports.free_port(host))) as listener:
+        assert listener.getsockname()[0] == host
 
 
 @pytest.mark.parametrize("option", ["--port", "--monitor-port", "--redis-port"])
@@ -127,22 +136,23 @@ def test_up_refuses_each_taken_port(
         for name in ("--port", "--monitor-port", "--redis-port")
     }
     words = [word for pair in {**options, option: str(taken)}.items() for word in pair]
-    ran = gpuq(
-        "up", "--data-dir", str(tmp_path), "--demo", *words
-    )  # asked for, so the demo does not evade either
+    # Asked for explicitly, so the demo does not use another port either.
+    ran = gpuq("up", "--data-dir", str(tmp_path), "--demo", *words)
     assert ran.code == 1
     assert f"Port {taken} is taken" in ran.err
     assert option in ran.err
     assert len(ran.err.splitlines()) == 1
 
 
-def test_one_port_for_two_is_refused(gpuq: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_same_port_for_two_services_is_refused(
+    gpuq: Callable[..., Any], tmp_path: Path
+) -> None:
     ran = gpuq("up", "--data-dir", str(tmp_path), "--port", "8080")
     assert ran.code == 1
     assert "three different ports" in ran.err
 
 
-# -- folder --------------------------------------------------------------------------------------------------------
+# -- folder ----------------------------------------------------------------------------------------
 
 
 def test_the_folder_is_made_with_the_shipped_configs(tmp_path: Path) -> None:
@@ -153,7 +163,7 @@ def test_the_folder_is_made_with_the_shipped_configs(tmp_path: Path) -> None:
     assert folder.host_path("/data/ann/x") == tmp_path / "new" / "data" / "ann" / "x"
 
 
-def test_a_config_that_was_changed_stays(tmp_path: Path) -> None:
+def test_a_changed_config_is_kept(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.configs.mkdir()
     (folder.configs / "demo.yaml").write_text("mine: 1\n")
@@ -161,7 +171,9 @@ def test_a_config_that_was_changed_stays(tmp_path: Path) -> None:
     assert (folder.configs / "demo.yaml").read_text() == "mine: 1\n"
 
 
-def test_a_second_one_on_the_folder_is_refused(gpuq: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_second_gpuq_up_on_the_folder_is_refused(
+    gpuq: Callable[..., Any], tmp_path: Path
+) -> None:
     lock = Folder(tmp_path).prepare()
     ran = gpuq("up", "--data-dir", str(tmp_path))
     assert ran.code == 1
@@ -171,8 +183,8 @@ def test_a_second_one_on_the_folder_is_refused(gpuq: Callable[..., Any], tmp_pat
     os.close(Folder(tmp_path).prepare())
 
 
-def test_what_a_killed_one_leaves_behind_is_waited_for(tmp_path: Path) -> None:
-    """The lock is still held, but by nobody who wrote a pid that lives."""
+def test_what_a_killed_gpuq_up_leaves_behind_is_awaited(tmp_path: Path) -> None:
+    """The lock is still held, but the process whose pid is in it has ended."""
     folder = Folder(tmp_path)
     lock = folder.prepare()
     gone = subprocess.Popen(["true"])
@@ -185,14 +197,14 @@ def test_what_a_killed_one_leaves_behind_is_waited_for(tmp_path: Path) -> None:
     assert straggler.wait() == 0
 
 
-def test_too_little_space_is_said(tmp_path: Path) -> None:
+def test_too_little_space_is_reported(tmp_path: Path) -> None:
     with pytest.raises(GpuqFailure) as failure:
         Folder(tmp_path).prepare(free_bytes=lambda _path: FREE_BYTES_NEEDED - 1)
     assert "199 MB free" in one_sentence(failure)
     os.close(Folder(tmp_path).prepare(free_bytes=lambda _path: FREE_BYTES_NEEDED))
 
 
-def test_a_folder_that_cannot_be_written_is_said(gpuq: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(gpuq: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ran = gpuq("up", "--data-dir", str(tmp_path / "file" / "below"))
     assert ran.code == 1
@@ -200,19 +212,19 @@ def test_a_folder_that_cannot_be_written_is_said(gpuq: Callable[..., Any], tmp_p
     assert len(ran.err.splitlines()) == 1
 
 
-def test_the_default_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/x")
     assert default_root() == Path("/x/gpuq")
     monkeypatch.delenv("XDG_DATA_HOME")
     assert default_root() == Path("~/.local/share/gpuq").expanduser()
 
 
-# -- services ------------------------------------------------------------------------------------------------------
+# -- services --------------------------------------------------------------------------------------
 
 PORTS = Ports("127.0.0.1", 8081, 8080, 6379)
 
 
-def test_what_only_up_knows_wins_and_the_rest_is_passed_on(
+def test_settings_are_passed_on_except_those_that_up_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
@@ -233,7 +245,7 @@ def test_what_only_up_knows_wins_and_the_rest_is_passed_on(
     assert Path(env["WORKFLOW_TEMPLATE"]).is_file()
 
 
-def test_with_a_gpu_the_gates_stay_as_they_are(
+def test_with_a_gpu_the_gates_are_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REQUIRE_GPU", raising=False)
@@ -250,7 +262,7 @@ def test_start_and_stop_order(tmp_path: Path) -> None:
     assert sorted(names) == sorted(STOP_ORDER)
 
 
-def test_redis_keeps_what_it_acknowledged() -> None:
+def test_redis_is_configured_to_lose_nothing() -> None:
     words = redis_server.command("redis-server", 6379, Path("/x"))
     settings = dict(zip(words[1::2], words[2::2], strict=True))
     assert settings["--bind"] == "127.0.0.1"
@@ -258,27 +270,27 @@ def test_redis_keeps_what_it_acknowledged() -> None:
     assert (settings["--maxmemory-policy"], settings["--save"]) == ("noeviction", "")
 
 
-def test_a_server_that_is_no_redis_has_not_answered(taken: int, server: Any) -> None:
+def test_a_server_that_is_not_redis_does_not_count(taken: int, server: Any) -> None:
     assert redis_server.ping(ports.free_port("127.0.0.1")) is not None
     assert redis_server.ping(int(server.url.rpartition(":")[2])) is not None
 
 
-# -- demo ----------------------------------------------------------------------------------------------------------
+# -- demo ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["queued", "admitted", "running"])
-def test_a_demo_that_was_interrupted_is_followed_and_not_submitted_again(
+def test_an_interrupted_demo_is_followed_and_not_submitted_again(
     server: Any, make_job: Callable[..., Any], tmp_path: Path, status: str
 ) -> None:
     server.on("GET /status/demo", make_job(status, job_id="demo_1"))
     server.on("GET /jobs/demo_1", make_job(status, job_id="demo_1"))
     server.on("GET /jobs/demo_1/metrics?since=0", b"")
-    demo = Demo(Client(server.url), Folder(tmp_path), Phases())
+    demo = Demo(Client(server.url), Folder(tmp_path), PhaseView())
     assert not demo.is_over()
     assert not any(asked.call == "POST /submit" for asked in server.asked)
 
 
-def test_a_demo_submits_as_anybody_would_and_ends_with_its_job(
+def test_a_demo_submits_its_job_and_ends_with_it(
     server: Any, make_job: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = {"checkpoint": "/data/demo/runs/demo_2/checkpoints/best.pth"}
@@ -286,7 +298,7 @@ def test_a_demo_submits_as_anybody_would_and_ends_with_its_job(
     server.on("POST /submit", {"job_id": "demo_2"}, status=202)
     server.on("GET /jobs/demo_2", make_job("succeeded", job_id="demo_2", result=paths))
     server.on("GET /jobs/demo_2/metrics?since=0", b'{"kind":"epoch","best_top1":97.5}\n')
-    demo = Demo(Client(server.url), Folder(tmp_path), Phases())
+    demo = Demo(Client(server.url), Folder(tmp_path), PhaseView())
     assert demo.is_over()
     demo.report()
     out = capsys.readouterr().out.splitlines()
@@ -302,17 +314,18 @@ def test_a_demo_submits_as_anybody_would_and_ends_with_its_job(
     }.items() <= submitted.items()
 
 
-# -- processes -----------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------------
 
 
 def sleeper(seconds: float = 60) -> list[str]:
     return [sys.executable, "-c", f"import time; time.sleep({seconds})"]
 
 
-def test_a_child_ends_with_its_parent_however_that_dies(tmp_path: Path) -> None:
+def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, time; from gpuq.up import process\n"
-        f"child = process.spawn({sleeper()!r}, os.environ, pathlib.Path({str(tmp_path / 'log')!r}))\n"
+        f"log = pathlib.Path({str(tmp_path / 'log')!r})\n"
+        f"child = process.spawn({sleeper()!r}, os.environ, log)\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
@@ -325,21 +338,25 @@ def test_a_child_ends_with_its_parent_however_that_dies(tmp_path: Path) -> None:
         wait_until(lambda: has_ended(child))
 
 
-def test_sigkill_follows_where_sigterm_is_ignored(tmp_path: Path) -> None:
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+def test_sigkill_follows_if_sigterm_is_ignored(tmp_path: Path) -> None:
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print(1, flush=True); time.sleep(60)"
+    )
     stubborn = process.spawn([sys.executable, "-c", code], os.environ, tmp_path / "log")
     wait_until(lambda: (tmp_path / "log").read_text() != "")
     process.end(stubborn, lambda: 0.1)
     assert stubborn.returncode == -signal.SIGKILL
 
 
-def test_what_a_service_leaves_behind_becomes_ours_and_is_ended(tmp_path: Path) -> None:
-    """In a process of its own: this one has other children."""
+def test_orphans_of_a_service_become_our_children_and_are_ended(tmp_path: Path) -> None:
+    """It runs in a process of its own, because this one has other children."""
     code = (
         "import os, pathlib, sys; from gpuq.up import process\n"
         "process.become_subreaper()\n"
         "leaves = ['bash', '-c', 'trap \"\" TERM; setsid sleep 60 & echo $!']\n"
-        "log = pathlib.Path(sys.argv[1]); child = process.spawn(leaves, os.environ, log); child.wait()\n"
+        "log = pathlib.Path(sys.argv[1])\n"
+        "process.spawn(leaves, os.environ, log).wait()\n"
         "left = int(log.read_text()); assert process.children() == [left], process.children()\n"
         "process.end_orphans(lambda: 0.7, print); assert process.children() == []; print(left)"
     )
@@ -347,11 +364,11 @@ def test_what_a_service_leaves_behind_becomes_ours_and_is_ended(tmp_path: Path) 
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert ran.returncode == 0, ran.stderr
     said, left = ran.stdout.splitlines()
-    assert said.startswith("Waiting up to 1 s for the running training")
+    assert said.startswith("Waiting up to 1 s for running trainings")
     assert has_ended(int(left))
 
 
-def test_a_dead_service_is_started_again_after_a_growing_pause(
+def test_a_dead_service_is_restarted_after_a_growing_pause(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = [sys.executable, "-c", "print('I had to go'); raise SystemExit(7)"]
@@ -359,15 +376,15 @@ def test_a_dead_service_is_started_again_after_a_growing_pause(
     child.start()
     assert child.process is not None
     child.process.wait()
-    child.look()
+    child.check()
     said = capsys.readouterr().err
-    assert "toy ended with exit code 7; starting it again in 1 s" in said
+    assert "toy ended with exit code 7; restarting it in 1 s" in said
     assert "    I had to go" in said
     assert child.process is None
-    wait_until(lambda: child.look() or child.process is not None)
+    wait_until(lambda: child.check() or child.process is not None)
     child.process.wait()
-    child.look()
-    assert "starting it again in 2 s" in capsys.readouterr().err
+    child.check()
+    assert "restarting it in 2 s" in capsys.readouterr().err
     for _ in range(10):
         child._plan_restart(7)
     assert child.pause_s == MOST_PAUSE_S

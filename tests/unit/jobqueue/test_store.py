@@ -11,6 +11,7 @@ from devtools.testbed.fakes import NOW
 from devtools.testbed.invariants import LiveWorkflow, violations
 from jobqueue import errors
 from jobqueue.failpoints import FAILPOINTS
+from jobqueue.health import ProblemCode, WarningCode
 from jobqueue.job import Job, JobSpec, Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
@@ -459,13 +460,16 @@ class TestRedisItself:
     def test_an_evicting_redis_is_refused(self, store: Store, raw_redis) -> None:
         raw_redis.config_set("maxmemory-policy", "allkeys-lru")
         try:
-            assert "maxmemory-policy allkeys-lru" in str(store.trouble())
+            problem = store.problem()
         finally:
             raw_redis.config_set("maxmemory-policy", "noeviction")
-        assert store.trouble() is None
+        assert problem
+        assert problem.code == ProblemCode.REDIS_EVICTS
+        assert "maxmemory-policy allkeys-lru" in problem.message
+        assert store.problem() is None
 
     def test_weak_durability_is_a_warning(self, store: Store) -> None:
-        assert "append-only" in store.warnings()[0]
+        assert [each.code for each in store.warnings()] == [WarningCode.AOF_OFF]
 
     def test_away(self) -> None:
         with pytest.raises(errors.StoreUnavailable, match="cannot be reached"):

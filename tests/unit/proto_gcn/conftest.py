@@ -8,6 +8,7 @@ import torch
 from devtools.reference.layouts import MIRROR, PARENTS
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import synthetic
+from proto_gcn.model.fused.head import FusedProtoGCN
 from proto_gcn.model.head import ProtoGCN
 
 
@@ -19,7 +20,7 @@ def _seeded() -> None:
 
 @pytest.fixture
 def raw_config() -> dict[str, Any]:
-    """A whole config of a small network, as a YAML file would hold it."""
+    """Return the config of a small network, as a YAML file would contain it."""
     backbone = {
         "base_channels": 8,
         "num_stages": 3,
@@ -46,7 +47,7 @@ def config(raw_config: dict[str, Any]) -> TrainConfig:
 
 @pytest.fixture
 def own(raw_config: dict[str, Any]) -> Callable[..., dict[str, Any]]:
-    """A config with a layout of its own: changed keys of graph_cfg (None: left out), changed keys of data."""
+    """Return a config with a custom layout and changed keys of graph_cfg (None: left out), data."""
 
     def made(graph: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
         described = {"layout": "custom", "parents": PARENTS, "left_right": MIRROR, **(graph or {})}
@@ -62,7 +63,7 @@ def own(raw_config: dict[str, Any]) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def coco_config(raw_config: dict[str, Any]) -> dict[str, Any]:
-    """The same for 2-D data."""
+    """Return the config of a small network for 2-D data."""
     raw_config["model"]["backbone"]["graph_cfg"] = {"layout": "coco_new"}
     raw_config["model"]["cls_head"]["joint_cfg"] = "coco_new"
     data = {"train_split": "train", "val_split": "val", "rotate": 0.0, "flip": 0.5}
@@ -71,13 +72,13 @@ def coco_config(raw_config: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def made() -> dict[str, Any]:
-    """A small data file of 3-D data."""
+    """Return the content of a small file of 3-D data."""
     return synthetic.make_dataset(seed=1, classes=4, train=10, val=4)
 
 
-@pytest.fixture
-def small_model(config: TrainConfig) -> ProtoGCN:
-    return moved_off_start(ProtoGCN(config.model))
+@pytest.fixture(params=[ProtoGCN, FusedProtoGCN], ids=["plain", "fused"])
+def small_model(config: TrainConfig, request: pytest.FixtureRequest) -> ProtoGCN:
+    return moved_off_start(request.param(config.model))
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def moved() -> Callable[[torch.nn.Module], torch.nn.Module]:
 
 
 def moved_off_start(module: Any) -> Any:
-    """Gives every parameter and statistic a value of its own: zeros at the start would hide what they multiply."""
+    """Change every parameter and statistic; initial zeros would hide what they multiply."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

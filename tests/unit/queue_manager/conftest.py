@@ -1,4 +1,4 @@
-"""The API's application over a real Valkey, with folders of its own and a clock that stands still."""
+"""The API's application over a real Valkey, with its own folders and a clock that tests move."""
 
 import shutil
 from collections.abc import Callable
@@ -22,7 +22,7 @@ BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
-    """`templates` and `configs` as shipped, a template without a schema (`other`), and an empty `data`."""
+    """The shipped `templates` and `configs`, a template without a schema, and an empty `data`."""
     (tmp_path / "templates").mkdir()
     for shipped in ("proto-gcn-workflow.yaml", "proto-gcn.schema.json"):
         shutil.copy(ROOT / "workflows" / shipped, tmp_path / "templates")
@@ -54,7 +54,7 @@ def clock() -> FakeClock:
 def make_app(
     settings: QueueManagerSettings, store: Store, clock: FakeClock
 ) -> Callable[..., Flask]:
-    """The application with some settings changed; its pauses pass no time but the clock's, and nothing is old."""
+    """Build the application with changed settings; pauses move the clock, and nothing is cached."""
     return lambda **changed: create_app(
         settings.model_copy(update=changed), store, clock, clock.tick, 0
     )
@@ -67,7 +67,7 @@ def client(make_app: Callable[..., Flask]) -> FlaskClient:
 
 @pytest.fixture
 def submit(client: FlaskClient) -> Callable[..., Any]:
-    """Submit the seed's example with some fields changed; the answer."""
+    """Submit BODY with changed fields, and return the answer."""
     return lambda _headers=None, **fields: client.post(
         "/submit", json={**BODY, **fields}, headers=_headers
     )
@@ -75,7 +75,7 @@ def submit(client: FlaskClient) -> Callable[..., Any]:
 
 @pytest.fixture
 def leader(store: Store) -> Leader:
-    """The lead over the queue, as a scheduler has it."""
+    """The queue's leader, as a scheduler has it."""
     lead = Leader.lead(store, "a test", 60)
     assert lead is not None
     return lead
@@ -83,13 +83,13 @@ def leader(store: Store) -> Leader:
 
 @pytest.fixture
 def working(leader: Leader) -> None:
-    """A scheduler that has just reported."""
+    """Write the heartbeat of a scheduler that has just reported."""
     leader.observe({"at": rfc3339(NOW), "poll_interval_s": 10_000, "halted": None}, {})
 
 
 @pytest.fixture
 def admit(store: Store, leader: Leader, clock: FakeClock) -> Callable[..., None]:
-    """Admit a job; with `running` also see its container run."""
+    """Admit a job; with `running` also mark it as running."""
 
     def admitted(job_id: str, running: bool = True) -> None:
         leader.admit(

@@ -1,10 +1,11 @@
-"""Who may ask for what: every call of the API x nobody, another user, the user, an admin."""
+"""Every call of the API as nobody, as another user, as the user and as an admin."""
 
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -18,14 +19,16 @@ from jobqueue.store.leader import Leader, Outcome, SlotLimits, Start
 from jobqueue.tokens import Role, Token, digest_of, new_secret
 from queue_manager import create_app
 from queue_manager.http.problems import Problem
-from queue_manager.openapi.calls import CALLS, description
+from queue_manager.openapi.calls import CALLS
+from queue_manager.openapi.document import openapi_document
 from queue_manager.requests import access
+from queue_manager.requests.page_guard import check_page
 from queue_manager.settings import QueueManagerSettings
 
 BODY = {"user": "ann", "config": "config.yaml", "workdir": "/data/ann"}
 
 OPEN, ALL, OWN = "open", "all", "own"
-#: Whom each call is for. `OWN`: the user's and the admins'.
+#: Who may make each call. `OWN`: the job's user and admins.
 FOR = {
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
@@ -57,7 +60,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 @pytest.fixture
 def tokens(store: Store) -> dict[str, str]:
-    """name -> token: ann and bob are users, root is an admin."""
+    """Tokens by name: ann and bob are users, root is an admin."""
     return {
         name: add(store, name, Role.ADMIN if name == "root" else Role.USER)
         for name in ("ann", "bob", "root")
@@ -72,7 +75,7 @@ def add(store: Store, user: str, role: Role = Role.USER, expires_at: float | Non
 
 @pytest.fixture
 def ask(app: Flask, tokens: Mapping[str, str]) -> Callable[..., TestResponse]:
-    """`ask(who, method, path)`"""
+    """Send a request as `who`: `ask(who, method, path)`."""
 
     def asked(who: str, method: str, path: str, **options: Any) -> TestResponse:
         headers = {"Authorization": f"Bearer {tokens[who]}"} if who in tokens else {}
@@ -83,7 +86,7 @@ def ask(app: Flask, tokens: Mapping[str, str]) -> Callable[..., TestResponse]:
 
 @pytest.fixture
 def job_id(ask: Callable[..., TestResponse]) -> str:
-    """A job of ann's."""
+    """The id of a job of ann."""
     return str(ask("ann", "POST", "/submit", json=BODY).json["job_id"])  # type: ignore[index]
 
 
@@ -97,7 +100,7 @@ def calls_of(app: Flask) -> list[tuple[str, str]]:
 
 
 def expected(whom_for: str, who: str) -> int | None:
-    """401, 403, or None: let in."""
+    """Return 401, 403, or None if the call is allowed."""
     if whom_for == OPEN:
         return None
     if who == "nobody":
@@ -105,7 +108,7 @@ def expected(whom_for: str, who: str) -> int | None:
     return 403 if whom_for == OWN and who == "bob" else None
 
 
-# -- the matrix ----------------------------------------------------------------------------------------------------
+# -- the matrix ------------------------------------------------------------------------------------
 
 
 def test_no_call_is_forgotten(app: Flask) -> None:
@@ -114,7 +117,7 @@ def test_no_call_is_forgotten(app: Flask) -> None:
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("call", FOR, ids=" ".join)
-def test_who_may(
+def test_each_caller_is_allowed_or_refused(
     ask: Callable[..., TestResponse], job_id: str, call: tuple[str, str], who: str
 ) -> None:
     method, rule = call
@@ -131,7 +134,7 @@ def test_who_may(
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-def test_no_other_method_is_a_way_round(
+def test_other_methods_do_not_avoid_the_check(
     ask: Callable[..., TestResponse], job_id: str, method: str
 ) -> None:
     assert ask("nobody", method, f"/jobs/{job_id}").status_code == 401
@@ -147,39 +150,60 @@ def test_a_refused_call_changes_nothing(
     assert (store.job(job_id).phase, store.queue_length()) == ("queued", 1)
 
 
-def test_a_line_of_a_log_is_for_whom_the_log_is(
-    ask: Callable[..., TestResponse], store: Store, leader: Leader, job_id: str
+SECRET = "no such file: /data/ann/secret.pkl"
+ENDED = "The training ended with exit code 1."
+
+
+@pytest.fixture
+def running(store: Store, leader: Leader, job_id: str) -> str:
+    """The same job, admitted."""
+    leader.admit(store.job(job_id), NOW, Start("gpu-1", (), "w", "Admitted."), SlotLimits(1, 1))
+    return job_id
+
+
+def reasons_seen(ask: Callable[..., TestResponse]) -> dict[str, Any]:
+    """The reason of ann's job as each caller gets it."""
+    answers = {who: ask(who, "GET", "/status/ann") for who in ("ann", "bob", "root")}
+    assert "secret" not in answers["bob"].text
+    assert "secret" not in ask("bob", "GET", "/queue").text
+    return {who: answer.json["reason"] for who, answer in answers.items()}  # type: ignore[index]
+
+
+def test_a_quoted_log_line_is_for_the_jobs_user_and_admins(
+    ask: Callable[..., TestResponse], leader: Leader, running: str
 ) -> None:
-    leader.admit(store.job(job_id), NOW, Start("gpu-1", (), "w", ""), SlotLimits(1, 1))
-    said = "The training ended with exit code 1: no such file: /data/ann/secret.pkl"
-    leader.finish(
-        job_id,
-        NOW,
-        Outcome(Phase.FAILED, Reason(ReasonCode.TRAINING_FAILED, said), Result(exit_code=1)),
-    )
-    shown = {
-        who: ask(who, "GET", "/status/ann").json["reason"]["message"]
-        for who in ("ann", "bob", "root")
-    }  # type: ignore[index]
-    assert shown == {"ann": said, "bob": "The training ended with exit code 1.", "root": said}
-    assert "secret" not in ask("bob", "GET", "/status/ann").text
+    reason = Reason(ReasonCode.TRAINING_FAILED, ENDED, SECRET)
+    leader.finish(running, NOW, Outcome(Phase.FAILED, reason, Result(exit_code=1)))
+    seen = reasons_seen(ask)
+    assert seen["ann"] == seen["root"] == reason.to_dict()
+    assert seen["bob"] == {"code": "training_failed", "message": ENDED, "detail": ""}
 
 
-def test_a_dry_run_is_as_a_submission(ask: Callable[..., TestResponse]) -> None:
+def test_a_log_line_in_a_message_of_an_earlier_version_is_hidden_too(
+    ask: Callable[..., TestResponse], raw_redis: "redis.Redis", leader: Leader, running: str
+) -> None:
+    reason = Reason(ReasonCode.TRAINING_FAILED, ENDED, SECRET)
+    leader.finish(running, NOW, Outcome(Phase.FAILED, reason, Result(exit_code=1)))
+    raw_redis.hset(f"job:{running}", "reason_message", f"{ENDED.rstrip('.')}: {SECRET}")
+    raw_redis.hdel(f"job:{running}", "reason_detail")
+    seen = reasons_seen(ask)
+    assert seen["ann"] == seen["root"] == reason.to_dict()
+    assert seen["bob"] == {"code": "training_failed", "message": ENDED, "detail": ""}
+
+
+def test_a_dry_run_needs_the_same_rights_as_a_submission(ask: Callable[..., TestResponse]) -> None:
     body = {**BODY, "dry_run": True}
     statuses = [ask(who, "POST", "/submit", json=body).status_code for who in WHO]
     assert statuses == [401, 403, 200, 200]
 
 
-def test_a_new_route_is_for_admins_until_somebody_says_otherwise(
-    ask: Callable[..., TestResponse], app: Flask
-) -> None:
+def test_a_new_route_is_for_admins_by_default(ask: Callable[..., TestResponse], app: Flask) -> None:
     app.add_url_rule("/new", "new", lambda: "new")
     assert [ask(who, "GET", "/new").status_code for who in WHO] == [401, 403, 403, 200]
 
 
-def test_the_description_says_which_calls_are_open() -> None:
-    paths = description("1", "")["paths"]
+def test_the_description_marks_the_open_calls() -> None:
+    paths = openapi_document("1", "")["paths"]
     said = {
         (method, path)
         for method, path in CALLS
@@ -192,10 +216,10 @@ def test_the_description_says_which_calls_are_open() -> None:
     }
 
 
-# -- records -------------------------------------------------------------------------------------------------------
+# -- records ---------------------------------------------------------------------------------------
 
 
-def test_a_user_lists_her_own_and_an_admin_all(
+def test_a_user_lists_their_own_jobs_and_an_admin_all(
     ask: Callable[..., TestResponse], job_id: str
 ) -> None:
     bobs = ask("bob", "POST", "/submit", json={**BODY, "user": "bob", "workdir": "/data/bob"}).json[
@@ -203,7 +227,9 @@ def test_a_user_lists_her_own_and_an_admin_all(
     ]  # type: ignore[index]
 
     def listed(who: str, **query: str) -> list[str]:
-        return [job["job_id"] for job in ask(who, "GET", "/jobs", query_string=query).json["jobs"]]  # type: ignore[index]
+        page = ask(who, "GET", "/jobs", query_string=query).json
+        assert page is not None
+        return [job["job_id"] for job in page["jobs"]]
 
     assert listed("ann") == listed("ann", user="ann") == [job_id]
     assert listed("bob") == [bobs]
@@ -211,50 +237,53 @@ def test_a_user_lists_her_own_and_an_admin_all(
     assert listed("root", user="ann") == [job_id]
 
 
-def test_pages_stay_ones_own(
+def test_pages_contain_only_the_callers_jobs(
     ask: Callable[..., TestResponse], job_id: str, clock: FakeClock
 ) -> None:
     clock.now += 1
     ask("ann", "POST", "/submit", json=BODY)
     first = ask("ann", "GET", "/jobs", query_string={"limit": 1}).json
     assert first is not None
-    assert [job["job_id"] for job in ask("ann", "GET", first["next"]).json["jobs"]] == [job_id]  # type: ignore[index]
-    assert ask("bob", "GET", first["next"]).json["jobs"] == []  # type: ignore[index]
+    anns, bobs = ask("ann", "GET", first["next"]).json, ask("bob", "GET", first["next"]).json
+    assert anns is not None
+    assert [job["job_id"] for job in anns["jobs"]] == [job_id]
+    assert bobs is not None
+    assert bobs["jobs"] == []
 
 
 @pytest.mark.parametrize(
     "path", ["/jobs/ann_20200101000000", "/jobs/nonsense", "/jobs/ann_1/logs", "/nowhere"]
 )
-def test_what_is_not_there_is_404_for_all_who_hold_a_token(
+def test_an_unknown_path_is_404_for_everybody_with_a_token(
     ask: Callable[..., TestResponse], path: str
 ) -> None:
     assert [ask(who, "GET", path).status_code for who in WHO] == [401, 404, 404, 404]
 
 
-def test_the_403_says_who_may(ask: Callable[..., TestResponse], job_id: str) -> None:
+def test_a_403_names_who_is_allowed(ask: Callable[..., TestResponse], job_id: str) -> None:
     said = ask("bob", "GET", f"/jobs/{job_id}").json["detail"]  # type: ignore[index]
-    assert (
-        said == f"Job {job_id} is ann's and this token is bob's: only ann and admins may do that."
+    assert said == (
+        f"Job {job_id} belongs to ann and this token to bob; only ann and admins may do that."
     )
 
 
-# -- the token -----------------------------------------------------------------------------------------------------
+# -- the token -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("header", "says", "challenge"),
     [
         (None, "needs an access token", "Bearer"),
-        ("", "not of the kind Bearer", "Bearer"),
-        ("Basic YW5uOmFubg==", "not of the kind Bearer", "Bearer"),
-        ("Bearer", "not of the kind Bearer", "Bearer"),
-        ("Bearer   ", "not of the kind Bearer", "Bearer"),
-        ("Bearer gpuq_wrong", "not known here", 'Bearer error="invalid_token"'),
-        ("Bearer gpuq_\xff\xfe", "not known here", 'Bearer error="invalid_token"'),
-        ("Bearer " + "x" * 8000, "not known here", 'Bearer error="invalid_token"'),
+        ("", "not of the form Bearer", "Bearer"),
+        ("Basic YW5uOmFubg==", "not of the form Bearer", "Bearer"),
+        ("Bearer", "not of the form Bearer", "Bearer"),
+        ("Bearer   ", "not of the form Bearer", "Bearer"),
+        ("Bearer gpuq_wrong", "This token is unknown", 'Bearer error="invalid_token"'),
+        ("Bearer gpuq_\xff\xfe", "This token is unknown", 'Bearer error="invalid_token"'),
+        ("Bearer " + "x" * 8000, "This token is unknown", 'Bearer error="invalid_token"'),
     ],
 )
-def test_the_401_says_what_is_wrong_and_how_to_get_one(
+def test_a_401_names_the_error_and_the_remedy(
     app: Flask, header: str | None, says: str, challenge: str
 ) -> None:
     answer = app.test_client().get(
@@ -269,12 +298,12 @@ def test_the_401_says_what_is_wrong_and_how_to_get_one(
     )  # what was sent is not repeated
 
 
-def test_the_scheme_is_of_any_case(app: Flask, tokens: Mapping[str, str]) -> None:
+def test_the_scheme_is_case_insensitive(app: Flask, tokens: Mapping[str, str]) -> None:
     for header in (f"bearer {tokens['ann']}", f"BEARER   {tokens['ann']} "):
         assert app.test_client().get("/queue", headers={"Authorization": header}).status_code == 200
 
 
-def test_it_expires_with_the_clock(app: Flask, store: Store, clock: FakeClock) -> None:
+def test_a_token_expires(app: Flask, store: Store, clock: FakeClock) -> None:
     headers = {"Authorization": f"Bearer {add(store, 'ann', expires_at=NOW + 60)}"}
     clock.now = NOW + 59
     assert app.test_client().get("/queue", headers=headers).status_code == 200
@@ -284,7 +313,7 @@ def test_it_expires_with_the_clock(app: Flask, store: Store, clock: FakeClock) -
     assert "of ann has expired" in answer.json["detail"]  # type: ignore[index]
 
 
-def test_a_revoked_one_opens_nothing_from_then_on(
+def test_a_revoked_token_is_refused_at_once(
     ask: Callable[..., TestResponse], store: Store, tokens: Mapping[str, str]
 ) -> None:
     assert ask("ann", "GET", "/queue").status_code == 200
@@ -292,7 +321,7 @@ def test_a_revoked_one_opens_nothing_from_then_on(
     assert ask("ann", "GET", "/queue").status_code == 401
 
 
-def test_a_log_is_followed_no_longer_than_the_token_is_valid(
+def test_following_a_log_ends_when_the_token_is_revoked(
     app: Flask, store: Store, tokens: Mapping[str, str], clock: FakeClock
 ) -> None:
     with app.test_request_context("/queue", headers={"Authorization": f"Bearer {tokens['ann']}"}):
@@ -303,19 +332,21 @@ def test_a_log_is_followed_no_longer_than_the_token_is_valid(
     assert not is_valid()
 
 
-def test_while_redis_is_away_nobody_comes_in(
+def test_an_unreachable_redis_lets_nobody_in(
     settings: QueueManagerSettings, clock: FakeClock
 ) -> None:
-    away = Store.connect("redis://127.0.0.1:1/0", timeout_s=0.2)
-    client = create_app(settings.model_copy(update={"auth": "token"}), away, clock).test_client()
+    unreachable = Store.connect("redis://127.0.0.1:1/0", timeout_s=0.2)
+    client = create_app(
+        settings.model_copy(update={"auth": "token"}), unreachable, clock
+    ).test_client()
     answer = client.get(
         "/configs", headers={"Authorization": "Bearer gpuq_x"}
-    )  # which needs no Redis itself
+    )  # this call itself needs no Redis
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_record_that_cannot_be_read_lets_nobody_in(app: Flask, raw_redis) -> None:
+def test_an_unreadable_token_record_lets_nobody_in(app: Flask, raw_redis) -> None:
     raw_redis.hset("tokens", digest_of("gpuq_x"), json.dumps({"user": "ann", "role": "god"}))
     assert (
         app.test_client().get("/configs", headers={"Authorization": "Bearer gpuq_x"}).status_code
@@ -323,13 +354,13 @@ def test_a_record_that_cannot_be_read_lets_nobody_in(app: Flask, raw_redis) -> N
     )
 
 
-def test_without_tokens_everybody_is_believed(client: FlaskClient) -> None:
+def test_with_auth_off_everybody_is_believed(client: FlaskClient) -> None:
     answer = client.post("/submit", json=BODY)
     assert answer.status_code == 202
     assert client.delete(f"/jobs/{answer.json['job_id']}").status_code == 200  # type: ignore[index]
 
 
-# -- foreign web pages (AUTH=off) ----------------------------------------------------------------------------------
+# -- web pages of other origins (AUTH=off) ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -352,7 +383,7 @@ def test_without_tokens_everybody_is_believed(client: FlaskClient) -> None:
         ("[", False),
     ],
 )
-def test_host_is_one_of_this_machine(host: str | None, passes: bool) -> None:
+def test_only_hosts_of_this_machine_pass(host: str | None, passes: bool) -> None:
     assert is_let_in("GET", host, None) is passes
 
 
@@ -362,12 +393,8 @@ def test_host_is_one_of_this_machine(host: str | None, passes: bool) -> None:
         ("POST", "localhost:8081", None, True),  # curl
         ("POST", "localhost:8081", "http://localhost:8081", True),  # /docs
         ("DELETE", "localhost", "http://LOCALHOST", True),
-        (
-            "GET",
-            "localhost:8081",
-            "http://evil.example",
-            True,
-        ),  # the browser does not show it the answer
+        # The browser does not show the answer to that page.
+        ("GET", "localhost:8081", "http://evil.example", True),
         ("POST", "localhost:8081", "http://evil.example", False),
         ("POST", "localhost:8081", "http://localhost:3000", False),
         ("POST", "localhost:8081", "null", False),
@@ -375,7 +402,7 @@ def test_host_is_one_of_this_machine(host: str | None, passes: bool) -> None:
         ("POST", None, "null", False),
     ],
 )
-def test_a_page_changes_only_what_is_its_own(
+def test_a_page_of_another_origin_changes_nothing(
     method: str, host: str | None, origin: str, passes: bool
 ) -> None:
     assert is_let_in(method, host, origin) is passes
@@ -383,13 +410,13 @@ def test_a_page_changes_only_what_is_its_own(
 
 def is_let_in(method: str, host: str | None, origin: str | None) -> bool:
     try:
-        access.check_page(method, host, origin, "gpu-1")
+        check_page(method, host, origin, "gpu-1")
     except Problem as problem:
         return not (problem.status == 403 and "AUTH=token" in problem.detail)
     return True
 
 
-def test_the_guard_stands_before_every_call(make_app: Callable[..., Flask]) -> None:
+def test_every_call_checks_the_host(make_app: Callable[..., Flask]) -> None:
     app = make_app()
     for method, rule in calls_of(app):
         path = rule.replace("<job_id>", "a").replace("<user>", "ann").replace("<name>", "start.js")
@@ -397,7 +424,7 @@ def test_the_guard_stands_before_every_call(make_app: Callable[..., Flask]) -> N
         assert answer.status_code == 403, (method, rule)
 
 
-def test_with_tokens_any_host_and_origin_may_be(
+def test_with_tokens_any_host_and_origin_is_allowed(
     ask: Callable[..., TestResponse], app: Flask, tokens: Any
 ) -> None:
     headers = {

@@ -1,4 +1,4 @@
-"""Configurations: what is read, from where, and what a wrong one is told."""
+"""Configurations: which are read, from where, and what is reported about invalid ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -84,14 +84,14 @@ def test_a_later_edit_does_not_change_what_runs(
         ("? [a]\n: 1", "is not YAML"),
     ],
 )
-def test_a_wrong_file_is_told_key_file_and_rule(
+def test_an_invalid_file_is_reported_with_file_key_and_rule(
     submit: Submit, folders: Path, text: str, says: str
 ) -> None:
     (folders / "configs" / "bad.yaml").write_text(text)
     assert says in error_of(submit(config="bad.yaml"))
 
 
-def test_a_bomb_costs_nothing(submit: Submit, folders: Path) -> None:
+def test_a_yaml_bomb_is_refused_before_it_expands(submit: Submit, folders: Path) -> None:
     lines = ["a0: &a0 [x, x, x]"] + [
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)
     ]
@@ -99,8 +99,11 @@ def test_a_bomb_costs_nothing(submit: Submit, folders: Path) -> None:
     assert "alias (*a0)" in error_of(submit(config="bad.yaml"))
 
 
-def test_of_many_files_a_few_are_named(submit: Submit) -> None:
-    says = "there is no file qqq.yaml in the config folder (known are config.yaml, demo.yaml, finegym_b.yaml, "
+def test_only_a_few_of_many_files_are_named(submit: Submit) -> None:
+    says = (
+        "there is no file qqq.yaml in the config folder "
+        "(known are config.yaml, demo.yaml, finegym_b.yaml, "
+    )
     error = error_of(submit(config="qqq.yaml"))
     assert says in error
     assert error.endswith(" and 28 more)")
@@ -117,7 +120,7 @@ def test_a_template_without_a_schema_gets_only_the_yaml_check(submit: Submit) ->
     assert submit(workflow="other", config={"any": "thing"}).status_code == 202
 
 
-def test_of_many_unknown_keys_some_are_named(submit: Submit) -> None:
+def test_only_some_of_many_unknown_keys_are_named(submit: Submit) -> None:
     assert "(9 more to correct)" in error_of(submit(config={f"k{n}": n for n in range(1900)}))
 
 
@@ -161,14 +164,14 @@ def test_256_kib_is_the_most(submit: Submit, folders: Path) -> None:
     assert "256 KiB" in error_of(submit(workflow="other", config={"a": "x" * 270_000}))
 
 
-def test_a_file_that_is_no_text(submit: Submit, folders: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(submit: Submit, folders: Path) -> None:
     (folders / "configs" / "bad.yaml").write_bytes(b"a: \xff")
     assert "not UTF-8" in error_of(submit(config="bad.yaml"))
     (folders / "configs" / "folder.yaml").mkdir()
     assert "no file folder.yaml" in error_of(submit(config="folder.yaml"))
 
 
-def test_links_may_not_lead_out(submit: Submit, folders: Path) -> None:
+def test_links_must_not_lead_out(submit: Submit, folders: Path) -> None:
     (folders / "secret.yaml").write_text("a: 1\n")
     (folders / "configs" / "out.yaml").symlink_to(folders / "secret.yaml")
     (folders / "configs" / "up").symlink_to(folders)
@@ -178,7 +181,7 @@ def test_links_may_not_lead_out(submit: Submit, folders: Path) -> None:
     assert submit(config="in.yaml").status_code == 202
 
 
-def test_a_workdir_may_not_lead_out_by_a_link(submit: Submit, folders: Path) -> None:
+def test_a_workdir_must_not_lead_out_through_a_link(submit: Submit, folders: Path) -> None:
     (folders / "data" / "user1").mkdir()
     (folders / "data" / "user2").mkdir()
     (folders / "data" / "user1" / "etc").symlink_to("/etc")
@@ -195,8 +198,8 @@ def test_a_workdir_may_not_lead_out_by_a_link(submit: Submit, folders: Path) -> 
 @pytest.mark.parametrize(
     "schema", ['{"$ref": "http://127.0.0.1:9/schema.json"}', '{"type": 3}', "{"]
 )
-def test_a_broken_schema_is_the_admins(submit: Submit, folders: Path, schema: str) -> None:
-    """One that points to another host is broken too: nothing is downloaded."""
+def test_a_broken_schema_is_a_server_error(submit: Submit, folders: Path, schema: str) -> None:
+    """A schema that points to another host is broken too: nothing is downloaded."""
     (folders / "templates" / "other.schema.json").write_text(schema)
     answer = submit(workflow="other", config={"a": 1})
     assert answer.status_code == 503

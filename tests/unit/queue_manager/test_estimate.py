@@ -1,4 +1,4 @@
-"""The wait estimate: the seed's rule where nothing better is known, and what was learnt where it is."""
+"""The estimated wait: positions times the average, or learnt durations if there are any."""
 
 import pytest
 import redis
@@ -15,13 +15,13 @@ from jobqueue.store.leader import Leader, SlotLimits, Start
 from queue_manager.forecast.wait import ONE_BY_ONE, Outlook, read_outlook
 
 
-def test_the_seeds_rule() -> None:
-    """Position times the average run time, where the running job has only just begun."""
+def test_the_wait_is_the_position_times_the_average() -> None:
+    """This is the rule of docs/founding-document.md, here with a job that has just started."""
     outlook = Outlook(slots=1, left_s={"r": 600}, ahead_s=[600, 600], average_s=600)
     assert [outlook.wait_s(position) for position in (1, 2, 3)] == [600, 1200, 1800]
 
 
-def test_beyond_what_was_read_each_counts_with_the_average() -> None:
+def test_jobs_beyond_the_first_ones_count_as_average() -> None:
     outlook = Outlook(slots=1, left_s={}, ahead_s=[10] * ONE_BY_ONE, average_s=7)
     assert outlook.wait_s(ONE_BY_ONE + 1) == 10 * ONE_BY_ONE
     assert outlook.wait_s(ONE_BY_ONE + 4) == 10 * ONE_BY_ONE + 3 * 7
@@ -40,7 +40,7 @@ def test_one_unknown_part_makes_the_wait_unknown() -> None:
     ahead=st.lists(st.floats(0, 1e6), max_size=9),
     average=st.floats(0, 1e6),
 )
-def test_who_is_behind_waits_no_less(
+def test_a_later_position_never_waits_less(
     slots: int, left: list[float], ahead: list[float], average: float
 ) -> None:
     outlook = Outlook(
@@ -55,7 +55,7 @@ def test_an_empty_system_starts_at_once(store: Store) -> None:
     assert read_outlook(store, 1, NOW).wait_s(1) == 0
 
 
-def test_each_one_ahead_counts_with_what_its_user_and_config_took(
+def test_each_job_ahead_counts_with_the_duration_of_its_user_and_config(
     store: Store, raw_redis: "redis.Redis"
 ) -> None:
     for user, took_s in (("a", 100), ("b", 700)):
@@ -68,22 +68,35 @@ def test_each_one_ahead_counts_with_what_its_user_and_config_took(
 
 
 def heartbeat(store: Store) -> Leader:
-    """A scheduler that works."""
+    """Write the heartbeat of a working scheduler, and return its leader."""
     leader = Leader.lead(store, "me", 60)
     assert leader is not None
     leader.observe({"at": rfc3339(NOW), "poll_interval_s": 10, "halted": None}, {})
     return leader
 
 
-def test_while_somebody_else_has_the_gpu_nobody_knows(store: Store) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        ReasonCode.RESOURCES_BUSY,
+        ReasonCode.MONITOR_UNAVAILABLE,
+        ReasonCode.TEMPLATE_INVALID,
+        ReasonCode.CREATE_FAILED,
+        ReasonCode.ENGINE_UNREACHABLE,
+        ReasonCode.CONTROLLER_DOWN,
+        ReasonCode.OBJECT_REFUSED,
+        ReasonCode.NAME_IN_USE,
+    ],
+)
+def test_the_wait_is_unknown_while_the_first_job_is_held_up(store: Store, code: ReasonCode) -> None:
     leader = heartbeat(store)
     job_id = store.enqueue(JobSpec("a", "c.yaml", "/data/a"), NOW, Caps()).job_id
     assert read_outlook(store, 1, NOW).wait_s(1) == 0
-    leader.set_reasons([(store.job(job_id), Reason(ReasonCode.RESOURCES_BUSY, "GPU 0 is at 93 %"))])
+    leader.set_reasons([(store.job(job_id), Reason(code, "GPU 0 is at 93 %"))])
     assert read_outlook(store, 1, NOW).wait_s(1) is None
 
 
-def test_while_the_scheduler_is_away_nobody_knows(store: Store) -> None:
+def test_the_wait_is_unknown_while_the_scheduler_does_not_respond(store: Store) -> None:
     assert read_outlook(store, 1, NOW).wait_s(1) is None
     heartbeat(store)
     assert read_outlook(store, 1, NOW).wait_s(1) == 0

@@ -1,4 +1,4 @@
-"""Health, and problems as such: their form, their request ids, and what an error of ours tells whom."""
+"""Health, and the form of problems: fields, request ids, internal errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 
 from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.clock import rfc3339
+from jobqueue.health import ProblemCode
 from jobqueue.store.client import Store
 from jobqueue.store.leader import Leader
 from queue_manager import create_app
@@ -24,56 +25,80 @@ HEARTBEAT = {
 }
 
 
-def test_health_asks_nobody(settings: QueueManagerSettings) -> None:
+def test_healthz_and_version_need_no_redis(settings: QueueManagerSettings) -> None:
     client = create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client()
     assert client.get("/healthz").json == {"status": "ok"}
     assert client.get("/version").json == {"name": "gpuq", "version": "0.1.0"}
 
 
-def test_ready_while_the_heart_beats(client: FlaskClient, leader: Leader, clock: FakeClock) -> None:
-    assert_not_ready(client, "The scheduler has not reported yet")
+def test_ready_while_the_heartbeat_is_fresh(
+    client: FlaskClient, leader: Leader, clock: FakeClock
+) -> None:
+    assert_not_ready(client, ProblemCode.SCHEDULER_NOT_RESPONDING, "has not reported yet")
     leader.observe(HEARTBEAT, {})
     clock.tick(30)
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json
     assert answer.json["status"] == "ready"
-    assert "append-only" in answer.json["warnings"][0]
+    assert [warning["code"] for warning in answer.json["coded_warnings"]] == ["aof_off"]
+    messages = [warning["message"] for warning in answer.json["coded_warnings"]]
+    assert answer.json["warnings"] == messages
     clock.tick(1)
-    assert_not_ready(client, f"The scheduler is away since {rfc3339(NOW)}")
+    assert_not_ready(
+        client,
+        ProblemCode.SCHEDULER_NOT_RESPONDING,
+        f"The scheduler has not reported since {rfc3339(NOW)}",
+    )
 
 
-def assert_not_ready(client: FlaskClient, says: str) -> None:
+def assert_not_ready(client: FlaskClient, code: ProblemCode, says: str) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.json
+    assert answer.json["code"] == code
     assert says in answer.json["error"]
 
 
 @pytest.mark.parametrize(
-    ("heartbeat", "says"),
+    ("heartbeat", "code", "says"),
     [
         (
             {**HEARTBEAT, "halted": {"since": "S", "why": "W.", "remedy": "R."}},
+            ProblemCode.SCHEDULER_HALTED,
             "halted since S: W. R.",
         ),
-        ({**HEARTBEAT, "halted": {"since": "S", "why": "W"}}, "halted since S: W."),
-        ({**HEARTBEAT, "at": "yesterday"}, "heartbeat cannot be read"),
-        ({"at": rfc3339(NOW)}, "heartbeat cannot be read"),
-        ([], "has not reported yet"),
+        (
+            {**HEARTBEAT, "halted": {"since": "S", "why": "W"}},
+            ProblemCode.SCHEDULER_HALTED,
+            "halted since S: W.",
+        ),
+        (
+            {**HEARTBEAT, "at": "yesterday"},
+            ProblemCode.SCHEDULER_HEARTBEAT_UNREADABLE,
+            "heartbeat cannot be read",
+        ),
+        (
+            {"at": rfc3339(NOW)},
+            ProblemCode.SCHEDULER_HEARTBEAT_UNREADABLE,
+            "heartbeat cannot be read",
+        ),
+        ([], ProblemCode.SCHEDULER_NOT_RESPONDING, "has not reported yet"),
     ],
 )
-def test_not_ready(client: FlaskClient, leader: Leader, heartbeat: Any, says: str) -> None:
+def test_not_ready(
+    client: FlaskClient, leader: Leader, heartbeat: Any, code: ProblemCode, says: str
+) -> None:
     leader.observe(heartbeat, {})
-    assert_not_ready(client, says)
+    assert_not_ready(client, code, says)
 
 
-def test_not_ready_with_a_heartbeat_that_is_no_json(
+def test_not_ready_with_a_heartbeat_that_is_not_json(
     client: FlaskClient, raw_redis: "redis.Redis"
 ) -> None:
     raw_redis.set("scheduler_heartbeat", "{")
-    assert_not_ready(client, "has not reported yet")
+    assert_not_ready(client, ProblemCode.SCHEDULER_NOT_RESPONDING, "has not reported yet")
 
 
 def test_not_ready_on_an_evicting_redis(
@@ -82,15 +107,20 @@ def test_not_ready_on_an_evicting_redis(
     leader.observe(HEARTBEAT, {})
     raw_redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        assert_not_ready(client, "may evict queued jobs")
+        assert_not_ready(client, ProblemCode.REDIS_EVICTS, "may evict queued jobs")
     finally:
         raw_redis.config_set("maxmemory-policy", "noeviction")
 
 
-# -- problems --------------------------------------------------------------------------------------------------------
+def test_not_ready_without_redis(settings: QueueManagerSettings) -> None:
+    client = create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client()
+    assert_not_ready(client, ProblemCode.REDIS_UNAVAILABLE, "Redis cannot be reached")
 
 
-def test_the_form_of_a_problem(client: FlaskClient) -> None:
+# -- problems --------------------------------------------------------------------------------------
+
+
+def test_the_fields_of_a_problem(client: FlaskClient) -> None:
     answer = client.get("/jbos", headers={"X-Request-Id": "r-1"})
     assert answer.content_type == "application/problem+json"
     assert answer.headers["X-Request-Id"] == "r-1"
@@ -106,18 +136,18 @@ def test_the_form_of_a_problem(client: FlaskClient) -> None:
     }
 
 
-def test_doubled_slashes_are_404_and_no_redirect(client: FlaskClient) -> None:
+def test_doubled_slashes_are_404_without_a_redirect(client: FlaskClient) -> None:
     answer = client.get("/status//user1")
     assert answer.status_code == 404
     assert answer.content_type == "application/problem+json"
 
 
-def test_a_request_id_that_could_forge_a_log_line_is_replaced(client: FlaskClient) -> None:
+def test_a_malformed_request_id_is_replaced(client: FlaskClient) -> None:
     answer = client.get("/healthz", headers={"X-Request-Id": "a b"})
     assert len(answer.headers["X-Request-Id"]) == 32
 
 
-def test_a_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
+def test_a_wrong_method_names_the_allowed_ones(client: FlaskClient) -> None:
     answer = client.get("/submit")
     assert answer.status_code == 405
     assert set(answer.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
@@ -125,14 +155,21 @@ def test_a_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
     assert answer.json["error"] == "/submit takes POST, not GET."
 
 
-def test_redis_away_is_503_at_once(settings: QueueManagerSettings) -> None:
+def test_an_unreachable_redis_is_503_at_once(settings: QueueManagerSettings) -> None:
     client = create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client()
     body = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
     for method, path in [
-        ("POST", "/submit"), ("GET", "/status/user1"), ("GET", "/queue"), ("GET", "/jobs"), ("GET", "/jobs/x"),
-        ("DELETE", "/jobs/x"), ("POST", "/jobs/x/retry"), ("GET", "/jobs/x/logs"), ("GET", "/nodes"),
+        ("POST", "/submit"),
+        ("GET", "/status/user1"),
+        ("GET", "/queue"),
+        ("GET", "/jobs"),
+        ("GET", "/jobs/x"),
+        ("DELETE", "/jobs/x"),
+        ("POST", "/jobs/x/retry"),
+        ("GET", "/jobs/x/logs"),
+        ("GET", "/nodes"),
         ("GET", "/readyz"),
-    ]:  # fmt: skip
+    ]:
         answer = client.open(path, method=method, json=body if path == "/submit" else None)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
@@ -141,13 +178,13 @@ def test_redis_away_is_503_at_once(settings: QueueManagerSettings) -> None:
 
 
 class _BrokenStore:
-    """A store with an error of ours in it."""
+    """A store that raises an unexpected error."""
 
     def running(self) -> list[Any]:
-        raise ZeroDivisionError("the inside of gpuq")
+        raise ZeroDivisionError("a detail of gpuq")
 
 
-def test_an_error_of_ours_is_told_to_the_log_and_not_to_the_client(
+def test_an_internal_error_is_logged_and_not_shown_to_the_client(
     settings: QueueManagerSettings,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
@@ -157,20 +194,24 @@ def test_an_error_of_ours_is_told_to_the_log_and_not_to_the_client(
     assert answer.status_code == 500
     assert answer.json
     assert "r-7" in answer.json["error"]
-    assert "inside" not in answer.get_data(as_text=True)
-    told = capsys.readouterr().out + caplog.text
-    assert "ZeroDivisionError: the inside of gpuq" in told
-    assert "r-7" in told
+    assert "a detail of" not in answer.get_data(as_text=True)
+    output = capsys.readouterr().out + caplog.text
+    assert "ZeroDivisionError: a detail of gpuq" in output
+    assert "r-7" in output
 
 
 class _FadingStore:
-    """Redis goes away right after the job was written."""
+    """A store whose Redis becomes unreachable right after the job was written."""
 
-    def __init__(self, store: Store, away: Store) -> None:
-        self.enqueue, self.running, self.heartbeat = store.enqueue, away.running, away.heartbeat
+    def __init__(self, store: Store, unreachable: Store) -> None:
+        self.enqueue, self.running, self.heartbeat = (
+            store.enqueue,
+            unreachable.running,
+            unreachable.heartbeat,
+        )
 
 
-def test_a_job_that_was_written_is_acknowledged_without_an_estimate(
+def test_a_written_job_is_acknowledged_even_without_an_estimate(
     settings: QueueManagerSettings, store: Store
 ) -> None:
     fading = _FadingStore(store, Store.connect("redis://127.0.0.1:1/0"))
@@ -183,7 +224,7 @@ def test_a_job_that_was_written_is_acknowledged_without_an_estimate(
     assert (answer.json["position"], answer.json["estimated_wait"]) == (1, "unknown")
 
 
-def test_behind_a_path_prefix_links_have_it(make_app: Callable[..., Flask]) -> None:
+def test_links_include_the_path_prefix(make_app: Callable[..., Flask]) -> None:
     client = make_app().test_client()
     body = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
     answer = client.post("/submit", json=body, environ_overrides={"SCRIPT_NAME": "/gpuq"})

@@ -49,7 +49,7 @@ def test_a_queued_job(client: FlaskClient, submit: Submit) -> None:
     ]
 
 
-def test_a_succeeded_job_says_where_its_result_is(
+def test_a_succeeded_job_names_its_result_files(
     client: FlaskClient, submit: Submit, admit: Callable[..., None], leader: Leader, folders: Path
 ) -> None:
     job_id = submit().json["job_id"]
@@ -82,16 +82,19 @@ def test_a_succeeded_job_says_where_its_result_is(
 
 def test_an_unknown_job_is_404(client: FlaskClient) -> None:
     for method, path in [
-        ("GET", "/jobs/user1_2"), ("DELETE", "/jobs/user1_2"), ("POST", "/jobs/user1_2/retry"),
-        ("GET", "/jobs/user1_2/logs"), ("GET", "/jobs/user1_2/metrics?follow=1"),
-    ]:  # fmt: skip
+        ("GET", "/jobs/user1_2"),
+        ("DELETE", "/jobs/user1_2"),
+        ("POST", "/jobs/user1_2/retry"),
+        ("GET", "/jobs/user1_2/logs"),
+        ("GET", "/jobs/user1_2/metrics?follow=1"),
+    ]:
         answer = client.open(path, method=method)
         assert answer.status_code == 404
         assert answer.json
         assert "There is no job user1_2" in answer.json["error"]
 
 
-# -- cancel and retry ------------------------------------------------------------------------------------------------
+# -- cancel and retry ------------------------------------------------------------------------------
 
 
 def test_cancel_in_every_phase_twice(
@@ -103,9 +106,11 @@ def test_cancel_in_every_phase_twice(
     admit(admitted, running=False)
     admit(running)
     for job_id, status, cancelling in [
-        (queued, "cancelled", False), (admitted, "admitted", True),
-        (running, "running", True), (done, "succeeded", False),
-    ]:  # fmt: skip
+        (queued, "cancelled", False),
+        (admitted, "admitted", True),
+        (running, "running", True),
+        (done, "succeeded", False),
+    ]:
         for _ in range(2):
             answer = client.delete(f"/jobs/{job_id}")
             assert answer.status_code == 200
@@ -142,7 +147,7 @@ def test_retry_of_a_failed_job(
 
 @pytest.mark.parametrize(("call", "phase"), [("cancel", "cancelled"), ("retry", "queued")])
 @pytest.mark.parametrize("point", ["before", "after"])
-def test_failpoints_stand_on_both_sides_of_the_write(
+def test_failpoints_are_on_both_sides_of_the_write(
     client: FlaskClient,
     submit: Submit,
     monkeypatch: pytest.MonkeyPatch,
@@ -163,12 +168,12 @@ def test_failpoints_stand_on_both_sides_of_the_write(
     assert record(client, job_id)["status"] == (before if point == "before" else phase)
 
 
-# -- lists -----------------------------------------------------------------------------------------------------------
+# -- lists -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def five(submit: Submit, admit: Callable[..., None], leader: Leader, clock: FakeClock) -> list[str]:
-    """Of two users: succeeded, running, queued, queued, cancelled, each submitted a second after the one before."""
+    """Five jobs of two users, a second apart: succeeded, running, queued, queued, cancelled."""
     ids = []
     for user in ("a", "b", "a", "b", "a"):
         ids.append(submit(user=user, workdir=f"/data/{user}").json["job_id"])
@@ -204,14 +209,16 @@ def test_all_jobs_and_every_filter(client: FlaskClient, five: list[str]) -> None
 
 @pytest.mark.parametrize("query", ["", "user=a&", f"since={rfc3339(NOW + 1)}&"])
 @pytest.mark.parametrize("limit", [1, 2, 5])
-def test_pages_are_the_list(client: FlaskClient, five: list[str], query: str, limit: int) -> None:
+def test_the_pages_together_are_the_list(
+    client: FlaskClient, five: list[str], query: str, limit: int
+) -> None:
     assert listed(client, f"{query}limit={limit}") == listed(client, query)
     answer = client.get(f"/jobs?{query}limit={limit}").json
     assert answer
     assert len(answer["jobs"]) == min(limit, len(listed(client, query)))
 
 
-def test_a_list_has_records(client: FlaskClient, five: list[str]) -> None:
+def test_a_list_contains_records(client: FlaskClient, five: list[str]) -> None:
     answer = client.get("/jobs?status=queued").json
     assert answer
     assert [(job["position"], job["workdir"], job["attempt"]) for job in answer["jobs"]] == [
@@ -222,11 +229,11 @@ def test_a_list_has_records(client: FlaskClient, five: list[str]) -> None:
 
 def test_wrong_filters_name_the_parameter(client: FlaskClient) -> None:
     for query, says in {
-        "status=pending": "status: must be one of queued, admitted, running, succeeded, failed, cancelled",
+        "status=pending": "status: must be one of queued, admitted, running, succeeded, failed, ",
         "user=A": "user: must be 1 to 28",
         "since=yesterday": "since: must be a time with an offset",
         "since=2026-11-24T12:00:00": "since: must be a time with an offset",
-        "cursor=MTox!": "cursor: MTox! is none of ours",
+        "cursor=MTox!": "cursor: MTox! is not a cursor of this server",
     }.items():
         answer = client.get(f"/jobs?{query}")
         assert answer.status_code == 400

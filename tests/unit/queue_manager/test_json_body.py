@@ -1,4 +1,4 @@
-"""Hostile bodies: a clear 4xx, never a 500, and nothing written."""
+"""Hostile bodies get a clear 4xx, never a 500, and nothing is written."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def test_hostile_bodies(client: FlaskClient, raw_redis: "redis.Redis", name: str
     assert raw_redis.keys("*") == []
 
 
-def test_64_levels_are_taken_as_json(client: FlaskClient) -> None:
+def test_64_levels_are_accepted(client: FlaskClient) -> None:
     body = b'{"a":' * 64 + b"1" + b"}" * 64
     answer = client.post("/submit", data=body, content_type="application/json")
     assert answer.json
@@ -76,7 +76,7 @@ def test_another_content_type_is_415(client: FlaskClient, content_type: str | No
     assert "application/json" in answer.json["error"]
 
 
-def test_a_charset_behind_the_content_type_is_fine(client: FlaskClient) -> None:
+def test_a_charset_after_the_content_type_is_accepted(client: FlaskClient) -> None:
     assert (
         client.post(
             "/submit", data=RIGHT, content_type="application/json; charset=utf-8"
@@ -107,9 +107,7 @@ FIELDS = ["user", "config", "workdir", "name", "gpus", "time_limit_s", "workflow
         st.sampled_from(FIELDS) | st.text(max_size=8), VALUES, min_size=1, max_size=4
     )
 )
-def test_whatever_the_fields_hold_it_is_taken_or_refused(
-    client: FlaskClient, changed: dict[str, Any]
-) -> None:
+def test_any_fields_are_accepted_or_refused(client: FlaskClient, changed: dict[str, Any]) -> None:
     answer = client.post("/submit", json={**BODY, **changed})
     assert answer.status_code in (200, 202, 400, 429)
     if answer.status_code == 400:
@@ -125,7 +123,7 @@ def test_whatever_the_fields_hold_it_is_taken_or_refused(
     data=st.binary(max_size=200)
     | st.text(alphabet='{}[]:,"\\u0de8NaIf- 1e+.', max_size=60).map(str.encode)
 )
-def test_whatever_the_bytes_are_it_is_refused(client: FlaskClient, data: bytes) -> None:
+def test_random_bytes_are_refused(client: FlaskClient, data: bytes) -> None:
     answer = client.post("/submit", data=data, content_type="application/json")
     assert answer.status_code == 400
 
@@ -147,7 +145,7 @@ QUERIES = st.dictionaries(
     query=QUERIES,
     method=st.sampled_from(["GET", "POST", "DELETE", "PUT"]),
 )
-def test_whatever_the_path_and_the_query_are_it_is_no_500(
+def test_random_paths_and_queries_are_never_500(
     client: FlaskClient, path: str, part: str, query: dict[str, str], method: str
 ) -> None:
     with client.open(
@@ -160,7 +158,7 @@ def test_whatever_the_path_and_the_query_are_it_is_no_500(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(path=st.sampled_from(["/queue", "/jobs"]), query=QUERIES)
-def test_whatever_the_query_of_a_list_is_it_is_no_500(
+def test_random_queries_of_a_list_are_never_500(
     client: FlaskClient, path: str, query: dict[str, str]
 ) -> None:
     assert client.get(path, query_string=query).status_code in (200, 400)

@@ -1,4 +1,4 @@
-"""/openapi.json against the routes, the standard and what is really answered; and the page at /docs."""
+"""/openapi.json against the routes, the standard and real answers; and the page at /docs."""
 
 import re
 from collections.abc import Callable
@@ -60,20 +60,21 @@ def test_it_is_openapi_3_1(spec: dict[str, Any]) -> None:
     OpenAPIV31SpecValidator(spec).validate()
 
 
-def test_the_server_is_where_the_proxy_has_put_us(client: FlaskClient) -> None:
+def test_the_server_has_the_proxys_prefix(client: FlaskClient) -> None:
     answer = client.get("/openapi.json", environ_overrides={"SCRIPT_NAME": "/gpuq"}).json
     assert answer
     assert answer["servers"] == [{"url": "/gpuq"}]
 
 
-# -- real answers ----------------------------------------------------------------------------------------------------
+# -- real answers ----------------------------------------------------------------------------------
 
 
 def test_real_answers_are_as_described(
     client: FlaskClient, spec: dict[str, Any], admit: Callable[..., None], leader: Leader
 ) -> None:
-    """One answer of each call, with jobs in every phase about."""
-    ids = [client.post("/submit", json=BODY).json["job_id"] for _ in range(4)]  # type: ignore[index]
+    """Make each call at least once, while there are jobs in every phase."""
+    answers = [client.post("/submit", json=BODY).json or {} for _ in range(4)]
+    ids = [answer["job_id"] for answer in answers]
     for job_id in ids[:3]:
         admit(job_id)
     for job_id, phase in ((ids[0], JobPhase.SUCCEEDED), (ids[1], JobPhase.FAILED)):
@@ -87,24 +88,42 @@ def test_real_answers_are_as_described(
     node = make_node().snapshot
     assert node
     said = {"at": "2026-11-18T11:06:40.000Z", "snapshot": node.encode(), "error": None}
-    away = {"at": "2026-11-18T11:06:40.000Z", "snapshot": None, "error": "away"}
+    unreachable = {"at": "2026-11-18T11:06:40.000Z", "snapshot": None, "error": "unreachable"}
     leader.observe(
         {"at": "2026-11-18T11:06:40.000Z", "poll_interval_s": 10, "halted": None},
-        {"a": said, "b": away},
+        {"a": said, "b": unreachable},
     )
     dry = {**BODY, "dry_run": True}
     requests: list[tuple[str, str, dict[str, Any] | None, int]] = [
-        ("GET", "/status/user1", None, 200), ("GET", "/status/nobody", None, 200), ("GET", "/queue", None, 200),
-        ("GET", "/queue?limit=1", None, 200), ("GET", "/jobs", None, 200), ("GET", "/jobs?limit=1", None, 200),
-        *[("GET", f"/jobs/{job_id}", None, 200) for job_id in ids], ("GET", f"/jobs/{ids[0]}/logs", None, 200),
-        ("GET", f"/jobs/{ids[0]}/metrics", None, 200), ("GET", "/nodes", None, 200), ("GET", "/configs", None, 200),
-        ("GET", "/workflows", None, 200), ("GET", "/healthz", None, 200), ("GET", "/readyz", None, 200),
-        ("GET", "/version", None, 200), ("GET", "/metrics", None, 200), ("POST", "/submit", BODY, 202),
-        ("POST", "/submit", dry, 200), ("POST", "/submit", {}, 400), ("POST", f"/jobs/{ids[1]}/retry", None, 202),
-        ("POST", f"/jobs/{ids[0]}/retry", None, 409), ("DELETE", f"/jobs/{ids[3]}", None, 200),
-        ("DELETE", f"/jobs/{ids[2]}", None, 200), ("GET", "/jobs/none", None, 404), ("GET", "/docs", None, 200),
-        ("GET", "/docs/start.js", None, 200), ("GET", "/docs/none.js", None, 404), ("GET", "/openapi.json", None, 200),
-    ]  # fmt: skip
+        ("GET", "/status/user1", None, 200),
+        ("GET", "/status/nobody", None, 200),
+        ("GET", "/queue", None, 200),
+        ("GET", "/queue?limit=1", None, 200),
+        ("GET", "/jobs", None, 200),
+        ("GET", "/jobs?limit=1", None, 200),
+        *[("GET", f"/jobs/{job_id}", None, 200) for job_id in ids],
+        ("GET", f"/jobs/{ids[0]}/logs", None, 200),
+        ("GET", f"/jobs/{ids[0]}/metrics", None, 200),
+        ("GET", "/nodes", None, 200),
+        ("GET", "/configs", None, 200),
+        ("GET", "/workflows", None, 200),
+        ("GET", "/healthz", None, 200),
+        ("GET", "/readyz", None, 200),
+        ("GET", "/version", None, 200),
+        ("GET", "/metrics", None, 200),
+        ("POST", "/submit", BODY, 202),
+        ("POST", "/submit", dry, 200),
+        ("POST", "/submit", {}, 400),
+        ("POST", f"/jobs/{ids[1]}/retry", None, 202),
+        ("POST", f"/jobs/{ids[0]}/retry", None, 409),
+        ("DELETE", f"/jobs/{ids[3]}", None, 200),
+        ("DELETE", f"/jobs/{ids[2]}", None, 200),
+        ("GET", "/jobs/none", None, 404),
+        ("GET", "/docs", None, 200),
+        ("GET", "/docs/start.js", None, 200),
+        ("GET", "/docs/none.js", None, 404),
+        ("GET", "/openapi.json", None, 200),
+    ]
     seen = set()
     for method, path, body, status in requests:
         answer = client.open(path, method=method, json=body)
@@ -114,7 +133,7 @@ def test_real_answers_are_as_described(
 
 
 def assert_described(spec: dict[str, Any], method: str, path: str, answer: Any) -> tuple[str, str]:
-    """Status, content type and body are among those of the call, which is returned."""
+    """Check status, content type and body against the description; returns the call."""
     templates = {template: re.sub(r"{\w+}", "[^/]+", template) for _, template in CALLS}
     template = next(
         found for found, pattern in sorted(templates.items()) if re.fullmatch(pattern, path)
@@ -128,12 +147,12 @@ def assert_described(spec: dict[str, Any], method: str, path: str, answer: Any) 
     return method, template
 
 
-# -- generated requests ----------------------------------------------------------------------------------------------
+# -- generated requests ----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def described(make_app: Callable[..., Flask], working: None, clock: FakeClock) -> Any:
-    """The API with nobody's job in it: waits and follows pass no time."""
+    """The API without any job: waits and follows take no time."""
     return schemathesis.openapi.from_wsgi("/openapi.json", make_app(max_queued_per_user=3))
 
 
@@ -147,7 +166,7 @@ def test_generated_requests_are_answered_as_described(
     try:
         cases = described[path][method].as_strategy(generation_mode=mode)
         send_all(cases)
-    except Unsatisfiable:  # a call that takes nothing has nothing wrong to send
+    except Unsatisfiable:  # a call without parameters cannot be called wrongly
         assert mode == GenerationMode.NEGATIVE
 
 
@@ -167,7 +186,7 @@ def send_all(cases: Any) -> None:
     send()
 
 
-# -- the page --------------------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------
 
 
 def test_the_page_needs_no_other_host(client: FlaskClient) -> None:
@@ -185,5 +204,5 @@ def test_the_page_needs_no_other_host(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e%2fplugins.py", "oauth2-redirect.html", "css"])
-def test_the_page_has_nothing_else(client: FlaskClient, name: str) -> None:
+def test_the_page_has_no_other_files(client: FlaskClient, name: str) -> None:
     assert client.get(f"/docs/{name}").status_code == 404

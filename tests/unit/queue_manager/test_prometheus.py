@@ -1,4 +1,4 @@
-"""GET /metrics: what Prometheus reads, line by line."""
+"""GET /metrics, sample by sample."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from queue_manager.settings import QueueManagerSettings
 
 
 def samples(client: FlaskClient) -> dict[str, float]:
-    """`name{label=value}` -> value."""
+    """Return the samples as `name{label=value}` -> value."""
     answer = client.get("/metrics")
     assert answer.status_code == 200
     assert answer.content_type.startswith("text/plain; version=0.0.4")
@@ -48,7 +48,7 @@ def test_an_empty_queue(client: FlaskClient) -> None:
     }
 
 
-def test_what_stands_in_redis(
+def test_the_metrics_show_what_is_in_redis(
     client: FlaskClient,
     submit: Callable[..., Any],
     admit: Callable[..., None],
@@ -64,13 +64,13 @@ def test_what_stands_in_redis(
     node = make_node(gpus=2, busy=(1,)).snapshot
     assert node
     said = {"at": rfc3339(NOW), "snapshot": node.encode(), "error": None}
-    away = {"at": rfc3339(NOW), "snapshot": None, "error": "away"}
+    unreachable = {"at": rfc3339(NOW), "snapshot": None, "error": "unreachable"}
     heartbeat = {
         "at": rfc3339(NOW),
         "poll_interval_s": 10,
         "halted": {"since": rfc3339(NOW), "why": "w"},
     }
-    leader.observe(heartbeat, {"gpu-1": said, "gpu-2": away})
+    leader.observe(heartbeat, {"gpu-1": said, "gpu-2": unreachable})
     clock.tick(90)
     found = samples(client)
     assert (
@@ -95,8 +95,8 @@ def test_what_stands_in_redis(
             "gpuq_gpu_memory_used_bytes{gpu=0}{node=gpu-1}": 1000 * 2**20,
         }.items()
     )
-    told = client.get("/metrics").get_data(as_text=True)
-    assert "user1" not in told
+    output = client.get("/metrics").get_data(as_text=True)
+    assert "user1" not in output
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_stands_in_redis(
         {},
     ],
 )
-def test_a_node_that_makes_no_sense_is_not_available(
+def test_a_node_with_an_unreadable_report_is_not_available(
     client: FlaskClient, raw_redis: "redis.Redis", said: dict[str, Any]
 ) -> None:
     raw_redis.hset("nodes", "gpu-1", json.dumps(said))
@@ -122,7 +122,7 @@ def test_a_node_name_is_escaped(client: FlaskClient, raw_redis: "redis.Redis") -
     assert 'gpuq_node_available{node=a"\n\\b}' in samples(client)
 
 
-def test_redis_away_is_503(settings: QueueManagerSettings) -> None:
+def test_an_unreachable_redis_is_503(settings: QueueManagerSettings) -> None:
     answer = (
         create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client().get("/metrics")
     )

@@ -1,4 +1,4 @@
-"""Behind proxies: whom X-Forwarded-… is believed, and that everything that leads on has the prefix."""
+"""X-Forwarded-… is believed from trusted proxies only, and all links have their prefix."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
 PREFIX = {"X-Forwarded-Prefix": "/gpuq"}
 
 
-def test_a_trusted_proxys_prefix_is_in_all_that_leads_on(make_app: Callable[..., Flask]) -> None:
+def test_all_links_have_a_trusted_proxys_prefix(make_app: Callable[..., Flask]) -> None:
     client = make_app(trusted_proxies=1).test_client()
     answer = client.post("/submit", json=BODY, headers=PREFIX)
     assert answer.json
@@ -31,7 +31,7 @@ def test_a_trusted_proxys_prefix_is_in_all_that_leads_on(make_app: Callable[...,
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_header_that_no_trusted_proxy_wrote_is_not_believed(
+def test_a_header_of_no_trusted_proxy_is_ignored(
     make_app: Callable[..., Flask], count: int
 ) -> None:
     answer = (
@@ -40,7 +40,7 @@ def test_a_header_that_no_trusted_proxy_wrote_is_not_believed(
     assert answer.headers["Location"].startswith("/jobs/")
 
 
-def test_of_two_proxies_the_first_ones_prefix_counts(make_app: Callable[..., Flask]) -> None:
+def test_the_prefix_of_the_first_of_two_proxies_is_used(make_app: Callable[..., Flask]) -> None:
     client = make_app(trusted_proxies=2).test_client()
     answer = client.post("/submit", json=BODY, headers={"X-Forwarded-Prefix": "/outer,/inner"})
     assert answer.headers["Location"].startswith("/outer/jobs/")

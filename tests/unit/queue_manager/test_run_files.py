@@ -1,4 +1,4 @@
-"""Logs and metrics: read from the run folder, whole, their end, or while they grow; and never from anywhere else."""
+"""Logs and metrics: read whole, from the end, or while they grow; only from the run folder."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from jobqueue.reason import Reason, ReasonCode
 from jobqueue.store.leader import Leader, Outcome
 from queue_manager.files.tail import (
     CHUNK_BYTES,
-    Places,
+    FollowerLimit,
     chunks,
     follow,
     tail_start,
@@ -32,7 +32,7 @@ FAILED = Reason(ReasonCode.TRAINING_FAILED, "The training ended with exit code 1
 
 @pytest.fixture
 def job_id(submit: Submit, admit: Callable[..., None]) -> str:
-    """A running job."""
+    """The id of a running job."""
     job_id = str(submit().json["job_id"])
     admit(job_id)
     return job_id
@@ -68,7 +68,7 @@ def test_a_job_without_a_log_yet_has_an_empty_one(client: FlaskClient, job_id: s
 
 
 @pytest.mark.parametrize("query", ["", "?follow=1"])
-def test_the_record_has_kept_the_last_lines(
+def test_without_a_run_folder_the_last_lines_come_from_the_record(
     client: FlaskClient, job_id: str, leader: Leader, query: str
 ) -> None:
     leader.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1, ("one", "two", "three"))))
@@ -85,7 +85,7 @@ def test_a_finished_log_is_followed_to_its_end(
     assert text_of(client, f"/jobs/{job_id}/logs?follow=true&tail=1") == "epoch 2\n"
 
 
-def test_metrics_from_where_the_last_answer_ended(
+def test_metrics_continue_where_the_last_answer_ended(
     client: FlaskClient, job_id: str, run_folder: Path
 ) -> None:
     file = run_folder / "metrics.jsonl"
@@ -112,7 +112,7 @@ def test_followed_metrics_are_whole_lines(
     assert text_of(client, f"/jobs/{job_id}/metrics?follow=1&since=13") == '{"epoch": 2}\n'
 
 
-# -- what must not be read -------------------------------------------------------------------------------------------
+# -- forbidden files -------------------------------------------------------------------------------
 
 
 def test_a_log_that_links_out_of_the_workdir_is_refused(
@@ -132,7 +132,7 @@ def test_a_log_that_links_out_of_the_workdir_is_refused(
     assert client.get(f"/jobs/{job_id}/logs").status_code == 403
 
 
-def test_a_workdir_that_leads_out_of_data_since_is_refused(
+def test_a_workdir_that_now_leads_out_of_data_is_refused(
     client: FlaskClient, job_id: str, folders: Path
 ) -> None:
     outside = folders / "outside"
@@ -142,7 +142,7 @@ def test_a_workdir_that_leads_out_of_data_since_is_refused(
     assert client.get(f"/jobs/{job_id}/logs").status_code == 403
 
 
-def test_a_link_within_the_workdir_is_fine(
+def test_a_link_within_the_workdir_is_followed(
     client: FlaskClient, job_id: str, run_folder: Path
 ) -> None:
     (run_folder / "other.log").write_text("epoch 1\n")
@@ -150,7 +150,7 @@ def test_a_link_within_the_workdir_is_fine(
     assert text_of(client, f"/jobs/{job_id}/logs") == "epoch 1\n"
 
 
-def test_a_pipe_and_a_folder_hang_nobody(
+def test_a_pipe_and_a_folder_are_refused_without_blocking(
     client: FlaskClient, job_id: str, run_folder: Path
 ) -> None:
     os.mkfifo(run_folder / "train.log")
@@ -159,10 +159,10 @@ def test_a_pipe_and_a_folder_hang_nobody(
     assert client.get(f"/jobs/{job_id}/metrics").status_code == 503
 
 
-# -- places ----------------------------------------------------------------------------------------------------------
+# -- the limit -------------------------------------------------------------------------------------
 
 
-def test_places_are_given_back(
+def test_the_limit_of_followers_counts_only_open_requests(
     make_app: Callable[..., Flask], job_id: str, run_folder: Path, leader: Leader
 ) -> None:
     client = make_app(queue_manager_threads=10).test_client()
@@ -171,7 +171,7 @@ def test_places_are_given_back(
     assert refused.status_code == 503
     assert int(refused.headers["Retry-After"]) > 0
     assert refused.json
-    assert "2 requests follow or wait already" in refused.json["error"]
+    assert "Limit of 2 open ?follow/?wait requests reached" in refused.json["error"]
     assert client.get(f"/jobs/{job_id}/logs").status_code == 200
     following[0].close()
     leader.finish(job_id, NOW, Outcome(Phase.FAILED, FAILED, Result(1)))
@@ -179,15 +179,15 @@ def test_places_are_given_back(
     following[1].close()
 
 
-def test_places_are_counted() -> None:
-    places = Places(1)
-    assert places.take()
-    assert not places.take()
-    places.leave()
-    assert places.take()
+def test_the_follower_limit_counts() -> None:
+    limit = FollowerLimit(1)
+    assert limit.acquire()
+    assert not limit.acquire()
+    limit.release()
+    assert limit.acquire()
 
 
-# -- following, pure -------------------------------------------------------------------------------------------------
+# -- following, pure -------------------------------------------------------------------------------
 
 
 def test_following_waits_for_the_file_and_reads_what_was_written_last(tmp_path: Path) -> None:

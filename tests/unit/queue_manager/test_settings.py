@@ -1,4 +1,6 @@
-"""Settings: what is refused, and what the sentence says."""
+"""Invalid settings are refused with one sentence."""
+
+from pathlib import Path
 
 import pytest
 
@@ -28,20 +30,20 @@ def env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("REQUIRE_GPU", "perhaps", "valid boolean"),
     ],
 )
-def test_a_wrong_value_is_one_sentence_and_exit_2(
+def test_an_invalid_value_is_one_sentence_and_exit_code_2(
     env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, says: str
 ) -> None:
     env.setenv(name, value)
     with pytest.raises(SystemExit) as exit_:
         load_settings(QueueManagerSettings)
     assert exit_.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"{name}='{value}' is refused: ")
-    assert says.lower() in told.lower()
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"{name}='{value}' is refused: ")
+    assert says.lower() in output.lower()
+    assert output.count("\n") == 1
 
 
-def test_the_password_of_redis_is_in_no_log(env: pytest.MonkeyPatch) -> None:
+def test_the_password_of_redis_is_not_logged(env: pytest.MonkeyPatch) -> None:
     env.setenv("REDIS_URL", "redis://me:hunt@er2@redis:6379/0")
     settings = load_settings(QueueManagerSettings)
     assert settings.redis_url == "redis://me:hunt@er2@redis:6379/0"
@@ -49,7 +51,7 @@ def test_the_password_of_redis_is_in_no_log(env: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_loopback_may_go_without_tokens(env: pytest.MonkeyPatch, host: str) -> None:
+def test_auth_off_is_accepted_on_loopback(env: pytest.MonkeyPatch, host: str) -> None:
     env.setenv("QUEUE_MANAGER_HOST", host)
     env.setenv("AUTH", "off")
     settings = load_settings(QueueManagerSettings)
@@ -57,22 +59,31 @@ def test_loopback_may_go_without_tokens(env: pytest.MonkeyPatch, host: str) -> N
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "gpu-1", "192.168.1.5", ""])
-def test_off_loopback_goes_with_tokens_only(
+def test_elsewhere_auth_off_is_refused(
     env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
     env.setenv("QUEUE_MANAGER_HOST", host)
-    assert load_settings(QueueManagerSettings).auth == "token"  # unless somebody says otherwise
+    assert load_settings(QueueManagerSettings).auth == "token"  # the default
     env.setenv("AUTH", "off")
     with pytest.raises(SystemExit):
         load_settings(QueueManagerSettings)
-    told = capsys.readouterr().err
-    assert told.startswith(
-        f"QUEUE_MANAGER_HOST='{host}' is refused: with AUTH=off everybody who reaches it"
+    output = capsys.readouterr().err
+    assert output.startswith(
+        f"QUEUE_MANAGER_HOST='{host}' is refused: with AUTH=off anyone who reaches it"
     )
-    assert told.count("\n") == 1
+    assert output.count("\n") == 1
 
 
-def test_threads_are_left_for_those_who_do_not_follow() -> None:
-    settings = QueueManagerSettings()
-    assert settings.max_followers == 32
-    assert settings.default_workflow == "proto-gcn"
+@pytest.mark.parametrize("threads", [9, 40])
+def test_followers_never_get_all_threads(env: pytest.MonkeyPatch, threads: int) -> None:
+    env.setenv("QUEUE_MANAGER_THREADS", str(threads))
+    assert QueueManagerSettings().max_followers == threads - 8
+
+
+def test_the_default_workflow_is_the_named_template(
+    env: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    template = tmp_path / "other-workflow.yaml"
+    template.touch()
+    env.setenv("WORKFLOW_TEMPLATE", str(template))
+    assert QueueManagerSettings().default_workflow == "other"

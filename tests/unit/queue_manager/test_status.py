@@ -1,4 +1,4 @@
-"""GET /status/<user> and GET /queue: what everybody may see."""
+"""GET /status/<user> and GET /queue, which everybody may read."""
 
 import json
 from collections.abc import Callable
@@ -26,8 +26,8 @@ HEARTBEAT = {
 }
 HALTED = {
     "since": "2026-11-18T10:00:00.000Z",
-    "why": "the cluster is away.",
-    "remedy": "See to its API server.",
+    "why": "the cluster is unreachable.",
+    "remedy": "Check its API server.",
 }
 
 
@@ -35,7 +35,7 @@ def submit_of(submit: Submit, user: str) -> str:
     return str(submit(user=user, workdir=f"/data/{user}").json["job_id"])
 
 
-def test_nothing_known_is_idle(client: FlaskClient) -> None:
+def test_a_user_without_jobs_is_idle(client: FlaskClient) -> None:
     answer = client.get("/status/nobody")
     assert answer.status_code == 200
     assert answer.json
@@ -51,18 +51,18 @@ def test_nothing_known_is_idle(client: FlaskClient) -> None:
     )
 
 
-def test_no_user_could_have_that_name(client: FlaskClient) -> None:
+def test_an_invalid_user_name_is_refused(client: FlaskClient) -> None:
     assert client.get("/status/User1").status_code == 400
 
 
-def test_the_seeds_example(
+def test_the_example_of_the_founding_document(
     client: FlaskClient,
     submit: Submit,
     admit: Callable[..., None],
     leader: Leader,
     clock: FakeClock,
 ) -> None:
-    """`status: queued, position: 2, estimated_wait: 45 minutes`."""
+    """docs/founding-document.md shows `queued`, position 2 and a wait of 45 minutes."""
     learnt = submit_of(submit, "c")
     admit(learnt)
     leader.finish(learnt, NOW, Outcome(Phase.SUCCEEDED, DONE, Result(0), run_time_s=1800))
@@ -123,7 +123,7 @@ def test_a_running_job_comes_before_queued_ones_and_those_before_finished_ones(
     assert [job["position"] for job in answer["jobs"]] == [None, 1, 2, None]
 
 
-def test_without_active_jobs_the_last_finished_is_told(
+def test_without_active_jobs_the_last_finished_one_is_on_top(
     client: FlaskClient, submit: Submit, clock: FakeClock
 ) -> None:
     ids = [submit_of(submit, "user1") for _ in range(7)]
@@ -139,7 +139,9 @@ def test_without_active_jobs_the_last_finished_is_told(
     assert [job["job_id"] for job in answer["jobs"]] == ids[2:]
 
 
-def test_the_record_of_a_job_is_not_for_all(client: FlaskClient, submit: Submit) -> None:
+def test_the_rest_of_a_record_is_not_shown_to_everybody(
+    client: FlaskClient, submit: Submit
+) -> None:
     submit(name="secret")
     seen = client.get("/status/user1").get_data(as_text=True) + client.get("/queue").get_data(
         as_text=True
@@ -148,7 +150,7 @@ def test_the_record_of_a_job_is_not_for_all(client: FlaskClient, submit: Submit)
     assert "workdir" not in seen
 
 
-# -- reasons ---------------------------------------------------------------------------------------------------------
+# -- reasons ---------------------------------------------------------------------------------------
 
 
 def reason_of(client: FlaskClient, user: str = "user1") -> Any:
@@ -156,7 +158,7 @@ def reason_of(client: FlaskClient, user: str = "user1") -> Any:
     return answer and answer["reason"]
 
 
-def test_the_schedulers_reason_is_shown_while_it_is_there(
+def test_the_stored_reason_is_shown_while_the_scheduler_responds(
     client: FlaskClient, submit: Submit, leader: Leader, store: Any, clock: FakeClock
 ) -> None:
     reason = Reason(ReasonCode.RESOURCES_BUSY, "1st in line; GPU 0 on gpu-1 is at 93 %.")
@@ -164,7 +166,7 @@ def test_the_schedulers_reason_is_shown_while_it_is_there(
     leader.set_reasons([(store.job(job_id), reason)])
     assert reason_of(client) == {
         "code": "scheduler_not_responding",
-        "message": "The scheduler has not reported yet; see whether it runs.",
+        "message": "The scheduler has not reported yet; check that it is running.",
         "detail": "",
     }
     leader.observe(HEARTBEAT, {})
@@ -173,17 +175,21 @@ def test_the_schedulers_reason_is_shown_while_it_is_there(
     clock.tick(0.1)
     assert reason_of(client) == {
         "code": "scheduler_not_responding",
-        "message": "The scheduler is away since 2026-11-18T11:06:40.000Z; jobs are kept and start when it is back.",
+        "message": "The scheduler has not reported since 2026-11-18T11:06:40.000Z. "
+        "Queued jobs are safe and will start once it is back.",
         "detail": "",
     }
 
 
-def test_a_halted_scheduler_says_so_and_since_when(
+def test_a_halted_scheduler_is_the_reason_of_queued_jobs(
     client: FlaskClient, submit: Submit, leader: Leader
 ) -> None:
     submit_of(submit, "user1")
     leader.observe({**HEARTBEAT, "halted": HALTED}, {})
-    text = "The scheduler is halted since 2026-11-18T10:00:00.000Z: the cluster is away. See to its API server."
+    text = (
+        "The scheduler has been halted since 2026-11-18T10:00:00.000Z: "
+        "the cluster is unreachable. Check its API server."
+    )
     assert reason_of(client) == {"code": "halted", "message": text, "detail": ""}
 
 
@@ -195,7 +201,7 @@ def test_a_running_job_keeps_its_own_reason(
     assert reason_of(client) == reason
 
 
-def test_beyond_the_first_hundred_the_position_is_the_reason(
+def test_behind_the_first_hundred_jobs_the_position_is_the_reason(
     make_app: Callable[..., Flask], submit: Submit, leader: Leader
 ) -> None:
     for number in range(100):
@@ -206,15 +212,15 @@ def test_beyond_the_first_hundred_the_position_is_the_reason(
     assert reason_of(client, "u99")["code"] == "submitted"
     assert reason_of(client) == {
         "code": "waiting_turn",
-        "message": "Position 101; 100 jobs are ahead.",
+        "message": "Position 101: 100 jobs are ahead.",
         "detail": "",
     }
 
 
-# -- GET /queue ------------------------------------------------------------------------------------------------------
+# -- GET /queue ------------------------------------------------------------------------------------
 
 
-def test_the_queue_in_order_and_what_runs(
+def test_the_queue_in_order_and_the_running_jobs(
     client: FlaskClient, submit: Submit, admit: Callable[..., None], leader: Leader
 ) -> None:
     running = submit_of(submit, "a")
@@ -229,7 +235,7 @@ def test_the_queue_in_order_and_what_runs(
     assert [(job["job_id"], job["status"]) for job in answer["running"]] == [(running, "running")]
 
 
-def test_pages_skip_nobody_while_the_queue_moves_on(
+def test_pages_skip_no_job_while_the_queue_moves(
     client: FlaskClient, submit: Submit, admit: Callable[..., None]
 ) -> None:
     ids = [submit_of(submit, f"u{number}") for number in range(5)]
@@ -245,7 +251,7 @@ def test_pages_skip_nobody_while_the_queue_moves_on(
     assert ([job["job_id"] for job in third["jobs"]], third["next"]) == (ids[4:], None)
 
 
-def test_what_cannot_be_read_does_not_hide_the_rest(
+def test_unreadable_entries_do_not_hide_the_others(
     client: FlaskClient, submit: Submit, raw_redis: "redis.Redis"
 ) -> None:
     first, second = submit_of(submit, "a"), submit_of(submit, "b")
@@ -269,7 +275,7 @@ def test_wrong_queries_name_the_parameter(client: FlaskClient) -> None:
         "limit=-1": "limit: must be",
         "limit=1_0": "limit: must be",
         "limit=1&limit=2": "limit: is given twice",
-        "cursor=x": "cursor: x is none of ours",
+        "cursor=x": "cursor: x is not a cursor of this server",
         "lmit=1": "lmit: unknown parameter (did you mean limit?)",
     }.items():
         answer = client.get(f"/queue?{query}")

@@ -1,4 +1,4 @@
-"""POST /submit: what gets in, what is answered, and that a refused one leaves nothing."""
+"""POST /submit: what is accepted and answered; a refused submission changes nothing."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,9 @@ BODY = {"user": "user1", "config": "config.yaml", "workdir": "/data/user1"}
 Submit = Callable[..., Any]
 
 
-def test_the_seeds_example(submit: Submit, raw_redis: "redis.Redis", folders: Path) -> None:
+def test_the_example_of_the_founding_document(
+    submit: Submit, raw_redis: "redis.Redis", folders: Path
+) -> None:
     submit(user="a", workdir="/data/a")
     submit(user="b", workdir="/data/b")
     answer = submit()
@@ -144,7 +146,7 @@ def test_bad_fields_name_the_field_and_the_rule(
     assert raw_redis.keys("*") == []
 
 
-def test_all_bad_fields_are_told_at_once(submit: Submit) -> None:
+def test_all_bad_fields_are_reported_at_once(submit: Submit) -> None:
     answer = submit(user="A", gpus=0, colour="red")
     assert [found["field"] for found in answer.json["errors"]] == [
         "colour",
@@ -180,7 +182,7 @@ def test_null_options_are_defaults(submit: Submit, store: Store) -> None:
     assert (spec.name, spec.gpus, spec.time_limit_s, spec.workflow) == ("", 1, None, "proto-gcn")
 
 
-def test_more_gpus_need_gpus(make_app: Callable[..., Flask]) -> None:
+def test_several_gpus_are_refused_without_a_gpu(make_app: Callable[..., Flask]) -> None:
     client = make_app(require_gpu=False).test_client()
     refused = client.post("/submit", json={**BODY, "gpus": 2})
     assert refused.status_code == 400
@@ -193,7 +195,7 @@ def test_more_gpus_need_gpus(make_app: Callable[..., Flask]) -> None:
     ("workdir", "code"),
     [("/data/shared/x", 202), ("/data", 202), ("/data/datasets/x", 400), ("/etc", 400)],
 )
-def test_workdir_anywhere_is_all_of_data_but_the_data_sets(
+def test_workdir_anywhere_allows_all_of_data_except_the_data_sets(
     make_app: Callable[..., Flask], workdir: str, code: int
 ) -> None:
     client = make_app(workdir_anywhere=True).test_client()
@@ -215,10 +217,10 @@ def test_a_dry_run_answers_with_the_workflow_and_writes_nothing(
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 2
 
 
-# -- idempotency -----------------------------------------------------------------------------------------------------
+# -- idempotency -----------------------------------------------------------------------------------
 
 
-def test_the_same_key_and_body_give_the_same_job(
+def test_the_same_key_and_body_return_the_same_job(
     client: FlaskClient, submit: Submit, raw_redis: "redis.Redis"
 ) -> None:
     first = submit({"Idempotency-Key": "k1"})
@@ -240,7 +242,7 @@ def test_the_same_key_with_another_body_is_a_conflict(
     assert raw_redis.llen("job_queue") == 1
 
 
-def test_a_repeated_submission_tells_where_the_job_stands_by_now(
+def test_a_repeated_submission_returns_the_jobs_present_state(
     submit: Submit, admit: Callable[..., None], leader: Leader
 ) -> None:
     job_id = submit({"Idempotency-Key": "k1"}).json["job_id"]
@@ -267,7 +269,7 @@ def test_a_bad_key_is_refused(submit: Submit, key: str) -> None:
     assert answer.json["errors"][0]["field"] == "Idempotency-Key"
 
 
-# -- caps and estimates ----------------------------------------------------------------------------------------------
+# -- caps and estimates ----------------------------------------------------------------------------
 
 
 def test_caps_are_429_with_retry_after(make_app: Callable[..., Flask]) -> None:
@@ -287,7 +289,7 @@ def test_caps_are_429_with_retry_after(make_app: Callable[..., Flask]) -> None:
 
 
 @pytest.mark.usefixtures("working")
-def test_the_wait_is_what_was_learnt(
+def test_the_wait_is_estimated_from_earlier_durations(
     submit: Submit, store: Store, admit: Callable[..., None], leader: Leader, clock: FakeClock
 ) -> None:
     learnt = submit().json["job_id"]
@@ -321,7 +323,7 @@ def test_the_wait_is_what_was_learnt(
         "GET /version",
     ],
 )
-def test_an_unknown_parameter_is_refused_and_nothing_is_done(
+def test_an_unknown_parameter_is_refused_and_changes_nothing(
     client: FlaskClient, store: Store, call: str, query: str
 ) -> None:
     method, path = call.split()
@@ -335,9 +337,7 @@ def test_an_unknown_parameter_is_refused_and_nothing_is_done(
 @pytest.mark.parametrize(
     "schema", [b"\xff", b"{", b'{"$ref": "#"}', b"[" * 100_000, b'{"type": "obj"}']
 )
-def test_a_broken_schema_is_an_admins_503(
-    client: FlaskClient, folders: Path, schema: bytes
-) -> None:
+def test_a_broken_schema_is_503(client: FlaskClient, folders: Path, schema: bytes) -> None:
     (folders / "templates" / "proto-gcn.schema.json").write_bytes(schema)
     answer = client.post("/submit", json=BODY)
     assert answer.status_code == 503

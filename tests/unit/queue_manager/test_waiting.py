@@ -1,4 +1,4 @@
-"""ETags, 304, and `?wait=`: an answer that is held back until it is another one."""
+"""ETags, 304 and `?wait=`, which holds an answer back until it changes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
 
 
 class World:
-    """Pauses pass the clock's time, and at the given one something happens."""
+    """Pauses move the clock; `events` are calls by the number of the pause in which they happen."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.pauses = clock, 0
@@ -61,7 +61,7 @@ PATHS = ["/status/user1", "/queue", "/jobs", "/jobs/{job_id}"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_the_same_answer_is_304_and_has_no_body(
+def test_an_unchanged_answer_is_304_without_a_body(
     client: FlaskClient, job_id: str, path: str
 ) -> None:
     url = path.format(job_id=job_id)
@@ -75,7 +75,7 @@ def test_the_same_answer_is_304_and_has_no_body(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_another_answer_has_another_tag(client: FlaskClient, job_id: str, path: str) -> None:
+def test_a_changed_answer_has_another_tag(client: FlaskClient, job_id: str, path: str) -> None:
     url = path.format(job_id=job_id)
     first = client.get(url)
     client.delete(f"/jobs/{job_id}")
@@ -84,7 +84,7 @@ def test_another_answer_has_another_tag(client: FlaskClient, job_id: str, path: 
     assert again.headers["ETag"] != first.headers["ETag"]
 
 
-def test_the_clock_alone_changes_no_tag(
+def test_the_clock_alone_does_not_change_the_tag(
     client: FlaskClient,
     submit: Submit,
     admit: Callable[..., None],
@@ -105,11 +105,11 @@ def test_the_clock_alone_changes_no_tag(
     assert first.headers["ETag"] == again.headers["ETag"]
 
 
-# -- ?wait= ----------------------------------------------------------------------------------------------------------
+# -- ?wait= ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/status/user1", "/jobs/{job_id}"])
-def test_a_wait_ends_with_the_change(
+def test_a_wait_ends_when_the_job_changes(
     client: FlaskClient, job_id: str, world: World, store: Store, path: str
 ) -> None:
     world.events[7] = lambda: store.cancel(job_id, NOW)
@@ -119,7 +119,7 @@ def test_a_wait_ends_with_the_change(
     assert world.pauses == 7
 
 
-def test_a_change_without_an_event_ends_it_within_a_second(
+def test_a_change_without_an_event_ends_the_wait_within_a_second(
     client: FlaskClient, job_id: str, world: World, store: Store, leader: Leader
 ) -> None:
     busy = Reason(ReasonCode.RESOURCES_BUSY, "GPU 0 is at 93 %.")
@@ -131,7 +131,7 @@ def test_a_change_without_an_event_ends_it_within_a_second(
     assert world.pauses == 4
 
 
-def test_without_a_change_the_wait_is_as_long_as_was_said(
+def test_without_a_change_the_wait_lasts_as_long_as_requested(
     client: FlaskClient, job_id: str, world: World, clock: FakeClock
 ) -> None:
     answer = client.get(f"/jobs/{job_id}?wait=30")
@@ -141,7 +141,7 @@ def test_without_a_change_the_wait_is_as_long_as_was_said(
     assert clock.now == NOW + 60
 
 
-def test_a_clock_that_is_set_back_prolongs_nothing(
+def test_a_clock_that_is_set_back_does_not_prolong_the_wait(
     client: FlaskClient, job_id: str, world: World, clock: FakeClock
 ) -> None:
     world.events[2] = lambda: clock.tick(-3600)
@@ -149,14 +149,14 @@ def test_a_clock_that_is_set_back_prolongs_nothing(
     assert world.pauses == 8
 
 
-def test_what_has_changed_already_is_not_waited_for(
+def test_a_change_before_the_request_is_answered_at_once(
     client: FlaskClient, job_id: str, world: World
 ) -> None:
     answer = client.get(f"/jobs/{job_id}?wait=30", headers={"If-None-Match": 'W/"of-before"'})
     assert (answer.status_code, world.pauses) == (200, 0)
 
 
-def test_whoever_waits_has_a_followers_place_and_gives_it_back(
+def test_a_waiting_request_counts_as_a_follower_until_it_ends(
     app: Flask, client: FlaskClient, job_id: str, world: World
 ) -> None:
     answers: list[Any] = []
@@ -165,12 +165,12 @@ def test_whoever_waits_has_a_followers_place_and_gives_it_back(
     assert client.get(f"/jobs/{job_id}?wait=1").status_code == 200
     refused, asked = answers
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-    assert "1 requests follow or wait already" in refused.json["error"]
+    assert "Limit of 1 open ?follow/?wait requests reached" in refused.json["error"]
     assert asked.status_code == 200
     assert client.get(f"/jobs/{job_id}?wait=1").status_code == 200
 
 
-def test_a_wait_for_nothing_is_404_and_redis_going_away_503(
+def test_a_wait_for_an_unknown_job_is_404_and_without_redis_503(
     client: FlaskClient, job_id: str, world: World, raw_redis: "redis.Redis"
 ) -> None:
     assert client.get("/jobs/none?wait=30").status_code == 404
@@ -181,7 +181,7 @@ def test_a_wait_for_nothing_is_404_and_redis_going_away_503(
 
 
 @pytest.mark.parametrize("wait", ["61", "-1", "x", "1.5", ""])
-def test_a_wrong_wait_is_refused(client: FlaskClient, job_id: str, wait: str) -> None:
+def test_an_invalid_wait_is_refused(client: FlaskClient, job_id: str, wait: str) -> None:
     answer = client.get(f"/jobs/{job_id}?wait={wait}").json
     assert answer
     assert answer["error"] == "wait: must be a whole number from 0 to 60"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobqueue.resources import GpuProcess, NodeReasonCode, NodeSnapshot, Thresholds
+from jobqueue.resources import GpuProcess, NodeReason, NodeReasonCode, NodeSnapshot, Thresholds
 from resource_monitor.decision import decide
 from resource_monitor.gate import Gate
 from resource_monitor.readings.reading import Fault, GpuReading, GpuReport, HostReading, Sample
@@ -19,7 +19,7 @@ NOW = 1000.0
 PERIOD_S = 0.5
 HOST = HostReading(45.0, (2.1, 1.9, 1.7), 12288, 32768, 37.5)
 GPU = GpuReading(0, "GPU-a", "NVIDIA H100", 2048, 10240, 8192, 75, 280.5, 71, 1)
-SISTER = replace(GPU, index=1, uuid="GPU-b")
+OTHER = replace(GPU, index=1, uuid="GPU-b")
 NO_GPU = Fault(NodeReasonCode.NO_GPU, "There is no NVIDIA GPU on this node.")
 
 
@@ -211,7 +211,7 @@ def test_a_broken_gpu_does_not_hide_the_other_one() -> None:
     broken = replace(
         GPU, utilization_percent=None, memory_free_mb=None, fault="GPU is lost", lost=True
     )
-    snapshot = judged(steady(broken, SISTER))
+    snapshot = judged(steady(broken, OTHER))
     assert snapshot.available
     assert [gpu.available for gpu in snapshot.gpus] == [False, True]
     assert codes(snapshot) == ["gpu_lost"]
@@ -219,7 +219,7 @@ def test_a_broken_gpu_does_not_hide_the_other_one() -> None:
 
 
 def test_a_gpu_missing_from_the_newest_sample_is_lost_and_still_shown() -> None:
-    snapshot = judged([sample(1.0, GPU, SISTER), sample(0.5, GPU, SISTER), sample(0, SISTER)])
+    snapshot = judged([sample(1.0, GPU, OTHER), sample(0.5, GPU, OTHER), sample(0, OTHER)])
     assert snapshot.available
     assert codes(snapshot) == ["gpu_lost"]
     assert [(gpu.uuid, gpu.available, gpu.utilization_percent) for gpu in snapshot.gpus] == [
@@ -231,8 +231,8 @@ def test_a_gpu_missing_from_the_newest_sample_is_lost_and_still_shown() -> None:
 def test_gpus_are_identified_by_uuid_when_indices_change() -> None:
     busy = replace(GPU, utilization_percent=99)
     before, after = (
-        sample(0.5, busy, SISTER),
-        sample(0, replace(SISTER, index=0), replace(GPU, index=1)),
+        sample(0.5, busy, OTHER),
+        sample(0, replace(OTHER, index=0), replace(GPU, index=1)),
     )
     snapshot = judged([before, after])
     assert [(gpu.uuid, gpu.available) for gpu in snapshot.gpus] == [
@@ -249,7 +249,7 @@ def test_a_gpu_that_came_back_is_not_judged_before_the_window_is_complete() -> N
 
 
 def test_two_gpus_with_the_same_uuid_are_unknown() -> None:
-    twice = judged(steady(GPU, replace(SISTER, uuid=GPU.uuid)))
+    twice = judged(steady(GPU, replace(OTHER, uuid=GPU.uuid)))
     assert codes(twice) == ["gpu_unknown"]
     assert not twice.available
 
@@ -297,6 +297,82 @@ def test_a_threshold_that_is_off_is_not_judged(
 def test_text_from_a_driver_cannot_break_the_answer() -> None:
     odd = replace(GPU, name="H\n100\x00", fault="\ud800" + "x" * 5000)
     assert NodeSnapshot.decode(json.dumps(judged(steady(odd)).encode())).gpus[0].name == "H 100 "
+
+
+def test_the_window_is_ten_seconds_by_default() -> None:
+    busy = replace(GPU, utilization_percent=93)
+    assert judged([sample(10.1, busy), *steady(GPU)]).available
+    assert not judged([sample(10.0, busy), *steady(GPU)]).available
+
+
+def test_the_age_is_in_milliseconds_and_unknown_before_the_first_reading() -> None:
+    assert judged([sample(1, GPU), sample(0.12345, GPU)]).age_s == 0.123
+    assert judged([]).age_s is None
+
+
+@pytest.mark.parametrize(
+    ("samples", "problem", "message"),
+    [
+        ([], None, "The monitor is starting, 0 of 2 readings taken."),
+        ([sample(0, GPU)], None, "The monitor is starting, 1 of 2 readings taken."),
+        ([], "it ended", "The monitor is starting, 0 of 2 readings taken: it ended."),
+    ],
+)
+def test_the_reason_while_the_monitor_starts(
+    samples: list[Sample], problem: str | None, message: str
+) -> None:
+    (reason,) = judged(samples, problem=problem).reasons
+    assert reason == NodeReason("starting", message)
+
+
+def test_the_reason_for_a_stale_reading() -> None:
+    (reason,) = judged([sample(20.5, GPU), sample(20, GPU)]).reasons
+    why = "the sampler process is silent, a driver call may hang"
+    message = f"The last reading is 20 s old (limit: 1.5 s): {why}."
+    assert reason == NodeReason("stale", message, None, 20, 1.5, "s")
+
+
+def test_the_reasons_of_a_busy_host() -> None:
+    cpu, memory = judged(steady(GPU, host=HostReading(95, None, None, None, 99))).reasons
+    cpu_message = "The CPU is at 95 % (limit: below 90 %)."
+    assert cpu == NodeReason("cpu_busy", cpu_message, None, 95, 90, "percent")
+    memory_message = "Main memory is at 99 % (limit: below 85 %)."
+    assert memory == NodeReason("memory_busy", memory_message, None, 99, 85, "percent")
+
+
+def test_a_reason_has_the_newest_index_of_its_gpu() -> None:
+    full = replace(GPU, utilization_percent=93, memory_free_mb=150)
+    samples = [sample(1, full), sample(0.5, full), sample(0, replace(full, index=4))]
+    assert [reason.gpu for reason in judged(samples).reasons] == [4, 4]
+
+
+def test_a_gpu_whose_memory_is_all_free_passes() -> None:
+    assert judged(steady(replace(GPU, memory_free_mb=GPU.memory_total_mb))).available
+
+
+def test_of_two_gpus_with_the_same_uuid_the_first_is_shown() -> None:
+    (gpu,) = judged(steady(GPU, replace(OTHER, uuid=GPU.uuid))).gpus
+    assert gpu.index == GPU.index
+
+
+BROKEN = replace(OTHER, fault="Timeout")
+LOST = replace(OTHER, fault="GPU is lost", lost=True)
+
+
+@pytest.mark.parametrize(
+    ("newest", "code", "message"),
+    [
+        ([OTHER], "gpu_unknown", "GPU 1 is readable again, but not yet for a whole window."),
+        ([BROKEN], "gpu_unknown", "GPU 1 cannot be read: Timeout."),
+        ([LOST], "gpu_lost", "GPU 1 is lost: GPU is lost."),
+        ([], "gpu_lost", "GPU 1 is lost: the driver no longer lists it."),
+    ],
+)
+def test_the_reason_for_a_gpu_that_did_not_always_answer(
+    newest: list[GpuReading], code: str, message: str
+) -> None:
+    reason, *_ = judged([sample(1, OTHER), sample(0.5, BROKEN), sample(0, *newest)]).reasons
+    assert reason == NodeReason(code, message, 1)
 
 
 # Properties of every reading.

@@ -9,7 +9,8 @@ from devtools import ROOT
 from devtools.testbed.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
 from jobqueue.job import Job, JobSpec
 from jobqueue.store.client import Caps, Store
-from scheduler.loop import Scheduler
+from scheduler.engines.by_name import Engines
+from scheduler.loop import Outside, Scheduler
 from scheduler.settings import SchedulerSettings
 
 TEMPLATES = ROOT / "workflows"
@@ -25,18 +26,11 @@ class Rig:
     alerts: FakeAlerts
     clock: FakeClock
     settings: SchedulerSettings
+    redis: Any  #: the store's Redis, behind its back
 
     def scheduler(self, holder: str = "me") -> Scheduler:
-        return Scheduler(
-            self.settings,
-            self.store,
-            self.engine,
-            self.monitors,  # type: ignore[arg-type]
-            self.alerts,  # type: ignore[arg-type]
-            holder,
-            self.clock,
-            self.clock,
-        )
+        outside = Outside(self.store, Engines([self.engine]), self.monitors, self.alerts)  # type: ignore[arg-type]
+        return Scheduler(self.settings, outside, holder, self.clock, self.clock)
 
     def submit(self, user: str = "ann", **fields: Any) -> str:
         spec = JobSpec(user, "config.yaml", f"/data/{user}", config_text="a: 1\n", **fields)
@@ -47,8 +41,9 @@ class Rig:
 
 
 @pytest.fixture
-def rig(store: Store) -> Rig:
+def rig(store: Store, raw_redis: Any) -> Rig:
     settings = SchedulerSettings(
         workflow_template=TEMPLATES / "proto-gcn-workflow.yaml", lease_s=60
     )
-    return Rig(store, FakeEngine(), FakeMonitors(make_node()), FakeAlerts(), FakeClock(), settings)
+    monitors, clock = FakeMonitors(make_node()), FakeClock()
+    return Rig(store, FakeEngine(), monitors, FakeAlerts(), clock, settings, raw_redis)

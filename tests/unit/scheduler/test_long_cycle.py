@@ -89,9 +89,9 @@ class TestSignsOfLife:
     def test_the_engine_is_given_what_makes_them(
         self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def look(_answering: object, beat: Callable[[], None]) -> list[Any]:
+        def look() -> list[Any]:
             path.unlink(missing_ok=True)
-            beat()
+            rig.engine.keep_alive()
             assert path.exists()
             return []
 
@@ -136,7 +136,7 @@ class TestLease:
         with pytest.raises(StaleLeader):
             scheduler.run_cycle()
         assert len(rig.engine.created) == 1
-        assert scheduler._one_cycle(True) > 0
+        assert scheduler.guarded_cycle(True) > 0
         assert len(rig.engine.created) == (1 if is_taken else 2)
 
 
@@ -156,7 +156,7 @@ def test_creates_that_outlast_the_lease_never_make_a_job_poison(
     monkeypatch.setattr(rig.engine, "create", create)
     rig.monitors.answer = [make_node()]
     for scheduler in pair * 2:
-        scheduler._one_cycle(True)
+        scheduler.guarded_cycle(True)
     assert (rig.job(job_id).phase, rig.job(job_id).breaks) == (Phase.ADMITTED, 0)
 
 
@@ -169,9 +169,9 @@ def _outlast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def late(*_args: object) -> str:
-        Leader.resign(rig.store, slow._holder)  # its lease ran out
+        Leader.resign(rig.store, slow.lead.holder)  # its lease ran out
         rig.monitors.answer = [make_node(busy=(0,))]
-        other._one_cycle(True)
+        other.guarded_cycle(True)
         assert rig.job(job_id).phase is Phase.QUEUED
         if error is not None:
             raise error
@@ -179,9 +179,9 @@ def _outlast(
 
     monkeypatch.setattr(rig.engine, "create", late)
     rig.monitors.answer = [make_node()]
-    Leader.resign(rig.store, other._holder)
-    slow._one_cycle(True)
-    slow._one_cycle(True)
+    Leader.resign(rig.store, other.lead.holder)
+    slow.guarded_cycle(True)
+    slow.guarded_cycle(True)
     assert rig.job(job_id).phase is Phase.QUEUED
 
 

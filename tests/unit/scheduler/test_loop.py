@@ -10,7 +10,8 @@ from jobqueue.errors import StaleLeader, StoreUnavailable
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
 from jobqueue.store.client import Caps, Store
-from jobqueue.store.leader import Leader
+from jobqueue.store.leader import Leader, SlotLimits, Start
+from scheduler.decide.report import HURRY_PAUSE_S, next_pause
 from scheduler.engines.contract import (
     EndedBy,
     EngineForbidden,
@@ -20,7 +21,7 @@ from scheduler.engines.contract import (
     WorkflowRejected,
     WorkflowStatus,
 )
-from scheduler.loop import HURRY_PAUSE_S
+from scheduler.loop import Scheduler
 
 
 def name(job_id: str, attempt: int = 1) -> str:
@@ -44,7 +45,7 @@ def ended(rig, job_id: str, attempt: int = 1, **fields) -> None:
 class TestOneJob:
     def test_from_submission_to_success(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
-        assert scheduler.run_cycle() == "0 queued, 1 admitted or running"
+        assert scheduler.run_cycle().summary == "0 queued, 1 admitted or running"
         assert rig.job(job_id).phase is Phase.ADMITTED
         assert rig.job(job_id).workflow_uid == "uid-0"
         assert rig.engine.placements[name(job_id)].gpu_uuids == ("GPU-00000000-gpu-1",)
@@ -75,14 +76,14 @@ class TestOneJob:
         scheduler.run_cycle()
         ended(rig, first, exit_code=1, started_at=NOW, log_tail=("boom",))
         scheduler.run_cycle()
-        assert rig.job(first).reason.message.endswith("boom")
+        assert rig.job(first).reason.detail == "boom"
         assert rig.job(second).phase is Phase.ADMITTED
         sound(rig, first, second)
 
     def test_busy_means_waiting_with_the_reason(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.monitors.answer = [make_node(busy=(0,))]
-        assert "GPU 0 is at 93 %" in scheduler.run_cycle()
+        assert "GPU 0 is at 93 %" in scheduler.run_cycle().summary
         assert rig.job(job_id).reason.code is ReasonCode.RESOURCES_BUSY
         assert rig.store.nodes()["gpu-1"]["snapshot"]["available"] is False
         rig.monitors.answer = [make_node()]
@@ -234,10 +235,7 @@ class TestRestart:
         job_id = rig.submit()
         lead = Leader.lead(rig.store, "dead", 60)
         assert lead is not None
-        lead.admit(
-            rig.job(job_id), NOW, node="gpu-1", gpu_uuids=[], workflow_name=name(job_id), message="m", max_running=1,
-            max_per_user=1,
-        )  # fmt: skip
+        lead.admit(rig.job(job_id), NOW, Start("gpu-1", (), name(job_id), "m"), SlotLimits(1, 1))
         Leader.resign(rig.store, "dead")
         rig.scheduler().run_cycle()
         job = rig.job(job_id)
@@ -247,7 +245,7 @@ class TestRestart:
     def test_made_but_not_recorded(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
-        rig.store._redis.hdel(f"job:{job_id}", "workflow_uid")
+        rig.redis.hdel(f"job:{job_id}", "workflow_uid")
         rig.scheduler().run_cycle()
         assert rig.job(job_id).workflow_uid == "uid-0"
         assert rig.engine.created == [name(job_id)]
@@ -255,7 +253,11 @@ class TestRestart:
     def test_a_standby_does_nothing(self, rig) -> None:
         job_id = rig.submit()
         Leader.lead(rig.store, "other", 60)
-        assert rig.scheduler().run_cycle() == "Stands by; another scheduler leads."
+        report = rig.scheduler().run_cycle()
+        assert (report.is_leader, report.summary) == (
+            False,
+            "Standing by; another scheduler is the leader.",
+        )
         assert rig.job(job_id).phase is Phase.QUEUED
 
     def test_redis_lost_the_admission_but_the_engine_did_not(self, rig) -> None:
@@ -326,7 +328,7 @@ class TestRequeue:
         scheduler.run_cycle()
         job = rig.job(job_id)
         assert (job.phase, job.attempt, job.requeues) == (Phase.QUEUED, 2, 0)
-        assert "turned out to be busy" in job.reason.message
+        assert "its GPU was in use when this job last started there" in job.reason.message
         rig.clock.tick(61)
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.ADMITTED
@@ -357,7 +359,7 @@ class TestPoison:
         )
         for _ in range(5):
             scheduler.run_cycle()
-        assert rig.job(first).reason.code is ReasonCode.POISON
+        assert rig.job(first).reason.code is ReasonCode.INTERNAL_ERROR
         assert rig.job(second).phase is Phase.ADMITTED
         assert len(rig.alerts.sent) == 1
 
@@ -368,49 +370,53 @@ class TestHurry:
         scheduler.run_cycle()
         rig.monitors.answer = [make_node(busy=(0,))]
         ended(rig, first, exit_code=1, started_at=NOW)
-        scheduler.run_cycle()
-        assert scheduler._next_pause() == HURRY_PAUSE_S
+        assert next_pause(scheduler.run_cycle(), 10) == HURRY_PAUSE_S
         rig.clock.tick(2)
         scheduler.run_cycle(full=False)
         assert rig.monitors.windows[-1] == {"gpu-1": 2.0}
         rig.clock.tick(9)
-        scheduler.run_cycle(full=False)
+        report = scheduler.run_cycle(full=False)
         assert rig.monitors.windows[-1] == {}
-        assert scheduler._next_pause() == 10
+        assert next_pause(report, 10) == 10
 
     def test_an_empty_queue_is_no_hurry(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         ended(rig, job_id, exit_code=1, started_at=NOW)
-        scheduler.run_cycle()
-        assert scheduler._next_pause() == 10
+        assert next_pause(scheduler.run_cycle(), 10) == 10
+
+
+def halt(scheduler: Scheduler, remedy: str) -> None:
+    """Let Redis fail more often than it is retried."""
+    while scheduler.outages.halt is None:
+        scheduler.outages.redis.failed("Redis was unreachable.", remedy)
 
 
 class TestOutages:
     def test_redis_away_three_retries_then_halted_with_one_alert(self, rig) -> None:
         rig.store = Store.connect("redis://127.0.0.1:1/0")
         scheduler = rig.scheduler()
-        pauses = [scheduler._one_cycle(True) for _ in range(3)]
+        pauses = [scheduler.guarded_cycle(True) for _ in range(3)]
         assert pauses == [5, 5, 5]
         assert rig.alerts.sent == []
         for _ in range(4):
-            scheduler._one_cycle(True)
+            scheduler.guarded_cycle(True)
         assert len(rig.alerts.sent) == 1
         assert "halted" in rig.alerts.sent[0]
 
     def test_it_resumes_by_itself(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
-        scheduler._redis.halt_now("Redis is away.", "Start it.")
-        scheduler._one_cycle(True)
+        halt(scheduler, "Start it.")
+        scheduler.guarded_cycle(True)
         assert rig.job(job_id).reason.code is ReasonCode.HALTED
-        scheduler._one_cycle(True)
+        scheduler.guarded_cycle(True)
         assert rig.job(job_id).phase is Phase.ADMITTED
-        assert [title for title in rig.alerts.sent if "goes on" in title]
+        assert [title for title in rig.alerts.sent if "resumed" in title]
 
     def test_with_resume_manual_it_waits_for_an_admin(self, rig) -> None:
         rig.settings = rig.settings.model_copy(update={"resume": "manual"})
         job_id, scheduler = rig.submit(), rig.scheduler()
-        scheduler._redis.halt_now("Redis was away.", "Look at it.")
+        halt(scheduler, "Look at it.")
         scheduler.run_cycle()
         assert rig.job(job_id).reason.code is ReasonCode.HALTED
         heartbeat = rig.store.heartbeat()
@@ -423,18 +429,18 @@ class TestOutages:
     def test_the_engine_away_backs_off_then_halts_once(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.engine.away = EngineUnavailable("no answer")
-        pauses = [scheduler._one_cycle(True) for _ in range(12)]
+        pauses = [scheduler.guarded_cycle(True) for _ in range(12)]
         assert all(2**n / 2 <= pause <= 2**n for n, pause in enumerate(pauses[:6]))
         assert all(30 <= pause <= 60 for pause in pauses[6:])
         assert len(rig.alerts.sent) == 1
         rig.engine.away = None
-        scheduler._one_cycle(True)
-        assert scheduler._halt() is None
+        scheduler.guarded_cycle(True)
+        assert scheduler.outages.halt is None
 
     def test_an_unforeseen_error_does_not_end_the_loop(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.monitors.nodes = lambda windows: 1 / 0
-        assert scheduler._one_cycle(True) == 10
+        assert scheduler.guarded_cycle(True) == 10
 
     def test_junk_in_the_queue_is_one_alert_and_the_queue_goes_on(self, rig, raw_redis) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
@@ -483,19 +489,19 @@ class TestReviewed:
         scheduler = rig.scheduler()
         rig.engine.away = EngineUnavailable("The cluster does not answer.")
         for _ in range(8):
-            scheduler._one_cycle(True)
+            scheduler.guarded_cycle(True)
         heartbeat = rig.store.heartbeat()
         assert heartbeat is not None
         assert heartbeat["halted"]["why"] == "The cluster does not answer."
         rig.clock.tick(45)
-        scheduler._renew()  # as it does within a long backoff
+        scheduler.renew()  # as it does within a long backoff
         assert rig.store.heartbeat()["at"] > heartbeat["at"]
 
     def test_a_cycle_that_breaks_again_and_again_is_told_once(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.monitors.nodes = lambda windows: 1 / 0
         for _ in range(3):
-            scheduler._one_cycle(True)
+            scheduler.guarded_cycle(True)
         assert len(rig.alerts.sent) == 1
         heartbeat = rig.store.heartbeat()
         assert heartbeat is not None
@@ -522,7 +528,7 @@ class TestReviewed:
         scheduler.run_cycle()
         assert rig.job(fine).phase is Phase.ADMITTED
         reason = rig.job(broken).reason
-        assert reason.code is ReasonCode.ENGINE_UNAVAILABLE
+        assert reason.code is ReasonCode.TEMPLATE_INVALID
         assert "cannot be read" in reason.message
 
     def test_what_is_being_stopped_holds_its_gpu_until_it_has_ended(self, rig) -> None:

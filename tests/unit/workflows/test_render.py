@@ -22,7 +22,11 @@ def container(workflow: dict) -> dict:
 
 
 def env(workflow: dict) -> dict[str, str]:
-    return {item["name"]: item["value"] for item in container(workflow)["env"]}
+    """Return the container's environment; no variable may be set twice."""
+    items = container(workflow)["env"]
+    values = {item["name"]: item["value"] for item in items}
+    assert len(values) == len(items)
+    return values
 
 
 def test_the_fields_of_the_founding_document() -> None:
@@ -62,6 +66,53 @@ def test_metadata_as_a_whole() -> None:
     }
     assert '"entry": {"user": "user1"' in submission
     assert "config_text" not in submission
+
+
+def test_the_first_attempt_has_no_suffix_in_its_name() -> None:
+    assert workflow_name(make_job("user1")) == "proto-gcn-user1-20261124120001"
+
+
+def test_the_submission_keeps_letters_of_every_language() -> None:
+    job = make_job()
+    job = replace(job, entry="", spec=replace(job.spec, config="größe.yaml"))
+    annotation = render(TEMPLATE, job)["metadata"]["annotations"]["gpuq/submission"]
+    assert '"entry": null' in annotation
+    assert "größe.yaml" in annotation
+
+
+def bare(**spec: object) -> dict:
+    """Return the smallest template: none of the optional fields."""
+    train = {"name": "train", "container": {"image": "train"}}
+    return {
+        "kind": "Workflow",
+        "metadata": {},
+        "spec": {"entrypoint": "train", "templates": [train], **spec},
+    }
+
+
+@pytest.mark.parametrize("require_gpu", [True, False])
+def test_a_template_without_the_optional_fields(require_gpu: bool) -> None:
+    workflow = render(bare(), make_job("user1"), require_gpu=require_gpu, unix_ids=(1001, 2001))
+    assert workflow["metadata"]["labels"]["gpuq/user"] == "user1"
+    assert workflow["spec"]["securityContext"] == {"runAsUser": 1001, "runAsGroup": 2001}
+    parameters = workflow["spec"]["arguments"]["parameters"]
+    assert [item["name"] for item in parameters] == ["user", "config", "workdir"]
+    gpu = {"CUDA_VISIBLE_DEVICES": "0"} if require_gpu else {}
+    assert env(workflow) == {"JOB_ID": "user1_20261124120001", **gpu}
+    limits = container(workflow)["resources"]["limits"]
+    assert limits == ({"nvidia.com/gpu": 1} if require_gpu else {})
+
+
+def test_arguments_without_parameters_get_them() -> None:
+    parameters = render(bare(arguments={}), make_job())["spec"]["arguments"]["parameters"]
+    assert len(parameters) == 3
+
+
+def test_the_templates_own_parameters_keep_their_values() -> None:
+    own = {"name": "lr", "value": "0.1"}
+    template = bare(arguments={"parameters": [own, {"name": "user", "value": "nobody"}]})
+    parameters = render(template, make_job("user1"))["spec"]["arguments"]["parameters"]
+    assert parameters[:2] == [own, {"name": "user", "value": "user1"}]
 
 
 def test_several_gpus_time_limit_and_node() -> None:
@@ -187,7 +238,7 @@ def test_a_second_template_in_the_folder(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("kind: Pod", "must be a Workflow"),
-        ("[1", "not YAML"),
+        ("[1", "not YAML: while parsing a flow sequence"),
         ("", "must be a Workflow"),
         (
             "kind: Workflow\nmetadata: {}\nspec: {entrypoint: x, templates: []}",
@@ -201,7 +252,17 @@ def test_a_broken_template_is_one_sentence(tmp_path: Path, text: str, says: str)
         load_template(tmp_path, "bad")
 
 
-@pytest.mark.parametrize("bad", ["../etc", "", "UPPER", "a" * 13, "none"])
+@pytest.mark.parametrize("bad", ["../etc", "", "UPPER", "a" * 13, "proto"])
 def test_names_that_no_template_can_have(tmp_path: Path, bad: str) -> None:
-    with pytest.raises(TemplateError):
+    with pytest.raises(TemplateError) as refused:
         load_template(tmp_path, bad)
+    rule = "it must be proto-gcn or 1 to 12 of a-z and 0-9"
+    assert str(refused.value) == f"{bad!r} cannot be a template's name: {rule}."
+
+
+def test_a_missing_template_is_named_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "other-workflow.yaml"
+    message = f"The template {path} cannot be read (No such file or directory)."
+    with pytest.raises(TemplateError) as refused:
+        load_template(tmp_path, "other")
+    assert str(refused.value) == message

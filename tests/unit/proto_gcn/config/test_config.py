@@ -16,10 +16,10 @@ from proto_gcn.errors import ConfigError
 WORKFLOWS = ROOT / "workflows"
 
 
-def test_the_shipped_schema_is_the_models_own() -> None:
+def test_the_shipped_schema_is_current() -> None:
     shipped = json.loads((WORKFLOWS / "proto-gcn.schema.json").read_text())
     assert shipped == json_schema(), (
-        "run: python -m proto_gcn.config.train > workflows/proto-gcn.schema.json"
+        "run: python -m proto_gcn.config > workflows/proto-gcn.schema.json"
     )
 
 
@@ -39,13 +39,13 @@ def test_the_base_config_shows_the_defaults() -> None:
     assert shown.keys() | {"work_dir", "base"} == TrainConfig.model_fields.keys()
 
 
-def test_the_demo_is_the_whole_network_made_narrow() -> None:
+def test_the_demo_network_is_narrow_but_has_all_stages() -> None:
     backbone = load_config(WORKFLOWS / "configs" / "demo.yaml").model.backbone
     assert backbone.num_stages == 10
     assert (backbone.base_channels, backbone.num_person, backbone.num_prototype) == (16, 1, 50)
 
 
-# -- the published configurations -----------------------------------------------------------------------------------
+# -- the published configurations --------------------------------------------------------------
 
 DATASETS = {  # classes, the half of the split's name, file
     "ntu60_xsub": (60, "xsub_", "ntu60_3danno.pkl"),
@@ -71,7 +71,7 @@ DROPS = {"ntu60_xview": ["k", "km"], "ntu120_xsub": ["k", "km"]}
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_a_published_configuration(dataset: str, stream: str) -> None:
-    """Every value that is not the default, as the specification's sections 5, 6, 10 and 11 give it."""
+    """The values that differ from the defaults are those of the published configs."""
     config = load_config(WORKFLOWS / "configs" / f"{dataset}_{stream}.yaml")
     (classes, half, file), (prototypes, weight) = DATASETS[dataset], STREAMS[stream]
     flat = dataset in ("finegym", "k400")
@@ -102,7 +102,7 @@ def test_a_published_configuration(dataset: str, stream: str) -> None:
     assert config == TrainConfig.model_validate(expected)
 
 
-def test_there_are_36_of_them_and_each_shows_only_what_differs() -> None:
+def test_the_36_published_files_show_only_what_differs_from_their_base() -> None:
     files = [
         path
         for path in (WORKFLOWS / "configs").iterdir()
@@ -141,7 +141,7 @@ def test_every_base_is_shipped_and_complete() -> None:
         assert TrainConfig.model_validate(shipped).data.test_clips == 10
 
 
-def test_what_a_file_says_goes_over_its_base(tmp_path: Path) -> None:
+def test_a_file_overrides_its_base(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "base: k400\nevaluation: {topk: [1]}\ndata: {ann_file: /data/mine.pkl, kpfiles: null}\n"
@@ -156,8 +156,8 @@ def test_what_a_file_says_goes_over_its_base(tmp_path: Path) -> None:
     assert config.evaluation.metrics == ["top_k_accuracy", "mean_class_accuracy"]
 
 
-def test_a_resolved_config_means_the_same_again(tmp_path: Path) -> None:
-    """The run folder keeps it, with the base that it came from."""
+def test_a_resolved_config_can_be_loaded_again(tmp_path: Path) -> None:
+    """The run folder contains the resolved config, with the name of its base."""
     config = load_config(WORKFLOWS / "configs" / "ntu120_xsub_km.yaml")
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
@@ -167,24 +167,26 @@ def test_a_resolved_config_means_the_same_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("base: ntu60_xsubb", "base should be 'ntu60_xsub', 'ntu60_xview', "),
-        ("base: ../k400", "base should be "),
-        ("base: [k400]", "base should be "),
+        ("base: ntu60_xsubb", "base must be 'ntu60_xsub', 'ntu60_xview', "),
+        ("base: ../k400", "base must be "),
+        ("base: [k400]", "base must be "),
         ("bse: k400", "unknown key bse; did you mean base? (1 more to correct)"),
         (
             "base: k400\ndata: {rotate: 0.2}",
-            "data.rotate must be 0 where model.backbone.graph_cfg.layout is coco_new",
+            "data.rotate must be 0 when model.backbone.graph_cfg.layout is coco_new",
         ),
         ("base: k400\ndata: 3", "data must be a mapping of keys, not 3"),
-        ("base: k400\ndata: {float32: true}", "data.float32 must be left out where "),
-        ("base: ntu60_xsub\ndata: {kpfiles: x}", "data.kpfiles must be left out where "),
+        ("base: k400\ndata: {float32: true}", "data.float32 must be left out when "),
+        ("base: ntu60_xsub\ndata: {kpfiles: x}", "data.kpfiles must be left out when "),
         (
             "base: ntu60_xsub\nmodel: {cls_head: {joint_cfg: coco_new}}",
             "model: cls_head.joint_cfg must be nturgb+d",
         ),
     ],
 )
-def test_what_is_wrong_with_a_base_or_over_it(text: str, sentence: str, tmp_path: Path) -> None:
+def test_an_error_in_a_base_or_over_it_is_one_sentence(
+    text: str, sentence: str, tmp_path: Path
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -206,7 +208,7 @@ def test_what_is_wrong_with_a_base_or_over_it(text: str, sentence: str, tmp_path
         ({"base": "k400", "dta": {}}, ["('dta' was unexpected)"]),
     ],
 )
-def test_the_schema_needs_a_data_file_where_there_is_no_base(
+def test_the_schema_requires_a_data_file_without_a_base(
     raw: dict[str, Any], broken: list[str]
 ) -> None:
     found = [

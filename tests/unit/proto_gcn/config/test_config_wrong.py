@@ -1,4 +1,4 @@
-"""What is wrong with a config file is said in one sentence, with the nearest key."""
+"""An error in a config file is reported in one sentence, with the nearest key."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -37,31 +37,31 @@ def changed(raw: dict[str, Any], key: str, value: object) -> dict[str, Any]:
         (
             "data.zzzzzz",
             5,
-            "unknown key data.zzzzzz; known here are align_spine, ann_file, box_thr, ",
+            "unknown key data.zzzzzz; the known keys here are align_spine, ann_file, box_thr, ",
         ),
-        ("data.clip_len", 2, "data.clip_len should be greater than or equal to 4, not 2"),
-        ("data.clip_len", "20", "data.clip_len should be a valid integer, not '20'"),
-        ("data.flip", 1.5, "data.flip should be less than or equal to 1, not 1.5"),
+        ("data.clip_len", 2, "data.clip_len must be greater than or equal to 4, not 2"),
+        ("data.clip_len", "20", "data.clip_len must be a valid integer, not '20'"),
+        ("data.flip", 1.5, "data.flip must be less than or equal to 1, not 1.5"),
         (
             "optimizer.lr",
             "5e-4",
-            "optimizer.lr should be a valid number, not '5e-4'; write the number with a decimal",
+            "optimizer.lr must be a valid number, not '5e-4'; write the number with a decimal",
         ),
-        ("optimizer.lr", float("nan"), "optimizer.lr should be a finite number, not nan"),
+        ("optimizer.lr", float("nan"), "optimizer.lr must be a finite number, not nan"),
         (
             "model.backbone.graph_cfg",
             {"init_off": float("nan")},
-            "model.backbone.graph_cfg.init_off should be a finite",
+            "model.backbone.graph_cfg.init_off must be a finite",
         ),
         (
             "model.backbone.gcn_scale_init",
             float("inf"),
-            "model.backbone.gcn_scale_init should be a finite number, not",
+            "model.backbone.gcn_scale_init must be a finite number, not",
         ),
         ("optimizer", {"momentum": 0.0}, "optimizer: nesterov needs momentum above 0"),
         ("optimizer", [], "optimizer must be a mapping of keys, not []"),
-        ("modality", "x", "modality should be 'j', 'b', 'k', 'jm', 'bm' or 'km', not 'x'"),
-        ("data.ann_file", "", "data.ann_file should have at least 1 character, not ''"),
+        ("modality", "x", "modality must be 'j', 'b', 'k', 'jm', 'bm' or 'km', not 'x'"),
+        ("data.ann_file", "", "data.ann_file must have at least 1 character, not ''"),
         ("data", {}, "data.ann_file is missing; add it"),
         (
             "model.cls_head.in_channels",
@@ -74,7 +74,7 @@ def changed(raw: dict[str, Any], key: str, value: object) -> dict[str, Any]:
             [[3, "max"]],
             "model.backbone.tcn_ms_cfg: a branch must be [kernel, dilation]",
         ),
-        ("model.backbone.tcn_ms_cfg", ["2x2"], "model.backbone.tcn_ms_cfg[0] should be"),
+        ("model.backbone.tcn_ms_cfg", ["2x2"], "model.backbone.tcn_ms_cfg[0] must be"),
         ("evaluation", {"topk": [5]}, "evaluation: topk must contain 1"),
         ("model.backbone.data_bn_type", "MVC", None),
     ],
@@ -94,7 +94,7 @@ def test_a_wrong_config_is_one_sentence(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_no_key_takes_what_is_no_number(value: float, raw_config: dict[str, Any]) -> None:
+def test_no_key_accepts_nan_or_infinity(value: float, raw_config: dict[str, Any]) -> None:
     keys = list(flat(TrainConfig.model_validate(raw_config).model_dump()))
     assert len(keys) > 60
     assert [key for key in keys if is_valid(changed(deepcopy(raw_config), key, value))] == []
@@ -131,12 +131,12 @@ def test_several_errors_are_counted_and_the_typo_comes_first(
     [
         ("", "must be a mapping"),
         ("- 1", "must be a mapping"),
-        ("a: [", "is not YAML"),
-        ("a: \x00", "is not YAML"),
-        ("a: 2020-13-45", "is not YAML"),
+        ("a: [", "is not valid YAML"),
+        ("a: \x00", "is not valid YAML"),
+        ("a: 2020-13-45", "is not valid YAML"),
     ],
 )
-def test_what_is_no_config_at_all(text: str, sentence: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_config_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"mine\.yaml {sentence}") as caught:
@@ -144,9 +144,9 @@ def test_what_is_no_config_at_all(text: str, sentence: str, tmp_path: Path) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_says_what_to_set(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_the_variable(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"cannot read the config file .*away\.yaml: No such file .* set CONFIG_FILE",
+        match=r"cannot read the config file .*missing\.yaml: No such file .* set CONFIG_FILE",
     ):
-        load_config(tmp_path / "away.yaml")
+        load_config(tmp_path / "missing.yaml")

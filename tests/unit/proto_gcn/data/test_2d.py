@@ -1,4 +1,4 @@
-"""Files of 2-D data: dense, compressed, and with the keypoints in files of their own."""
+"""Files of 2-D data: dense, compressed, and with the keypoints in separate files."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from devtools.testbed.skeletons import coco_file, kinetics_file, small_config, write
-from proto_gcn.data.dataset import Place, load_splits
+from proto_gcn.data.dataset import EpochSample, load_splits
 from proto_gcn.errors import DataError
 
 
@@ -29,18 +29,18 @@ def test_dense_compressed_and_separate_files_give_the_same_samples(
             assert dataset.samples.names == expected.samples.names
             for sample in range(len(expected)):
                 assert torch.equal(
-                    dataset[Place(0, 0, sample)][0], expected[Place(0, 0, sample)][0]
+                    dataset[EpochSample(0, 0, sample)][0], expected[EpochSample(0, 0, sample)][0]
                 )
-    assert dense.val[Place(0, 0, 0)][0].shape == (1, 2, 8, 20, 3)
+    assert dense.val[EpochSample(0, 0, 0)][0].shape == (1, 2, 8, 20, 3)
 
 
-def test_the_width_of_the_image_is_what_a_flip_mirrors_in(coco_config: Any, tmp_path: Path) -> None:
+def test_a_flip_mirrors_within_the_width_of_the_image(coco_config: Any, tmp_path: Path) -> None:
     content = coco_file(compressed=False)
     plain, flipped = (
         load_splits(small_config(coco_config, flip=flip), write(tmp_path / "d.pkl", content)).train
         for flip in (0.0, 1.0)
     )
-    first, mirrored = (dataset[Place(0, 0, 0)][0][0, 0, :, 0] for dataset in (plain, flipped))
+    first, mirrored = (dataset[EpochSample(0, 0, 0)][0][0, 0, :, 0] for dataset in (plain, flipped))
     assert torch.equal(mirrored[:, 0], 320 - first[:, 0])
     assert torch.equal(mirrored[:, 1:], first[:, 1:])
 
@@ -90,12 +90,12 @@ def test_detections_below_the_threshold_are_left_out_in_training(
         (
             False,
             {"keypoint_score": np.full((2, 3, 17), np.nan)},
-            "v0: keypoint holds a number that is not finite",
+            "v0: keypoint has a value that is not finite",
         ),
         (
             True,
             {"keypoint": np.full((6, 17, 3), 1e6)},
-            "v0: keypoint holds a number .* too large for float16",
+            "v0: keypoint has a value .* too large for float16",
         ),
         (
             True,
@@ -104,7 +104,7 @@ def test_detections_below_the_threshold_are_left_out_in_training(
         ),
         (True, {"anno_inds": np.array([2, 1])}, "v0: anno_inds must be"),
         (True, {"anno_inds": [True] * 6}, "v0: anno_inds must be"),
-        (True, {"raw_file": "x/a.pkl"}, r"files of their own; set data\.kpfiles"),
+        (True, {"raw_file": "x/a.pkl"}, r"separate files; set data\.kpfiles"),
     ],
 )
 def test_a_wrong_2d_sample_is_named(
@@ -116,7 +116,7 @@ def test_a_wrong_2d_sample_is_named(
         load_splits(small_config(coco_config), write(tmp_path / "x.pkl", content))
 
 
-def test_no_boxes_where_they_are_needed_is_named(coco_config: Any, tmp_path: Path) -> None:
+def test_missing_boxes_are_named_when_they_are_needed(coco_config: Any, tmp_path: Path) -> None:
     config, content = small_config(coco_config, valid_ratio=0.5), coco_file(compressed=True)
     for change, sentence in (
         ({}, r"valid\[0\.5\] and box_score are needed"),
@@ -126,7 +126,7 @@ def test_no_boxes_where_they_are_needed_is_named(coco_config: Any, tmp_path: Pat
         ),
         (
             {"box_score": np.ones(6), "total_frames": 0},
-            "total_frames must be the number of frames, from 1",
+            "total_frames must be the number of frames, at least 1",
         ),
         ({"total_frames": 1000}, r"no sample of the split train passes data\.valid_ratio 0\.5"),
     ):

@@ -19,7 +19,7 @@ def detections(count: int) -> Any:
     )
 
 
-def test_decompressing_by_hand() -> None:
+def test_an_example_decompressed_by_hand() -> None:
     poses = decompress(detections(5), np.array([3, 3, 7, 8, 8]))
     assert poses.shape == (2, 3, 17, 3)
     assert poses.dtype == np.float16

@@ -1,4 +1,4 @@
-"""The order of an epoch, its batches and what is drawn for each place."""
+"""The order of an epoch, its batches and the random numbers of each position."""
 
 import itertools
 import random
@@ -14,7 +14,7 @@ from proto_gcn.config.train import TrainConfig
 from proto_gcn.data.dataset import (
     Batch,
     EpochBatches,
-    Place,
+    EpochSample,
     SkeletonDataset,
     load_splits,
     make_loader,
@@ -25,41 +25,39 @@ def train_of(config: TrainConfig, path: Path) -> SkeletonDataset:
     return load_splits(config, path).train
 
 
-def test_training_draws_belong_to_the_place_in_the_epoch(
+def test_training_draws_depend_on_the_position_in_the_epoch(
     config: TrainConfig, made: Any, tmp_path: Path
 ) -> None:
-    """The published loader replays its draws in every epoch, for other samples."""
+    """The published loader repeats its draws in every epoch, for other samples."""
     path = write(tmp_path / "x.pkl", made)
     train = train_of(config, path)
-    first = train[Place(0, 2, 3)][0]
-    train[Place(0, 5, 4)]
-    assert torch.equal(train[Place(1, 2, 3)][0], first)
-    assert not torch.equal(train[Place(0, 3, 3)][0], first)
+    first = train[EpochSample(0, 2, 3)][0]
+    train[EpochSample(0, 5, 4)]
+    assert torch.equal(train[EpochSample(1, 2, 3)][0], first)
+    assert not torch.equal(train[EpochSample(0, 3, 3)][0], first)
     other = train_of(config.model_copy(update={"seed": 5}), path)
-    assert not torch.equal(other[Place(0, 2, 3)][0], first)
+    assert not torch.equal(other[EpochSample(0, 2, 3)][0], first)
 
 
-def test_fresh_draws_belong_to_the_epoch_and_the_sample(
-    raw_config: Any, made: Any, tmp_path: Path
-) -> None:
+def test_fresh_draws_depend_on_epoch_and_sample(raw_config: Any, made: Any, tmp_path: Path) -> None:
     train = train_of(small_config(raw_config, fresh_draws=True), write(tmp_path / "x.pkl", made))
-    first = train[Place(0, 2, 3)][0]
-    assert torch.equal(train[Place(0, 7, 3)][0], first)
-    assert not torch.equal(train[Place(1, 2, 3)][0], first)
+    first = train[EpochSample(0, 2, 3)][0]
+    assert torch.equal(train[EpochSample(0, 7, 3)][0], first)
+    assert not torch.equal(train[EpochSample(1, 2, 3)][0], first)
 
 
-def test_augmentations_are_switched_by_the_config(
+def test_the_config_switches_augmentations(
     raw_config: dict[str, Any], made: Any, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "x.pkl", made)
-    plain = train_of(small_config(raw_config, rotate=0.0), path)[Place(0, 0, 0)][0]
+    plain = train_of(small_config(raw_config, rotate=0.0), path)[EpochSample(0, 0, 0)][0]
     for change in (
         {"rotate": 0.2},
         {"rotate": 0.0, "flip": 1.0},
         {"rotate": 0.0, "part_drop": 1.0},
     ):
         assert not torch.equal(
-            train_of(small_config(raw_config, **change), path)[Place(0, 0, 0)][0], plain
+            train_of(small_config(raw_config, **change), path)[EpochSample(0, 0, 0)][0], plain
         )
 
 
@@ -78,7 +76,7 @@ def test_batches_cover_an_epoch_once_and_can_start_in_its_middle() -> None:
 
 
 @pytest.mark.parametrize(("size", "seed"), [(12, 7), (10, 7), (10, None), (2, None)])
-def test_processes_together_get_the_batches_of_one(size: int, seed: int | None) -> None:
+def test_several_processes_together_get_the_batches_of_one(size: int, seed: int | None) -> None:
     one = list(EpochBatches(size, 6, seed))
     parts = [EpochBatches(size, 2, seed, rank, 3) for rank in range(3)]
     assert len({len(part) for part in parts}) == 1
@@ -106,12 +104,12 @@ def test_workers_give_the_batches_of_the_main_process(
         assert torch.equal(labels, same)
 
 
-def test_samples_read_and_move_nothing_global(
+def test_samples_do_not_use_global_generators(
     config: TrainConfig, made: Any, tmp_path: Path
 ) -> None:
     splits = load_splits(config, write(tmp_path / "x.pkl", made))
     numpy_state, python_state = np.random.get_state()[1].copy(), random.getstate()
     for dataset in splits:
-        dataset[Place(0, 0, 0)]
+        dataset[EpochSample(0, 0, 0)]
     assert np.array_equal(np.random.get_state()[1], numpy_state)
     assert random.getstate() == python_state

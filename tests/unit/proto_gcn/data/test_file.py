@@ -1,4 +1,4 @@
-"""What a data file may hold, and how what is wrong in it is named."""
+"""The content of a data file, and the errors that name what is wrong in it."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from devtools.testbed.skeletons import small_config, write
 from proto_gcn.config.train import TrainConfig
-from proto_gcn.data.dataset import Place, load_dataset, load_splits
+from proto_gcn.data.dataset import EpochSample, load_dataset, load_splits
 from proto_gcn.data.transforms import normalise
 from proto_gcn.errors import DataError
 
@@ -28,7 +28,8 @@ def test_a_split_is_in_the_order_of_the_annotations(
     [
         (
             {"label": 4},
-            r"x\.pkl: sample S001C002P001R001A001 has the label 4; it must be a whole number from 0 to 3 \(model\.",
+            r"x\.pkl: sample S001C002P001R001A001 has the label 4;"
+            r" it must be a whole number from 0 to 3 \(model\.",
         ),
         ({"label": "1"}, "has the label '1'"),
         ({"label": "1" * 1000}, r"has the label '1+\.\.\.1+'"),
@@ -41,11 +42,11 @@ def test_a_split_is_in_the_order_of_the_annotations(
         ({"keypoint": np.zeros((1, 5, 17, 2))}, r"shape \(1, 5, 17, 2\)"),
         (
             {"keypoint": np.full((1, 5, 25, 3), np.nan)},
-            "A001: keypoint holds a number that is not finite",
+            "A001: keypoint has a value that is not finite",
         ),
         (
             {"keypoint": np.full((1, 5, 25, 3), np.inf, np.float16)},
-            "A001: keypoint holds a number that is not finite",
+            "A001: keypoint has a value that is not finite",
         ),
         (
             {"frame_dir": None},
@@ -67,16 +68,16 @@ def test_wrong_splits_and_files_are_named(
 ) -> None:
     path = write(tmp_path / "x.pkl", made)
     with pytest.raises(
-        DataError, match=r"x\.pkl: there is no split xsub_tran; did you mean xsub_train\?"
+        DataError, match=r"x\.pkl has no split xsub_tran; did you mean xsub_train\?"
     ):
         load_splits(small_config(raw_config, train_split="xsub_tran"), path)
     with pytest.raises(
         DataError,
-        match="there is no split qqq; it has xsub_train, xview_train, xsub_val, xview_val",
+        match="has no split qqq; its splits are xsub_train, xview_train, xsub_val, xview_val",
     ):
         load_splits(small_config(raw_config, val_split="qqq"), path)
     made["split"][0.5] = []
-    with pytest.raises(DataError, match=r"there is no split qqq; it has .*, xview_val, 0\.5"):
+    with pytest.raises(DataError, match=r"has no split qqq; its splits are .*, xview_val, 0\.5"):
         load_splits(small_config(raw_config, val_split="qqq"), write(path, made))
     made["split"]["xsub_val"] = 3
     with pytest.raises(DataError, match="the split xsub_val must be a list of names"):
@@ -91,8 +92,8 @@ def test_wrong_splits_and_files_are_named(
             DataError, match="split must be a dict of lists of names, annotations a list of dicts"
         ):
             load_splits(config, write(path, content))
-    with pytest.raises(DataError, match=r"cannot read the data file .*away\.pkl: No such file"):
-        load_splits(config, tmp_path / "away.pkl")
+    with pytest.raises(DataError, match=r"cannot read the data file .*missing\.pkl: No such file"):
+        load_splits(config, tmp_path / "missing.pkl")
 
 
 def test_a_whole_file_can_be_scored_without_labels(
@@ -102,20 +103,20 @@ def test_a_whole_file_can_be_scored_without_labels(
         del annotation["label"]
     dataset = load_dataset(config, write(tmp_path / "x.pkl", made), None, clips=2, labelled=False)
     assert dataset.samples.names == [a["frame_dir"] for a in made["annotations"]]
-    clips, label = dataset[Place(0, 0, 13)]
+    clips, label = dataset[EpochSample(0, 0, 13)]
     assert clips.shape == (2, 2, 8, 25, 3)
     assert label == -1
 
 
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", ">f4", ">f8"])
 @pytest.mark.parametrize("persons", [1, 2])
-def test_samples_without_anybody_and_of_any_order_of_bytes_are_read(
+def test_empty_samples_and_any_byte_order_are_read(
     dtype: str, persons: int, config: TrainConfig, made: Any, tmp_path: Path
 ) -> None:
     made["annotations"][0]["keypoint"] = np.zeros((persons, 5, 25, 3), dtype)
     made["annotations"][1]["keypoint"] = made["annotations"][1]["keypoint"].astype(dtype)
     train = load_splits(config, write(tmp_path / "x.pkl", made)).train
-    assert not train[Place(0, 0, 0)][0].any()
+    assert not train[EpochSample(0, 0, 0)][0].any()
     assert train.samples.keypoints[1].dtype == np.dtype(dtype).newbyteorder("=")
     wanted = normalise(made["annotations"][1]["keypoint"].astype(dtype.replace(">", "<")))
     assert np.array_equal(train.samples.keypoints[1], wanted)

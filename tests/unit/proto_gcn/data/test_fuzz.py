@@ -1,4 +1,4 @@
-"""Whatever stands in a data file, it is read or refused with one sentence: a DataError, never another exception."""
+"""Any content of a data file is read, or refused with a DataError of one sentence."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ import pytest
 from devtools.testbed.skeletons import coco_file, kinetics_file, small_config, write
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import synthetic
-from proto_gcn.data.dataset import Place, load_dataset, load_splits
+from proto_gcn.data.dataset import EpochSample, load_dataset, load_splits
 from proto_gcn.errors import DataError
 
 DAMAGED = 150  # files of each kind
@@ -114,7 +114,7 @@ def kind(
 
 
 def read_or_refused(config: TrainConfig, path: Path) -> None:
-    """Every sample, to train on and to be scored."""
+    """Read every sample for training and for scoring; an error must be one printable line."""
     sentence = ""
     try:
         for split in (
@@ -122,7 +122,7 @@ def read_or_refused(config: TrainConfig, path: Path) -> None:
             load_dataset(config, path, None, clips=2, labelled=False),
         ):
             for sample in range(len(split)):
-                clips, _ = split[Place(0, sample, sample)]
+                clips, _ = split[EpochSample(0, sample, sample)]
                 assert clips.isfinite().all()
     except DataError as error:
         sentence = str(error)
@@ -130,7 +130,7 @@ def read_or_refused(config: TrainConfig, path: Path) -> None:
 
 
 def damaged(content: bytes, generator: random.Random) -> bytes:
-    """A few bytes changed, left out or put in, perhaps the end cut off."""
+    """Change, remove or insert a few bytes, and sometimes cut off the end."""
     found = bytearray(content)
     for _ in range(generator.choice((1, 1, 2, 5, 20))):
         at, more = generator.randrange(len(found)), generator.choice((0, 0, 1, 3))
@@ -171,7 +171,10 @@ def test_a_file_with_a_wrong_value(
 
 
 def with_a_wrong_value(content: dict[str, Any]) -> Iterator[Any]:
-    """In place of every value but the names in a split and the annotations after the first; or without it."""
+    """Yield the content with each value replaced by an odd one, or removed.
+
+    The names in a split and the annotations after the first keep their values.
+    """
     for way in ways(content):
         for odd in ("missing", *ODD):
             changed = copy.deepcopy(content)
@@ -186,7 +189,7 @@ def with_a_wrong_value(content: dict[str, Any]) -> Iterator[Any]:
 
 
 def ways(content: Any) -> Iterator[tuple[Any, ...]]:
-    """Of keys to each value."""
+    """Yield the path of keys to each value."""
     found = content.items() if isinstance(content, dict) else enumerate(content[:1])
     for key, value in found:
         yield (key,)

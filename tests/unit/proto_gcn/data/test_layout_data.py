@@ -1,4 +1,4 @@
-"""A joint layout of one's own: its data, stored and generated."""
+"""The data of a custom joint layout, stored and generated."""
 
 import pickle
 import random
@@ -15,15 +15,15 @@ from devtools.reference.layouts import MIRROR, PARENTS
 from proto_gcn.config.file import load_config
 from proto_gcn.config.train import TrainConfig, json_schema
 from proto_gcn.data import synthetic
-from proto_gcn.data.dataset import Place, load_splits
-from proto_gcn.data.draws import Draws
+from proto_gcn.data.dataset import EpochSample, load_splits
 from proto_gcn.data.files.annotations import keypoints
+from proto_gcn.data.frame_sampling import Generators
 from proto_gcn.data.pipeline import make_pipeline
 from proto_gcn.errors import DataError
 from proto_gcn.skeleton import COCO
 
 
-def test_the_documented_example_is_a_config_and_data(
+def test_the_documented_example_of_a_layout_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (Path(synthetic.__file__).parents[2] / "docs" / "trainer-data.md").read_text()
@@ -59,13 +59,13 @@ def piped(raw: dict[str, Any], sample: dict[str, Any], clips: int | None = 1) ->
         out,
         pipeline.stored(keypoints(sample, pipeline.skeleton)),
         100,
-        Draws(python=random.Random(0)),
+        Generators(python=random.Random(0)),
     )
     return out
 
 
 def walk(persons: int, values: int = 3) -> Any:
-    """8 frames, so that a clip of 8 has each of them once."""
+    """Return 8 frames, so that a clip of 8 has each of them once."""
     return 1 + np.random.default_rng(0).random((persons, 8, 7, values), np.float32)
 
 
@@ -112,7 +112,7 @@ def test_a_2d_flip_mirrors_the_image_and_exchanges_the_sides(
     assert np.array_equal(flipped[:, :1], mirrored)
 
 
-def test_2d_has_the_scores_and_no_joints_are_added(own: Callable[..., dict[str, Any]]) -> None:
+def test_2d_keeps_the_scores_and_adds_no_joints(own: Callable[..., dict[str, Any]]) -> None:
     flat = walk(2, 2)
     sample = {"keypoint": flat, "keypoint_score": walk(2, 1)[..., 0] / 2}
     found = piped(own({"dimensions": 2}) | {"modality": "b"}, sample)[0]
@@ -145,7 +145,7 @@ def test_a_sample_of_another_layout_is_named(
     )
 
 
-# -- generated ------------------------------------------------------------------------------------------------------
+# -- generated --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -166,7 +166,7 @@ def test_generated_data_of_the_layout(
     ]
     assert synthetic.main(["--out", str(tmp_path / "x.pkl"), *chosen]) == 0
     splits = load_splits(TrainConfig.model_validate(raw), tmp_path / "x.pkl")
-    clip, label = splits.train[Place(0, 0, 3)]
+    clip, label = splits.train[EpochSample(0, 0, 3)]
     assert (clip.shape, int(label)) == ((1, 2, 8, 7, 3), 3)
 
 
@@ -176,9 +176,11 @@ def test_generated_data_of_the_other_published_layout() -> None:
     assert keypoints(made, COCO).shape[2:] == (17, 3)
 
 
-def test_a_config_that_cannot_be_read_is_said(
+def test_a_config_that_cannot_be_read_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        synthetic.main(["--out", str(tmp_path / "x.pkl"), "--config", str(tmp_path / "away.yaml")])
-    assert "away.yaml: No such file" in capsys.readouterr().err
+        synthetic.main(
+            ["--out", str(tmp_path / "x.pkl"), "--config", str(tmp_path / "missing.yaml")]
+        )
+    assert "missing.yaml: No such file" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The fast pipelines against devtools/reference/pipelines.py, bit for bit."""
+"""The fast pipelines equal devtools/reference/pipelines.py bit for bit."""
 
 import itertools
 import random
@@ -11,8 +11,8 @@ from devtools.reference import pipelines as reference
 from devtools.reference.pipelines import STREAMS
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import transforms
-from proto_gcn.data.draws import Draws
 from proto_gcn.data.files.annotations import keypoints
+from proto_gcn.data.frame_sampling import Generators
 from proto_gcn.data.pipeline import make_pipeline
 from proto_gcn.skeleton import COCO, NTU
 
@@ -50,12 +50,12 @@ def fast(
     out = np.zeros(pipeline.shape, np.float32)
     skeleton = NTU if layout == "nturgb+d" else COCO
     stored = pipeline.stored(keypoints(sample, skeleton))
-    pipeline.fill(out, stored, 320, Draws(np.random.RandomState(seed), random.Random(seed)))
+    pipeline.fill(out, stored, 320, Generators(np.random.RandomState(seed), random.Random(seed)))
     return out
 
 
 def moving(persons: int, frames: int, dtype: Any, seed: int) -> Any:
-    """Some joints are not seen; of two persons the second is seen longer every other time."""
+    """Return keypoints with unseen joints; sometimes the second person is seen longer."""
     generator = np.random.default_rng(seed)
     keypoint = generator.normal(2, 1, (persons, frames, 25, 3)).astype(dtype)
     keypoint[generator.random(keypoint.shape[:3]) < 0.05] = 0
@@ -91,8 +91,8 @@ def test_ntu_training_is_equal_bit_for_bit_given_the_draws(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_turning_is_equal_in_float64_before_anything_is_rounded(dtype: Any) -> None:
-    """float32, the result of a whole pipeline, would hide most of what could differ."""
+def test_rotations_are_equal_in_float64_before_rounding(dtype: Any) -> None:
+    """The float32 result of a whole pipeline would hide most differences."""
     for seed in range(5):
         keypoint = reference.normalised(moving(1 + seed % 2, 9, dtype, seed))
         assert np.array_equal(transforms.normalise(moving(1 + seed % 2, 9, dtype, seed)), keypoint)
@@ -140,10 +140,10 @@ def test_an_empty_sample_stays_empty_in_every_mode(dtype: str, empty: float) -> 
 
 @pytest.mark.parametrize("clips", [None, 10])
 @pytest.mark.parametrize("align", [False, True])
-def test_coordinates_that_add_up_to_0_are_taken_for_an_empty_sample(
+def test_a_sample_whose_coordinates_add_up_to_0_counts_as_empty(
     clips: int | None, align: bool
 ) -> None:
-    """As published, though somebody is seen: neither centred nor aligned, but rotated."""
+    """As in the published code the sample is neither centred nor aligned, but it is rotated."""
     keypoint = np.zeros((1, 3, 25, 3), np.float16)
     keypoint[0, :, 1], keypoint[0, :, 8] = (1, -3, 0), (2, 0, 0)
     expected = reference.solid(keypoint, "j", clips, 0, rotate=0.2, align_spine=align)
@@ -155,7 +155,7 @@ def test_coordinates_that_add_up_to_0_are_taken_for_an_empty_sample(
 
 
 @pytest.mark.parametrize(("big", "native"), [(">f2", "=f2"), (">f4", "=f4"), (">f8", "=f8")])
-def test_the_order_of_bytes_in_the_file_changes_no_number(big: str, native: str) -> None:
+def test_the_byte_order_of_the_file_changes_no_number(big: str, native: str) -> None:
     for clips, align in itertools.product((None, 10), (False, True)):
         keypoint = moving(2, 12, np.dtype(native), 3)
         results = [
@@ -165,7 +165,7 @@ def test_the_order_of_bytes_in_the_file_changes_no_number(big: str, native: str)
         assert np.array_equal(*results)
 
 
-def test_one_person_leaves_the_second_place_empty_and_num_person_cuts() -> None:
+def test_missing_persons_are_zero_and_num_person_cuts_the_others() -> None:
     keypoint = moving(2, 12, np.float16, 2)
     assert not fast({"keypoint": keypoint[:1]}, "nturgb+d", "b", 10, 0)[:, 1].any()
     both = fast({"keypoint": keypoint}, "nturgb+d", "b", 10, 0)

@@ -36,7 +36,7 @@ def test_synthetic_classes_move_their_axis_to_their_side() -> None:
         assert hand.argmax() == sample["label"] // 2
 
 
-def test_synthetic_says_what_it_cannot_do(
+def test_synthetic_reports_what_it_cannot_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()

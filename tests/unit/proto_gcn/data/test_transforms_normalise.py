@@ -1,4 +1,4 @@
-"""What is done once to a stored 3-D sample."""
+"""The transforms that are applied once to a stored 3-D sample."""
 
 import math
 
@@ -53,7 +53,8 @@ def test_normalise_works_in_the_stored_dtype() -> None:
     keypoint[0, 0, 1], keypoint[0, 0, 2] = 0.1, 1.2
     result = normalise(keypoint)
     assert result.dtype == np.float16
-    # 1.2 and 0.1 are 1.2001953125 and 0.0999755859375 in float16; their difference is rounded to a step of 2^-10.
+    # In float16, 1.2 and 0.1 are 1.2001953125 and 0.0999755859375; their difference is rounded to
+    # a step of 2^-10.
     assert result[0, 0, 2].tolist() == [1.099609375 + 2**-10] * 3 == [1.1005859375] * 3
 
 
@@ -74,7 +75,8 @@ def test_align_turns_the_spine_up_and_the_shoulders_to_the_side() -> None:
     keypoint[0, :, 4], keypoint[0, :, 8] = (0, 1, 0), (0, 1, 3)  # from 4 to 8: along z
     keypoint[0, 1, 3] = 5, 0, 0
     result = align(keypoint)
-    # By hand: y -> z is a quarter turn about x, after which z points to -y; -y -> x is a quarter turn about z.
+    # By hand: y -> z is a quarter turn about x, after which z points to -y; -y -> x is a quarter
+    # turn about z.
     assert np.allclose(result[0, 0, 1], [0, 0, 2])
     assert np.allclose(result[0, 0, 8] - result[0, 0, 4], [3, 0, 0])
     assert np.allclose(result[0, 1, 3], [0, 5, 0])
@@ -82,14 +84,14 @@ def test_align_turns_the_spine_up_and_the_shoulders_to_the_side() -> None:
 
 
 @pytest.mark.parametrize("spine", [(0, 0, 2), (0, 0, -2), (0, 0, 0)])
-def test_align_leaves_what_has_no_axis_to_turn_about(spine: tuple[int, int, int]) -> None:
+def test_align_changes_nothing_without_an_axis(spine: tuple[int, int, int]) -> None:
     keypoint = np.zeros((1, 1, 25, 3))
     keypoint[0, 0, 1], keypoint[0, 0, 8] = spine, (1, 0, 0)
     assert np.array_equal(align(keypoint), keypoint)
 
 
-def test_align_carries_the_rounding_of_float16() -> None:
-    """The first unit vector is made in the keypoints' dtype; joint 2 shows the angle that it gives."""
+def test_align_has_the_rounding_of_float16() -> None:
+    """The first unit vector has the dtype of the keypoints; joint 2 shows the resulting angle."""
     keypoint = np.zeros((1, 1, 25, 3), np.float16)
     keypoint[0, 0, 1], keypoint[0, 0, 2] = (1, 0, 1.5), (0, 0, 1)
     cosine = float(np.float16(1.5) / np.linalg.norm(keypoint[0, 0, 1]))

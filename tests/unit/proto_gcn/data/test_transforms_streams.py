@@ -7,7 +7,7 @@ from proto_gcn.data import transforms
 from proto_gcn.skeleton import COCO, NTU
 
 
-def test_bones_by_hand() -> None:
+def test_bones_computed_by_hand() -> None:
     j, b, k = (transforms.bones(body(3), s, NTU) for s in "jbk")
     assert np.array_equal(j, body(3))
     bone = [
@@ -68,7 +68,7 @@ def test_bones_by_hand() -> None:
     assert k[0, 0, :, 0].tolist() == [v - p for v, p in enumerate(over_two)]
 
 
-def test_bones_of_2d_data_by_hand() -> None:
+def test_bones_of_2d_data_computed_by_hand() -> None:
     keypoint = body(1, joints=20)
     keypoint[..., 2] = np.arange(20)  # the score of joint v is v
     bone = [19, 0, 0, 1, 2, 19, 19, 5, 6, 7, 8, 17, 17, 11, 12, 13, 14, 18, 19, 19]
@@ -78,11 +78,11 @@ def test_bones_of_2d_data_by_hand() -> None:
     assert b[:, 2].tolist() == [(v + p) / 2 for v, p in enumerate(bone)]
     assert k[:, 0].tolist() == [v - p for v, p in enumerate(over_two)]
     assert k[:, 2].tolist() == [v - p for v, p in enumerate(over_two)]  # published quirk
-    mended = transforms.bones(keypoint, "k", COCO, mean_scores=True)[0, 0]
-    assert mended[:, 2].tolist() == [(v + p) / 2 for v, p in enumerate(over_two)]
+    corrected = transforms.bones(keypoint, "k", COCO, mean_scores=True)[0, 0]
+    assert corrected[:, 2].tolist() == [(v + p) / 2 for v, p in enumerate(over_two)]
 
 
-def test_motion_by_hand() -> None:
+def test_motion_computed_by_hand() -> None:
     positions = np.array([1, 4, 9], np.float16)[None, :, None, None] * np.ones(
         (1, 1, 2, 3), np.float16
     )
@@ -112,7 +112,7 @@ def test_bones_are_rounded_in_the_dtype_of_the_joints() -> None:
     )  # 2047.5 lies between two numbers of float16
 
 
-def test_trunk_joints_by_hand() -> None:
+def test_trunk_joints_computed_by_hand() -> None:
     keypoint = body(2, joints=17)
     trunk = transforms.add_trunk(keypoint)[0, 1, 17:]
     hips, shoulders = (12 + 13) / 2, (6 + 7) / 2

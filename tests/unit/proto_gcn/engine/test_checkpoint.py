@@ -34,7 +34,7 @@ def saved(path: Path, config: TrainConfig, learner: Learner, progress: Progress)
     return checkpoint.read(path)
 
 
-def test_a_restored_run_goes_on_bit_for_bit(config: TrainConfig, tmp_path: Path) -> None:
+def test_a_restored_run_continues_bit_for_bit(config: TrainConfig, tmp_path: Path) -> None:
     learner = trained(config)
     content = saved(
         tmp_path / "x.pth",
@@ -91,13 +91,13 @@ def test_a_failed_write_keeps_the_earlier_checkpoint(
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"garbage" * 100])
-def test_a_damaged_checkpoint_is_said(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(content)
-    with pytest.raises(DamagedError, match=r"x\.pth is no readable checkpoint"):
+    with pytest.raises(DamagedError, match=r"x\.pth is not a readable checkpoint"):
         checkpoint.read(tmp_path / "x.pth")
 
 
-def test_a_truncated_checkpoint_is_said(config: TrainConfig, tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_reported(config: TrainConfig, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     saved(path, config, trained(config, 0), Progress())
     path.write_bytes(path.read_bytes()[:-1000])
@@ -114,7 +114,7 @@ def test_a_checkpoint_of_another_network_is_refused(config: TrainConfig, tmp_pat
         checkpoint.restore(content, learner, TrainConfig.model_validate(raw))
 
 
-def test_weights_of_others_are_loaded_by_name_and_the_rest_is_said(config: TrainConfig) -> None:
+def test_published_weights_are_loaded_by_name_and_the_rest_is_reported(config: TrainConfig) -> None:
     source, learner = trained(config), Learner(config, CPU)
     state = {f"module.{key}": value for key, value in source.model.state_dict().items()}
     del state["module.backbone.bn.bias"]
@@ -145,7 +145,7 @@ def test_a_loss_that_is_not_finite_changes_no_weight(config: TrainConfig) -> Non
     assert not learner.is_finite()
 
 
-def test_cosine_by_hand() -> None:
+def test_cosine_schedule_at_its_start_middle_and_end() -> None:
     assert [cosine(0.4, 0.0, i, 4) for i in (0, 2, 4)] == pytest.approx([0.4, 0.2, 0.0])
     assert cosine(0.4, 0.2, 1, 2) == pytest.approx(0.3)
 

@@ -15,11 +15,11 @@ from proto_gcn.engine.reporting.telemetry import Gpu, Sample, Telemetry
 from proto_gcn.errors import BusyError, TrainerError
 
 
-def test_a_busy_gpu_is_refused_and_an_unknown_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_gpu_is_refused_but_not_one_of_unknown_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     busy = Sample([Gpu(0, None, 80, None, None, None)])
     with pytest.raises(
-        BusyError, match=r"GPU 0 is in use by somebody else \(80 %, the limit is 80 %\)"
+        BusyError, match=r"GPU 0 is in use by another program \(80 %, the limit is 80 %\)"
     ):
         device.pick_device(busy, 80)
     assert device.pick_device(busy, None).type == "cuda"
@@ -41,7 +41,7 @@ def test_a_promised_gpu_that_cannot_be_used_is_refused_with_the_remedy(
         device.require_gpu()
     assert (
         refused.value.exit_code == 1
-    )  # the node's fault: with 2 its user would be told to mend the config
+    )  # the node's fault: with 2 its user would be asked to fix the config
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     device.require_gpu()
 
@@ -81,7 +81,7 @@ def test_telemetry_writes_null_for_what_is_unknown(tmp_path: Path) -> None:
     assert sample.gpus[0].memory_total_mb == 10
 
 
-def test_a_broken_or_hanging_driver_stops_nothing(tmp_path: Path) -> None:
+def test_a_broken_or_hanging_driver_does_not_stop_a_training(tmp_path: Path) -> None:
     def broken() -> Sample:
         raise OSError("driver")
 
@@ -105,7 +105,7 @@ def test_the_machine_is_sampled_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -
 
 
 class FakeNvml:
-    """Two GPUs; the second has no power reading."""
+    """Act as an NVML with two GPUs, of which the second has no power reading."""
 
     def nvmlInit(self) -> None: ...
     def nvmlShutdown(self) -> None: ...

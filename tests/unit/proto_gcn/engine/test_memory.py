@@ -1,4 +1,4 @@
-"""What running out of memory means, by where it happens."""
+"""Running out of memory: the error and the remedy in each place where it happens."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
         ),
     ],
 )
-def test_memory_that_is_short_is_known_by_any_name(error: Exception) -> None:
+def test_running_out_of_memory_is_recognised_in_all_its_forms(error: Exception) -> None:
     assert device.is_out_of_memory(error)
     sentence = r"^out of memory: do this; the last checkpoint is kept$"
     with pytest.raises(TrainerError, match=sentence), device.memory_advice("do this"):
@@ -49,7 +49,7 @@ def test_a_gpu_that_refuses_the_weights_is_in_use_and_a_cpu_is_not() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
 
-def test_a_worker_that_was_killed_is_a_matter_of_memory() -> None:
+def test_a_killed_worker_is_reported_as_a_lack_of_memory() -> None:
     sentence = r"loader was killed \(.*Killed\.\): give it more memory, or lower"
     with pytest.raises(TrainerError, match=sentence), device.memory_advice("x"):
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
@@ -58,10 +58,11 @@ def test_a_worker_that_was_killed_is_a_matter_of_memory() -> None:
 @pytest.mark.parametrize(
     ("batch", "parts", "advice"),
     [
-        (16, 2, "halve data.videos_per_gpu (16 -> 8) and optimizer.lr with it, or keep both and double "
-                "engine.accumulate (2 -> 4)"),
+        (16, 2, "halve data.videos_per_gpu (16 -> 8) and optimizer.lr with it, "
+                "or keep both and double engine.accumulate (2 -> 4)"),
         (3, 2, "halve data.videos_per_gpu (3 -> 1) and optimizer.lr with it"),
-        (1, 1, "a batch of one sample does not fit; set engine.recompute to blocks or halve data.clip_len"),
+        (1, 1, "a batch of one sample does not fit; "
+               "set engine.recompute to blocks or halve data.clip_len"),
     ],
 )  # fmt: skip
 def test_what_makes_a_step_smaller(batch: int, parts: int, advice: str) -> None:
@@ -71,8 +72,8 @@ def test_what_makes_a_step_smaller(batch: int, parts: int, advice: str) -> None:
 @pytest.mark.parametrize(
     ("clips", "batch", "advice"),
     [
-        (1, 16, "halve data.videos_per_gpu (16 -> 8), which evaluation takes too"),
-        (4, 8, "halve data.videos_per_gpu (8 -> 4), which evaluation takes too"),
+        (1, 16, "halve data.videos_per_gpu (16 -> 8), which evaluation uses too"),
+        (4, 8, "halve data.videos_per_gpu (8 -> 4), which evaluation uses too"),
         (10, 16, "halve data.test_clips (10 -> 5)"),
         (1, 1, "one clip does not fit; halve data.clip_len"),
     ],

@@ -24,7 +24,7 @@ AT = Progress(epoch=1, best_top1=50.0, best_epoch=1, elapsed_s=9.0, report={"epo
 
 
 class Run:
-    """A run folder, and `resume` in it."""
+    """Holds a run folder, and calls `resume` in it."""
 
     def __init__(self, root: Path, raw: dict[str, Any]) -> None:
         self.folder = RunFolder(root / "runs" / "x")
@@ -67,27 +67,29 @@ def test_a_damaged_checkpoint_is_moved_aside(run: Run, capsys: pytest.CaptureFix
     run.save(run.folder.best)
     run.folder.latest.write_bytes(b"PK broken")
     assert run.resume()[0] == AT
-    assert "latest.pth is no readable checkpoint" in capsys.readouterr().out
+    assert "latest.pth is not a readable checkpoint" in capsys.readouterr().out
     assert run.folder.latest.with_name("latest.pth.damaged").read_bytes() == b"PK broken"
     assert not run.folder.latest.exists()
 
 
-def test_the_first_process_alone_moves_it(run: Run) -> None:
+def test_only_the_first_process_moves_a_damaged_checkpoint_aside(run: Run) -> None:
     run.save(run.folder.best)
     run.folder.latest.write_bytes(b"PK broken")
     assert run.resume(Group(rank=1, size=2, local_rank=1, local_size=2))[0] == AT
     assert run.folder.latest.exists()
 
 
-def test_one_that_cannot_be_read_is_not_damaged(run: Run) -> None:
+def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(run: Run) -> None:
     run.save(run.folder.best)
-    run.folder.latest.mkdir()  # whoever runs the tests may read every file
+    run.folder.latest.mkdir()  # root may read every file
     with pytest.raises(IsADirectoryError):
         run.resume()
     assert run.folder.latest.is_dir()
 
 
-def test_memory_that_is_short_is_no_damage(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_does_not_mean_a_damaged_checkpoint(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run.save(run.folder.latest)
 
     def short(*_: Any, **__: Any) -> None:
@@ -106,10 +108,10 @@ def test_the_best_is_forgotten_with_its_checkpoint(run: Run) -> None:
     assert run.resume()[0] == AT.without_best()
 
 
-def test_all_done_without_a_best_is_said(run: Run) -> None:
+def test_all_epochs_done_without_a_best_checkpoint_is_refused(run: Run) -> None:
     run.save(run.folder.latest, replace(AT, epoch=2))
     with pytest.raises(
-        ConfigError, match=r"all 2 epochs are done, and there is no best\.pth to report; raise"
+        ConfigError, match=r"all 2 epochs are done, but there is no best\.pth to report; raise"
     ):
         run.resume()
 
@@ -119,9 +121,9 @@ def test_another_runs_best_and_report_stay_there(run: Run, tmp_path: Path) -> No
     assert run.resume(resume_from=other)[0] == Progress(epoch=1)
 
 
-def test_a_run_that_has_done_all_cannot_go_on(run: Run, tmp_path: Path) -> None:
+def test_a_run_with_all_epochs_done_cannot_be_resumed(run: Run, tmp_path: Path) -> None:
     other = str(run.save(tmp_path / "other.pth", replace(AT, epoch=2)))
-    with pytest.raises(ConfigError, match="has done 2 epochs of 2 already; raise total_epochs"):
+    with pytest.raises(ConfigError, match="has already done 2 epochs of 2; raise total_epochs"):
         run.resume(resume_from=other)
     assert run.resume(resume_from=other, total_epochs=3)[0].epoch == 2
 
@@ -130,11 +132,11 @@ def test_a_run_that_has_done_all_cannot_go_on(run: Run, tmp_path: Path) -> None:
 def test_a_named_file_that_is_damaged_or_absent_is_bad_input(
     run: Run, tmp_path: Path, key: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"{key} names .*x.pth, and there is no such file"):
+    with pytest.raises(ConfigError, match=f"{key} names .*x.pth, which does not exist"):
         run.resume(**{key: str(tmp_path / "x.pth")})
     (tmp_path / "x.pth").write_bytes(b"PK broken")
     with pytest.raises(
-        ConfigError, match=rf"{key}: .*x\.pth is no readable checkpoint .*; name another file"
+        ConfigError, match=rf"{key}: .*x\.pth is not a readable checkpoint .*; name another file"
     ):
         run.resume(**{key: str(tmp_path / "x.pth")})
     assert (tmp_path / "x.pth").exists()
@@ -157,7 +159,7 @@ def test_the_configs_optimiser_counts_and_the_checkpoints_momentum(
     assert any(buffer.abs().sum() > 0 for buffer in buffers)
 
 
-def test_a_checkpoint_without_later_keys_goes_on(run: Run) -> None:
+def test_a_checkpoint_without_later_keys_can_be_resumed(run: Run) -> None:
     config = run.config()
     content = torch.load(run.save(run.folder.latest), weights_only=True)
     del (
@@ -168,7 +170,7 @@ def test_a_checkpoint_without_later_keys_goes_on(run: Run) -> None:
     assert checkpoint.restore(content, Learner(config, CPU), config).step == 1
 
 
-def test_a_config_in_a_checkpoint_that_is_none_is_said(run: Run) -> None:
+def test_an_invalid_config_in_a_checkpoint_is_reported(run: Run) -> None:
     content = torch.load(run.save(run.folder.latest), weights_only=True)
     content["meta"]["config"]["model"]["backbone"]["shape"] = 1
     with pytest.raises(

@@ -56,7 +56,7 @@ def test_failpoints_are_refused_outside_tests_and_unknown_ones_always(
     with pytest.raises(ConfigError, match="works only in tests"):
         failpoint.check({"FAILPOINT": wanted})
     for wrong in ("trainer.nowhere:kill", "trainer.result.before:explode", "trainer.result.before"):
-        with pytest.raises(ConfigError, match="is none of"):
+        with pytest.raises(ConfigError, match="must be one of"):
             failpoint.check({"FAILPOINT": wrong, "GPUQ_TESTING": "1"})
     failpoint.check({"FAILPOINT": wanted, "GPUQ_TESTING": "1"})
     monkeypatch.setenv("FAILPOINT", wanted)
@@ -73,7 +73,7 @@ def _hold(path: Path, held: Any, release: Any) -> None:
         release.wait()
 
 
-def test_the_lock_is_the_kernels_and_goes_with_its_process(tmp_path: Path) -> None:
+def test_the_kernel_releases_the_lock_with_its_process(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     held, release = context.Event(), context.Event()
     process = context.Process(target=_hold, args=(tmp_path, held, release))
@@ -109,7 +109,9 @@ def test_a_torn_line_is_not_glued_to_the_next(tmp_path: Path) -> None:
     assert [metrics.has_epoch(e) for e in (1, 2, 3)] == [True, True, False]
 
 
-def test_traces_go_to_the_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trace_backs_go_to_the_file_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = RunLog()
     log.open(tmp_path / "train.log")
     try:
@@ -139,7 +141,7 @@ def test_durations_and_the_epoch_line() -> None:
 
 
 @pytest.mark.parametrize(("text", "promised"), [("true", True), ("false", False), ("", False)])
-def test_whether_a_gpu_was_promised(text: str, promised: bool) -> None:
+def test_require_gpu_is_read(text: str, promised: bool) -> None:
     assert RunSettings.from_environment(ENVIRONMENT | {"REQUIRE_GPU": text}).require_gpu is promised
     assert RunSettings.from_environment(ENVIRONMENT).require_gpu is False
 

@@ -1,4 +1,4 @@
-"""A folder that is not the training's own: the message has the command that mends it, and the command does."""
+"""A folder that belongs to another user: the message has the command that fixes it, which works."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ NOBODY = 65534
 
 @contextmanager
 def without_root() -> Iterator[None]:
-    """Root may write anywhere, so it steps down."""
+    """Give up root, which may write anywhere."""
     if os.geteuid() != 0:
         yield
         return
@@ -31,7 +31,7 @@ def without_root() -> Iterator[None]:
 
 @pytest.fixture
 def foreign() -> Iterator[Path]:
-    """A folder as a kubelet makes it for a `subPath` that is missing: everybody may look, only root may write."""
+    """A folder as a kubelet creates it for a missing `subPath`: only root may write there."""
     with tempfile.TemporaryDirectory(
         dir="/tmp"
     ) as made:  # pytest's own folders are closed to others
@@ -41,7 +41,7 @@ def foreign() -> Iterator[Path]:
         yield folder
 
 
-def test_a_folder_of_somebody_elses(foreign: Path) -> None:
+def test_a_folder_of_another_user_is_refused_with_a_command_that_fixes_it(foreign: Path) -> None:
     run = RunFolder(foreign / "runs" / "ann_1")
     with without_root(), pytest.raises(ConfigError) as refused:
         run.create()
@@ -64,7 +64,7 @@ def test_a_folder_of_somebody_elses(foreign: Path) -> None:
     assert run.latest.parent.is_dir()
 
 
-def test_a_file_in_the_way_is_not_a_matter_of_access(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_gets_no_advice_about_permissions(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(ConfigError, match="Not a directory; check WORK_DIR"):
         RunFolder(tmp_path / "runs" / "ann_1").create()

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a command is given, it says so in one sentence."""
+"""A command reports wrong input in one sentence."""
 
 import json
 import pickle
@@ -10,17 +10,19 @@ import pytest
 import torch
 
 from proto_gcn.__main__ import main
-from proto_gcn.commands import network_options as asked
+from proto_gcn.commands import network_options
 from proto_gcn.errors import BAD_INPUT, FAILED, INTERRUPTED
 from proto_gcn.evaluation import fusion
 from proto_gcn.evaluation.score_file import About, ScoreFile
-from tests.unit.proto_gcn.lab import Lab
+from tests.unit.proto_gcn.trained_run import TrainedRun
 
 
 @pytest.fixture
-def lab(tmp_path: Path, raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """In the folder where the commands run, with some files that are not what they should be."""
-    made = Lab(tmp_path, raw_config)
+def trained(
+    tmp_path: Path, raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> TrainedRun:
+    """Return a run in the current folder, which also contains some broken files."""
+    made = TrainedRun(tmp_path, raw_config)
     monkeypatch.chdir(tmp_path)
     for name in ("empty", "empty.pth", "empty.pkl", "empty.npz"):
         Path(name).touch()
@@ -72,14 +74,14 @@ def write_scores() -> None:
 
 
 NETWORK = [
-    ("evaluate", "name a run folder or a --checkpoint, one of the two"),
-    ("evaluate RUN --checkpoint x.pth", "name a run folder or a --checkpoint, one of the two"),
+    ("evaluate", "name either a run folder or a --checkpoint"),
+    ("evaluate RUN --checkpoint x.pth", "name either a run folder or a --checkpoint"),
     (
         "evaluate RUN --config c.yaml",
-        "--config is for --checkpoint; a run folder has its own config",
+        "--config belongs to --checkpoint; a run folder has its own config",
     ),
-    ("evaluate nowhere", "nowhere is no run folder: it has no config.yaml"),
-    ("evaluate empty", "empty is no run folder: it has no config.yaml"),
+    ("evaluate nowhere", "nowhere is not a run folder: it has no config.yaml"),
+    ("evaluate empty", "empty is not a run folder: it has no config.yaml"),
     (
         "evaluate --checkpoint nowhere.pth",
         "cannot read the checkpoint nowhere.pth: No such file or directory; name",
@@ -90,12 +92,12 @@ NETWORK = [
     ),
     (
         "evaluate --checkpoint empty.pth",
-        "empty.pth is no readable checkpoint (EOFError); name a checkpoint of ours",
+        "empty.pth is not a readable checkpoint (EOFError); name a checkpoint of ours",
     ),
-    ("evaluate --checkpoint half.pth", "half.pth is no readable checkpoint"),
+    ("evaluate --checkpoint half.pth", "half.pth is not a readable checkpoint"),
     (
         "evaluate --checkpoint foreign.pth",
-        "foreign.pth is no checkpoint: it has no state_dict; name a checkpoint of",
+        "foreign.pth is not a checkpoint: it has no state_dict; name a checkpoint of",
     ),
     (
         "evaluate --checkpoint meta.pth",
@@ -103,7 +105,7 @@ NETWORK = [
     ),
     (
         "evaluate --checkpoint BEST --config nowhere.yaml",
-        "--config names nowhere.yaml, and there is no such file",
+        "--config names nowhere.yaml, which does not exist",
     ),
     (
         "evaluate --checkpoint BEST --config bad.yaml",
@@ -111,15 +113,21 @@ NETWORK = [
     ),
 ]
 DATA = [
-    ("evaluate RUN --split xsub_vel", "there is no split xsub_vel; did you mean xsub_val?"),
+    ("evaluate RUN --split xsub_vel", "has no split xsub_vel; did you mean xsub_val?"),
     ("evaluate RUN --data nowhere.pkl", "there is no data file nowhere.pkl; name one with --data"),
     (
         "evaluate RUN --data label.pkl",
         "label.pkl: sample s has the label 9; it must be a whole number from 0 to 3",
     ),
     ("predict RUN --out p.csv --data folder", "there is no data file folder"),
-    ("predict RUN --out p.csv --data empty.pkl", "the data file empty.pkl is damaged or no pickle"),
-    ("predict RUN --out p.csv --data half.pth", "the data file half.pth is damaged or no pickle"),
+    (
+        "predict RUN --out p.csv --data empty.pkl",
+        "the data file empty.pkl is damaged or not a pickle",
+    ),
+    (
+        "predict RUN --out p.csv --data half.pth",
+        "the data file half.pth is damaged or not a pickle",
+    ),
     (
         "predict RUN --out p.csv --data keys.pkl",
         "keys.pkl must hold a dict with the keys split and annotations",
@@ -137,7 +145,7 @@ DATA = [
     ),
     (
         "predict RUN --out p.csv --data DATA --class-names c.yaml",
-        "classes, and there are 4; give one line to each class",
+        "class names for 4 classes; write one name per line",
     ),
     (
         "predict RUN --out p.csv --data DATA --class-names folder",
@@ -163,38 +171,38 @@ OUTPUTS = [
 SCORES = [
     (
         "fuse nowhere.npz",
-        "cannot read nowhere.npz: No such file or directory; name a file of `python -m proto_gcn eval",
+        "cannot read nowhere.npz: No such file or directory; name a file made with `python -m",
     ),
-    ("fuse folder", "cannot read folder: Is a directory; name a file of"),
+    ("fuse folder", "cannot read folder: Is a directory; name a file made with"),
     (
         "fuse empty.npz",
-        "empty.npz is no score file; make one with `python -m proto_gcn evaluate --scores`",
+        "empty.npz is not a score file; make one with `python -m proto_gcn evaluate --scores`",
     ),
-    ("fuse about.npz", "about.npz is no score file; make one with"),
+    ("fuse about.npz", "about.npz is not a score file; make one with"),
     (
         "fuse label.npz",
-        "label.npz is damaged: its labels are not all whole numbers from -1 to 3; make it anew",
+        "label.npz is damaged: its labels are not all whole numbers from -1 to 3; make it again",
     ),
-    ("fuse nan.npz", "nan.npz is damaged: its scores are not all numbers; make it anew"),
+    ("fuse nan.npz", "nan.npz is damaged: not all of its scores are finite numbers; make it again"),
     (
         "fuse flat.npz",
-        "flat.npz is damaged: it has scores [3], labels [3] and 3 names; make it anew",
+        "flat.npz is damaged: it has scores [3], labels [3] and 3 names; make it again",
     ),
     (
         "fuse few.npz",
-        "few.npz is damaged: it has scores [3, 4], labels [1] and 3 names; make it anew",
+        "few.npz is damaged: it has scores [3, 4], labels [1] and 3 names; make it again",
     ),
     (
         "fuse clips.npz",
-        "clips.npz is damaged: it does not say which stream and how many clips it is of; make it anew",
+        "clips.npz is damaged: its stream and number of clips are missing; make it again",
     ),
     (
         "fuse twice.npz --weights 1",
-        "the stream j (c, split v) scores a twice; give each sample of the data a name of",
+        "the stream j (c, split v) scores a twice; give each sample of the data file its own",
     ),
     (
         "report nowhere",
-        "nowhere is no run folder: it has no config.yaml, metrics.jsonl or train.log; name WORK_DIR",
+        "nowhere is not a run folder: it has no config.yaml, metrics.jsonl or train.log; name a",
     ),
     (
         "report RUN --evaluate --class-names nowhere",
@@ -205,13 +213,13 @@ SCORES = [
 
 @pytest.mark.parametrize(("line", "sentence"), NETWORK + DATA + OUTPUTS + SCORES)
 def test_bad_input_is_one_sentence(
-    lab: Lab, line: str, sentence: str, capsys: pytest.CaptureFixture[str]
+    trained: TrainedRun, line: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"RUN": lab.run, "BEST": lab.best, "DATA": lab.data}
+    places = {"RUN": trained.run, "BEST": trained.best, "DATA": trained.data}
     assert main([str(places.get(word, word)) for word in line.split()]) == BAD_INPUT
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert sentence in reported
+    assert reported.count("\n") == 1
 
 
 def test_a_sample_that_is_scored_twice_is_never_fused_with_another() -> None:
@@ -233,13 +241,13 @@ def test_a_sample_that_is_scored_twice_is_never_fused_with_another() -> None:
         (
             OSError(28, "No space left on device", "p"),
             FAILED,
-            "cannot use p: No space left on device; free space",
+            "cannot use p: No space left on device; free disk space",
         ),
         (KeyboardInterrupt(), INTERRUPTED, "interrupted"),
     ],
 )
-def test_what_the_machine_refuses_is_one_sentence_too(
-    lab: Lab,
+def test_an_error_of_the_machine_is_one_sentence(
+    trained: TrainedRun,
     error: BaseException,
     code: int,
     sentence: str,
@@ -249,42 +257,55 @@ def test_what_the_machine_refuses_is_one_sentence_too(
     def refused(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(asked, "score", refused)
-    assert main(["evaluate", str(lab.run), "--clips", "2", "--batch", "6"]) == code
+    monkeypatch.setattr(network_options, "score", refused)
+    assert main(["evaluate", str(trained.run), "--clips", "2", "--batch", "6"]) == code
     assert capsys.readouterr().err.startswith(sentence)
 
 
-def test_what_makes_scoring_smaller() -> None:
-    assert asked.smaller(10, 40) == "halve --batch (40 -> 20)"
-    assert asked.smaller(10, 16) == "halve --clips (10 -> 5), or take --device cpu"
-    assert asked.smaller(1, 1).startswith("one clip does not fit; take --device cpu")
+def test_the_advice_when_memory_runs_out() -> None:
+    assert network_options.smaller(10, 40) == "halve --batch (40 -> 20)"
+    assert network_options.smaller(10, 16) == "halve --clips (10 -> 5), or use --device cpu"
+    assert network_options.smaller(1, 1).startswith("one clip does not fit; use --device cpu")
 
 
-def test_a_report_that_is_short_of_memory_names_the_key(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_report_without_enough_memory_names_the_key(
+    trained: TrainedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from proto_gcn.report import at_end
+    from proto_gcn.report import writer
 
     def refused(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(at_end, "score", refused)
-    assert main(["report", str(lab.run), "--evaluate"]) == FAILED
-    halve = "halve data.videos_per_gpu (16 -> 8), which evaluation takes too"
-    assert capsys.readouterr().err == f"out of memory: {halve}, in {lab.run / 'config.yaml'}\n"
+    monkeypatch.setattr(writer, "score", refused)
+    assert main(["report", str(trained.run), "--evaluate"]) == FAILED
+    halve = "halve data.videos_per_gpu (16 -> 8), which evaluation uses too"
+    assert capsys.readouterr().err == f"out of memory: {halve}, in {trained.run / 'config.yaml'}\n"
 
 
-def test_a_full_disk_names_the_file(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_full_disk_names_the_file(
+    trained: TrainedRun, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     assert (
-        main(["predict", str(lab.run), "--data", str(lab.data), "--clips", "1", "--out", "p.csv"])
+        main(
+            [
+                "predict",
+                str(trained.run),
+                "--data",
+                str(trained.data),
+                "--clips",
+                "1",
+                "--out",
+                "p.csv",
+            ]
+        )
         == FAILED
     )
     assert (
-        capsys.readouterr().err
-        == "cannot use p.csv: No space left on device; free space or access, retry\n"
+        capsys.readouterr().err == "cannot use p.csv: No space left on device;"
+        " free disk space or change the permissions, then retry\n"
     )
     assert not [path.name for path in Path().iterdir() if "p.csv" in path.name]

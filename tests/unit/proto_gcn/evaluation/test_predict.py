@@ -19,7 +19,7 @@ from proto_gcn.evaluation import score_file
 from proto_gcn.evaluation.score_file import About, ScoreFile
 
 
-def test_the_likeliest_classes_stand_in_order() -> None:
+def test_the_most_likely_classes_are_in_order() -> None:
     file = ScoreFile(
         torch.tensor([[0.25, 0.5, 0.25]]),
         torch.tensor([-1]),
@@ -32,7 +32,7 @@ def test_the_likeliest_classes_stand_in_order() -> None:
     ]
 
 
-def test_more_classes_than_there_are_is_all_of_them() -> None:
+def test_asking_for_more_classes_than_exist_lists_all() -> None:
     file = ScoreFile(torch.rand(1, 3), torch.tensor([0]), ["S1"], About("j", None, 1, "c", "d"))
     assert len(as_csv(file, ["a", "b", "c"], 5).splitlines()[0].split(",")) == 1 + 3 * 3
 

@@ -15,7 +15,7 @@ from proto_gcn.evaluation.class_names import read_class_names
 from proto_gcn.evaluation.score_file import About, ScoreFile
 
 
-def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
+def test_scores_can_be_read_back(tmp_path: Path) -> None:
     file = ScoreFile(
         torch.rand(3, 4), torch.tensor([1, -1, 3]), ["a", "ä", "c"], About("jm", None, 10, "c", "d")
     )
@@ -31,29 +31,27 @@ class Evil:
         return print, ("this was run",)
 
 
-def test_what_is_no_score_file_is_refused_and_never_run(
+def test_a_file_without_scores_is_refused_and_never_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "s.npz"
     np.savez(path, scores=np.array([Evil()], dtype=object), labels=[1], names=["a"], about="{}")
-    with pytest.raises(DataError, match="is no score file; make one with"):
+    with pytest.raises(DataError, match="is not a score file; make one with"):
         score_file.read(path)
     path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(DataError, match="is no score file"):
+    with pytest.raises(DataError, match="is not a score file"):
         score_file.read(path)
     with pytest.raises(DataError, match=r"cannot read .*missing\.npz: No such file"):
         score_file.read(tmp_path / "missing.npz")
     assert capsys.readouterr().out == ""
 
 
-def test_class_names_must_be_as_many_as_classes(tmp_path: Path) -> None:
+def test_there_must_be_one_name_per_class(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("drink\n\n eat \n")
     assert read_class_names(path, 2) == ["drink", "eat"]
     assert read_class_names(None, 2) == ["class 0", "class 1"]
-    with pytest.raises(
-        DataError, match="names 2 classes, and there are 3; give one line to each class"
-    ):
+    with pytest.raises(DataError, match="has 2 class names for 3 classes; write one name per line"):
         read_class_names(path, 3)
     with pytest.raises(DataError, match=r"cannot read the class names .*: No such file"):
         read_class_names(tmp_path / "none", 3)

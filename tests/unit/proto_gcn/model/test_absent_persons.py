@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from devtools.reference.matrix import MODES
 from devtools.reference.pairs import clips, fast, model_config
 from proto_gcn.config.train import ModelConfig
-from proto_gcn.model.absent_persons import merge_absent
+from proto_gcn.model.fused.absent_persons import merge_absent
 from proto_gcn.model.fused.norm import batch_norm
 from proto_gcn.model.head import ProtoGCN
 
@@ -31,7 +31,7 @@ def tiny(**backbone: Any) -> ModelConfig:
 
 
 def with_presence(present: list[list[bool]], frames: int = 6) -> Tensor:
-    """[N, M, T, 25, 3] with zeros where nobody is."""
+    """Return [N, M, T, 25, 3] with zeros for absent persons."""
     mask = torch.tensor(present, dtype=torch.float64)[..., None, None, None]
     torch.manual_seed(1)
     return torch.randn(*mask.shape[:2], frames, 25, 3, dtype=torch.float64) * mask
@@ -70,7 +70,7 @@ def test_rows_of_the_slots() -> None:
     )
 
 
-def test_a_single_absent_person_and_nobody_at_all() -> None:
+def test_one_absent_person_alone_and_only_absent_persons() -> None:
     rows, which = merge_absent(with_presence([[True, False, True]]))
     assert (len(rows), which.copies) == (3, 1)
     rows, which = merge_absent(torch.zeros(2, 2, 4, 25, 3))
@@ -102,10 +102,10 @@ def test_the_order_of_persons_in_each_sample_changes_nothing(
 @modes
 @given(present=presence, slots=st.integers(1, 3))
 @few
-def test_logits_are_the_mean_over_all_slots_with_empty_ones_beside(
+def test_logits_are_the_mean_over_all_slots_including_empty_ones(
     training: bool, present: list[list[bool]], slots: int
 ) -> None:
-    """Each slot as a sample of its own has the same batch statistics; gradients and statistics are the same too."""
+    """With each slot as a sample of its own, batch statistics, gradients and results are equal."""
     x = with_presence(present)
     padded = torch.cat([x, torch.zeros(len(x), slots, *x.shape[2:], dtype=x.dtype)], dim=1)
     gain = torch.randn(len(x), 3, dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_logits_are_the_mean_over_all_slots_with_empty_ones_beside(
 
 @given(present=presence, slots=st.integers(1, 3))
 @few
-def test_empty_slots_change_logits_by_the_mean_over_persons_alone(
+def test_empty_slots_change_logits_only_through_the_mean_over_persons(
     present: list[list[bool]], slots: int
 ) -> None:
     """In eval mode: pooled features of M persons and of s empty slots are (M p + s e) / (M + s)."""
@@ -153,7 +153,7 @@ def test_any_number_of_clips_scores_as_each_clip_alone(views: int, persons: list
 @modes
 @given(copies=st.integers(1, 9), rows=st.integers(2, 4), shape=st.sampled_from([(5,), (3, 4)]))
 @few
-def test_a_weighted_row_is_that_many_rows(
+def test_a_weighted_row_counts_as_that_many_rows(
     training: bool, copies: int, rows: int, shape: tuple[int, ...]
 ) -> None:
     torch.manual_seed(rows)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from proto_gcn.config.train import BackboneConfig
 from proto_gcn.errors import ConfigError
-from proto_gcn.model.backbone import Backbone
+from proto_gcn.model.fused.backbone import FusedBackbone
 
 
 class Small(nn.Module):
@@ -20,7 +20,7 @@ class Small(nn.Module):
         return x + 1, x
 
 
-backbone = Backbone(BackboneConfig(base_channels=8, num_stages=1))
+backbone = FusedBackbone(BackboneConfig(base_channels=8, num_stages=1))
 backbone.gcn = nn.ModuleList([Small()])  # a real block takes ten seconds until the compiler's turn
 backbone.compile_blocks()
 try:
@@ -30,7 +30,7 @@ except ConfigError as error:
 """
 
 
-def test_without_a_compiler_one_sentence_says_what_to_set(tmp_path: Path) -> None:
+def test_without_a_compiler_one_sentence_names_the_key_to_set(tmp_path: Path) -> None:
     elsewhere = {
         "CXX": str(tmp_path / "g++"),
         "TORCHINDUCTOR_CACHE_DIR": str(tmp_path),

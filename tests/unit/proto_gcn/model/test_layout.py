@@ -17,11 +17,11 @@ from proto_gcn.errors import ConfigError
 from proto_gcn.model.graph import initial_adjacency
 from proto_gcn.skeleton import COCO, NTU, Skeleton
 
-# -- the tree -------------------------------------------------------------------------------------------------------
+# -- the tree ---
 
 
 def test_the_streams_of_the_published_layouts_are_the_published_ones() -> None:
-    """The specification's section 10."""
+    """The published code (github.com/firework8/ProtoGCN) has these."""
     ntu_b = (
         1,
         20,
@@ -65,12 +65,12 @@ def test_a_layout_of_ones_own_follows_from_its_parents() -> None:
 
 
 def test_a_drawing_is_rings_around_the_centre() -> None:
-    places = np.array(Skeleton(tuple(PARENTS)).places())
+    places = np.array(Skeleton(tuple(PARENTS)).drawing())
     assert np.allclose(np.hypot(*places.T), [0, 0.5, 1, 0.5, 1, 0.5, 1])
     assert np.allclose(
         2 * places[[1, 3, 5]], places[[2, 4, 6]]
     )  # a chain is a straight line outwards
-    spider = Skeleton(tuple(SPIDER)).places()
+    spider = Skeleton(tuple(SPIDER)).drawing()
     assert len({(round(x, 6), round(y, 6)) for x, y in spider}) == len(SPIDER)
 
 
@@ -89,7 +89,7 @@ def test_spatial_matrices_of_any_layout(graph: dict[str, Any]) -> None:
     )
 
 
-# -- the config -----------------------------------------------------------------------------------------------------
+# -- the config ---
 
 GRAPH = "model.backbone.graph_cfg"
 
@@ -97,22 +97,23 @@ GRAPH = "model.backbone.graph_cfg"
 @pytest.mark.parametrize(
     ("graph", "sentence"),
     [
-        ({"parents": None}, f"{GRAPH}: parents must be set where layout is custom"),
-        ({"parents": [0]}, f"{GRAPH}.parents should have at least 2 items"),
-        ({"parents": [0, -1]}, f"{GRAPH}.parents[1] should be greater than or equal to 0, not -1"),
-        ({"parents": [0, 0.5]}, f"{GRAPH}.parents[1] should be a valid integer"),
-        ({"parents": [0, 0, 3]}, f"{GRAPH}: parents[2] is 3, and the joints are 0 to 2"),
+        ({"parents": None}, f"{GRAPH}: parents must be set when layout is custom"),
+        ({"parents": [0]}, f"{GRAPH}.parents must have at least 2 items"),
+        ({"parents": [0, -1]}, f"{GRAPH}.parents[1] must be greater than or equal to 0, not -1"),
+        ({"parents": [0, 0.5]}, f"{GRAPH}.parents[1] must be a valid integer"),
+        ({"parents": [0, 0, 3]}, f"{GRAPH}: parents[2] is 3, but the joints are 0 to 2"),
         (
             {"parents": [1, 0]},
-            f"{GRAPH}: parents must have one centre, a joint that is its own parent, and has none",
+            f"{GRAPH}: parents must have one centre, a joint that is its own parent, but has none",
         ),
         (
             {"parents": [0, 1, 0]},
-            f"{GRAPH}: parents must have one centre, a joint that is its own parent, and has 2 (0, 1)",
+            f"{GRAPH}: parents must have one centre, a joint that is its own parent, "
+            "but has 2 (0, 1)",
         ),
         (
             {"parents": [0, 0, 3, 4, 2]},
-            f"{GRAPH}: parents must be a tree: from joint 2 the way runs in a circle",
+            f"{GRAPH}: parents must be a tree, but the path from joint 2 is a cycle",
         ),
         (
             {"left_right": [0, 3]},
@@ -120,20 +121,20 @@ GRAPH = "model.backbone.graph_cfg"
         ),
         (
             {"left_right": [7, *MIRROR[1:]]},
-            f"{GRAPH}: left_right[0] is 7, and the joints are 0 to 6",
+            f"{GRAPH}: left_right[0] is 7, but the joints are 0 to 6",
         ),
         (
             {"left_right": [0, 3, 4, 1, 2, 6, 6]},
             f"{GRAPH}: left_right[5] is 6, so left_right[6] must be 5",
         ),
-        ({"dimensions": 4}, f"{GRAPH}.dimensions should be 2 or 3, not 4"),
+        ({"dimensions": 4}, f"{GRAPH}.dimensions must be 2 or 3, not 4"),
         (
             {"layout": "nturgb+d"},
-            f"{GRAPH}: parents must be left out where layout is nturgb+d; it belongs to custom",
+            f"{GRAPH}: parents must be left out when layout is nturgb+d; it belongs to the",
         ),
         (
             {"layout": "coco_new", "parents": None},
-            f"{GRAPH}: left_right must be left out where layout is coco_new",
+            f"{GRAPH}: left_right must be left out when layout is coco_new",
         ),
         ({"parent": PARENTS}, f"unknown key {GRAPH}.parent; did you mean parents?"),
     ],
@@ -155,29 +156,29 @@ def test_a_wrong_layout_is_one_sentence(
         (
             {},
             {"align_spine": True},
-            f"data.align_spine must be left out where {GRAPH}.layout is custom",
+            f"data.align_spine must be left out when {GRAPH}.layout is custom",
         ),
-        ({}, {"part_drop": 0.2}, f"data.part_drop must be 0 where {GRAPH}.layout is custom"),
+        ({}, {"part_drop": 0.2}, f"data.part_drop must be 0 when {GRAPH}.layout is custom"),
         (
             {},
             {"mean_scores": True},
-            f"data.mean_scores must be left out where {GRAPH}.dimensions is 3",
+            f"data.mean_scores must be left out when {GRAPH}.dimensions is 3",
         ),
         (
             {"dimensions": 2},
             {"rotate": 0.2},
-            f"data.rotate must be 0 where {GRAPH}.dimensions is 2",
+            f"data.rotate must be 0 when {GRAPH}.dimensions is 2",
         ),
         (
             {"left_right": None},
             {"flip": 0.5},
-            f"data.flip must be 0 where {GRAPH}.left_right is left out",
+            f"data.flip must be 0 when {GRAPH}.left_right is left out",
         ),
         ({}, {"rotate": 0.2, "flip": 0.5, "mirror_flip": True, "float32": True}, None),
         ({"dimensions": 2}, {"flip": 0.5, "mean_scores": True}, None),
     ],
 )
-def test_what_needs_the_joints_of_another_layout_is_refused(
+def test_options_that_need_the_joints_of_another_layout_are_refused(
     graph: dict[str, Any],
     data: dict[str, Any],
     sentence: str | None,
@@ -201,7 +202,8 @@ def test_the_head_must_be_of_the_same_layout(
     del raw["model"]["cls_head"]["joint_cfg"]
     path.write_text(yaml.safe_dump(raw))
     with pytest.raises(
-        ConfigError, match=r"cls_head\.joint_cfg must be custom, as backbone\.graph_cfg\.layout"
+        ConfigError,
+        match=r"cls_head\.joint_cfg must be custom, the same as backbone\.graph_cfg\.layout",
     ):
         load_config(path)
 
@@ -219,7 +221,7 @@ def test_the_head_must_be_of_the_same_layout(
         ({"layout": "coco_new", "parents": None, "left_right": None}, True),
     ],
 )
-def test_the_schema_knows_the_layout(
+def test_the_schema_checks_the_layout(
     graph: dict[str, Any], fits: bool, own: Callable[..., dict[str, Any]]
 ) -> None:
     assert Draft202012Validator(json_schema()).is_valid(own(graph)) is fits

@@ -14,7 +14,7 @@ from devtools.reference.matrix import FLOAT64, LABELS, MODES, assert_close, narr
 from devtools.reference.pairs import clips, fast, formulas, values_and_gradients
 from proto_gcn.config.train import TrainConfig
 from proto_gcn.data import synthetic
-from proto_gcn.data.dataset import Place, load_splits
+from proto_gcn.data.dataset import EpochSample, load_splits
 from proto_gcn.engine.checkpoints import checkpoint
 from proto_gcn.engine.checkpoints.checkpoint import Progress
 from proto_gcn.engine.learner import Learner
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("training", MODES.values(), ids=MODES)
 def test_the_network_is_that_of_the_formulas(training: bool) -> None:
-    """31 joints; the other layouts are compared in test_reference.py."""
+    """Compare with 31 joints; test_reference.py compares the other layouts."""
     config = narrow("custom")
     model = fast(config).double().train(training)
     net, x = formulas(model, config), clips(3, 12, len(SPIDER), [1, 2], torch.float64)
@@ -40,7 +40,7 @@ def test_weights_of_another_layout_are_refused_by_the_number_of_joints(
     there, here = Learner(config, CPU), Learner(TrainConfig.model_validate(own()), CPU)
     with pytest.raises(
         ConfigError,
-        match=r"do not fit the network: .* they are of a layout with 25 joints, and the config's has 7:",
+        match=r"do not fit the network: .* a layout with 25 joints, and the config's has 7:",
     ):
         checkpoint.load_weights({"state_dict": there.model.state_dict()}, here.model)
 
@@ -55,7 +55,7 @@ def test_a_resume_names_the_keys_that_differ(own: Callable[..., dict[str, Any]])
         checkpoint.restore(content, learner, other)
 
 
-def test_a_checkpoint_from_before_there_were_other_layouts_goes_on(config: TrainConfig) -> None:
+def test_a_checkpoint_older_than_other_layouts_can_be_resumed(config: TrainConfig) -> None:
     learner = Learner(config, CPU)
     content = torch.load(
         io.BytesIO(checkpoint.encode(learner, Progress(epoch=2), config)), weights_only=False
@@ -66,7 +66,7 @@ def test_a_checkpoint_from_before_there_were_other_layouts_goes_on(config: Train
 
 
 def test_a_small_network_learns_it(own: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    """90 % of what it has not seen, of four classes."""
+    """It reaches 90 % on unseen samples of four classes."""
     raw = own(num_person=1, clip_len=12, videos_per_gpu=16)
     raw["model"]["backbone"] |= {"base_channels": 16, "num_person": 1}
     config = TrainConfig.model_validate(raw)
@@ -75,7 +75,7 @@ def test_a_small_network_learns_it(own: Callable[..., dict[str, Any]], tmp_path:
         pickle.dumps(synthetic.make_dataset(0, 4, 96, 48, config.model.backbone.graph_cfg.skeleton))
     )
     splits, learner = load_splits(config, path), Learner(config, CPU)
-    held_out, labels = splits.val.__getitems__([Place(0, i, i) for i in range(48)])
+    held_out, labels = splits.val.__getitems__([EpochSample(0, i, i) for i in range(48)])
 
     def share_right() -> float:
         learner.model.eval()
@@ -88,7 +88,7 @@ def test_a_small_network_learns_it(own: Callable[..., dict[str, Any]], tmp_path:
         learner.model.train()
         for start in range(0, 96, 16):
             places = [
-                Place(epoch, start + i, sample)
+                EpochSample(epoch, start + i, sample)
                 for i, sample in enumerate(order[start : start + 16])
             ]
             learner.step(*splits.train.__getitems__(places), lr=0.05 if epoch < 18 else 0.005)

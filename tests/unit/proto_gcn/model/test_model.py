@@ -97,7 +97,7 @@ def test_input_batch_norm_is_joint_major(small_model: ProtoGCN) -> None:
     norm = backbone.data_bn
     norm.weight.data, norm.bias.data = scale, torch.zeros(75)
     norm.running_mean.zero_(), norm.running_var.fill_(1 - norm.eps)
-    normalised = backbone._normalise(torch.ones(2, 4, 25, 3), copies=1)
+    normalised = backbone.normalised(torch.ones(1, 2, 4, 25, 3))
     torch.testing.assert_close(normalised[1, :, 3, :].T, scale.view(25, 3))  # [V, C]
 
 

@@ -1,4 +1,4 @@
-"""What mends a published quirk, saves memory or uses half precision."""
+"""Options that fix a published quirk, save memory or use half precision."""
 
 import gc
 from collections.abc import Callable
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from devtools.reference.pairs import clips, fast, model_config
+from proto_gcn.model.fused.head import FusedProtoGCN
 from proto_gcn.model.fused.recompute import Recipe
-from proto_gcn.model.head import Output, ProtoGCN
+from proto_gcn.model.head import Output
 
 TINY: dict[str, Any] = {
     "base_channels": 8,
@@ -21,11 +22,11 @@ TINY: dict[str, Any] = {
 LABELS = torch.tensor([0, 1, 2, 0])
 
 
-def tiny(**backbone: Any) -> ProtoGCN:
+def tiny(**backbone: Any) -> FusedProtoGCN:
     return fast(model_config(classes=3, dim=4, num_prototype=4, **{**TINY, **backbone}))
 
 
-def step(model: ProtoGCN, x: Tensor) -> Output:
+def step(model: FusedProtoGCN, x: Tensor) -> Output:
     model.zero_grad()
     output = model(x, LABELS)
     output.loss.backward()
@@ -39,12 +40,24 @@ def test_each_subset_can_have_scales_of_its_own() -> None:
     assert unit.alpha.grad.ne(0).all()
     assert unit.beta.grad.ne(0).all()
     with torch.no_grad():
-        unit.alpha.fill_(0.3)
-        unit.beta.fill_(-0.2)
+        unit.alpha.copy_(torch.arange(8.0))
+        unit.beta.zero_()
     pooled = torch.randn(2, 3, 1, 25)
-    each = unit.topology(pooled)
-    unit.scales = "first"
-    assert torch.equal(unit.topology(pooled), each)  # where all are alike there is no quirk
+    each = unit.topology(pooled).unflatten(1, (8, -1))
+    with torch.no_grad():
+        unit.alpha.fill_(1)
+    one = unit.topology(pooled).unflatten(1, (8, -1))
+    torch.testing.assert_close(each, torch.arange(8.0).view(8, 1, 1, 1) * one)
+
+
+def test_without_that_option_the_first_scales_serve_all_subsets() -> None:
+    unit = tiny().backbone.gcn[0].gcn
+    pooled = torch.randn(2, 3, 1, 25)
+    first = unit.topology(pooled)
+    with torch.no_grad():
+        unit.alpha[1:] = 7
+        unit.beta[1:] = 7
+    assert torch.equal(unit.topology(pooled), first)
 
 
 def test_scales_above_zero_give_the_prototypes_a_signal_at_the_start() -> None:
@@ -52,7 +65,7 @@ def test_scales_above_zero_give_the_prototypes_a_signal_at_the_start() -> None:
     spread = {}
     for scale in (0.0, 0.5):
         torch.manual_seed(0)
-        backbone = ProtoGCN(
+        backbone = FusedProtoGCN(
             model_config(num_prototype=4, **{**TINY, "gcn_scale_init": scale})
         ).backbone
         graph = backbone.graph(backbone.topology(backbone(x)))
@@ -92,7 +105,7 @@ def test_recomputation_keeps_less(smaller: tuple[str, str]) -> None:
 
 
 def kept_bytes(forward: Callable[[], Tensor]) -> int:
-    """Of all tensors that are alive after the forward pass beside those before."""
+    """Return the bytes of all tensors that are alive after the forward pass and not before."""
 
     def alive() -> dict[int, int]:
         gc.collect()
@@ -106,7 +119,7 @@ def kept_bytes(forward: Callable[[], Tensor]) -> int:
     return total
 
 
-def test_a_recipe_is_let_go_by_the_last_taker() -> None:
+def test_a_recipe_is_released_by_its_last_taker() -> None:
     made = []
     recipe = Recipe(lambda: made.append(1) or torch.ones(1))
     recipe.promise().promise()
@@ -118,9 +131,8 @@ def test_a_recipe_is_let_go_by_the_last_taker() -> None:
 
 def test_bf16_autocast_is_close_and_compares_in_full_precision() -> None:
     x = clips(4, 16, 25, [1, 2])
-    model = tiny(
-        base_channels=32
-    ).eval()  # gradients of a network eight channels wide are hardly known in bf16
+    # Gradients of a network eight channels wide are hardly known in bf16.
+    model = tiny(base_channels=32).eval()
     exact = step(model, x)
     wanted = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()

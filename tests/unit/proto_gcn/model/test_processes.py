@@ -1,4 +1,4 @@
-"""Two processes that halve a batch against one with the whole of it: losses, memory, gradients, running statistics."""
+"""Two processes with half a batch each compute what one process computes with the whole batch."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from devtools.reference.pairs import clips, fast, model_config
-from proto_gcn.model.head import ProtoGCN
+from proto_gcn.model.fused.head import FusedProtoGCN
 
 WORLD, STEPS = 2, 2
 TINY: dict[str, Any] = {
@@ -22,13 +22,11 @@ PERSONS = [2, 2, 1, 1]  # absent persons in the second process's half alone
 Seen = dict[str, Tensor]
 
 
-def network(recompute: str) -> ProtoGCN:
+def network(recompute: str) -> FusedProtoGCN:
     model = fast(model_config(classes=3, dim=4, num_prototype=4, **TINY)).double().train()
     model.backbone.recompute = recompute
     model.memory = model.memory.double()
-    with (
-        torch.no_grad()
-    ):  # the first class is recognised in both halves, so that its mean crosses processes
+    with torch.no_grad():  # both halves recognise the first class: its mean crosses processes
         model.cls_head.fc_cls.bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
     return model
 
@@ -38,7 +36,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return clips(4, 6, 25, PERSONS, torch.float64), torch.tensor([0, 1, 0, 2])
 
 
-def steps(called: torch.nn.Module, model: ProtoGCN, x: Tensor, labels: Tensor) -> Seen:
+def steps(called: torch.nn.Module, model: FusedProtoGCN, x: Tensor, labels: Tensor) -> Seen:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     losses = []
     for _ in range(STEPS):

@@ -1,8 +1,8 @@
-"""Gradients and steps of the fast network against its formulas (devtools/reference), in float64.
+"""Gradients and steps of the fused network against its formulas (devtools/reference), in float64.
 
-All pairs of T and persons are there; layout and mode take turns over them, so that any two values of two kinds meet.
-Gradients are held against the formulas themselves, three steps against the batched form, which is several times as
-fast and is held against the formulas in test_reference_forms.py.
+All pairs of T and persons occur; layout and mode take turns over them, so that any two values of
+two kinds meet. Gradients are compared with the formulas themselves, three steps with the plain
+network, which is several times as fast; test_plain_and_fused.py compares it with the formulas.
 """
 
 import pytest
@@ -20,12 +20,12 @@ from devtools.reference.matrix import (
     narrow,
 )
 from devtools.reference.pairs import (
-    batched,
     clips,
     fast,
     formulas,
     model_config,
     parameters,
+    plain,
     values_and_gradients,
 )
 
@@ -38,13 +38,11 @@ CROSSED = [
 ]
 crossed = pytest.mark.parametrize(("frames", "persons", "layout", "training"), CROSSED)
 SGD = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
-RATES = {
-    True: 0.025,
-    False: 0.0005,
-}  # in eval mode, where no batch norm bounds them, activations grow with the weights
+#: By mode: in eval mode, where no batch norm bounds them, activations grow with the weights.
+RATES = {True: 0.025, False: 0.0005}
 
 
-def test_any_two_kinds_meet() -> None:
+def test_the_cases_contain_every_pair_of_two_kinds() -> None:
     cases = [[repr(value) for value in case.values] for case in CROSSED]
     kinds = [len({case[kind] for case in cases}) for kind in range(4)]
     assert kinds == [len(FRAMES), len(PERSONS), len(LAYOUTS), len(MODES)]
@@ -60,10 +58,8 @@ def test_gradients(frames: int, persons: list[int], layout: str, training: bool)
     config = narrow(layout)
     model = fast(config).double().train(training)
     net = formulas(model, config)
-    x, labels = (
-        clips(len(persons), frames, joints_of(config), persons, torch.float64),
-        LABELS[: len(persons)],
-    )
+    x = clips(len(persons), frames, joints_of(config), persons, torch.float64)
+    labels = LABELS[: len(persons)]
     model.memory = net.memory
     assert_close(*(values_and_gradients(network, x, labels) for network in (model, net)), FLOAT64)
 
@@ -73,7 +69,7 @@ def test_three_steps(frames: int, persons: list[int], layout: str, training: boo
     config = narrow(layout)
     model = fast(config).double().train(training)
     model.memory = model.memory.double()
-    networks = model, batched(model, config)
+    networks = model, plain(model, config)
     optimizers = [
         torch.optim.SGD(parameters(network).values(), RATES[training], **SGD)
         for network in networks
@@ -93,7 +89,7 @@ def test_gradients_at_full_width_and_depth() -> None:
     config = model_config(num_prototype=100)
     model = fast(config).double().train()
     model.memory = model.memory.double()
-    twin, x = batched(model, config), clips(2, 50, 25, [1, 2], torch.float64)
+    twin, x = plain(model, config), clips(2, 50, 25, [1, 2], torch.float64)
     assert_close(
         *(values_and_gradients(network, x, LABELS[:2]) for network in (model, twin)), FLOAT64
     )

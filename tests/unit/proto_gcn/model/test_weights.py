@@ -1,4 +1,4 @@
-"""Weights of others: prefixes, missing, unknown and misshapen keys, and what each is told to mean."""
+"""Weights of other networks: prefixes, missing, unknown and misshapen keys, and their remedies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,15 +19,15 @@ State = dict[str, Tensor]
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_prefixes_of_wrappers_are_stripped(small_model: ProtoGCN, prefix: str) -> None:
     state = {prefix + key: value + 1 for key, value in small_model.state_dict().items()}
-    found, odd = fitting(state, small_model)
-    assert odd == []
+    found, remarks = fitting(state, small_model)
+    assert remarks == []
     small_model.load_state_dict(found)
     assert all(
         torch.equal(value, state[prefix + key]) for key, value in small_model.state_dict().items()
     )
 
 
-def test_what_only_training_needs_may_be_other_and_is_listed(small_model: ProtoGCN) -> None:
+def test_misfits_in_what_only_training_needs_are_listed_and_accepted(small_model: ProtoGCN) -> None:
     state = {key: value + 1 for key, value in small_model.state_dict().items()}
     wanted = {
         key: value
@@ -37,9 +37,9 @@ def test_what_only_training_needs_may_be_other_and_is_listed(small_model: ProtoG
     state["backbone.post.weight"], state["backbone.prn.old"] = torch.zeros(2, 2), torch.zeros(1)
     del state["backbone.prn.query_matrix.weight"], state["backbone.post.bias"]
     wanted["backbone.prn.memory_matrix.weight"] = state["backbone.prn.memory_matrix.weight"]
-    found, odd = fitting(state, small_model)
+    found, remarks = fitting(state, small_model)
     assert found.keys() == wanted.keys()
-    assert odd == [
+    assert remarks == [
         "2 keys are missing: backbone.post.bias, backbone.prn.query_matrix.weight",
         "1 key is unknown: backbone.prn.old",
         "1 key is of another shape: backbone.post.weight ([2, 2] instead of [16, 16, 1, 1])",
@@ -86,9 +86,10 @@ MISFITS = [
     ),
     (
         renamed("", "model."),
-        r"says model\.backbone\.gcn\.0\.gcn\.A where ours is backbone\.gcn\.0\.gcn\.A, and so on: rename",
+        r"its key model\.backbone\.gcn\.0\.gcn\.A is backbone\.gcn\.0\.gcn\.A in ours, and so on: "
+        "rename",
     ),
-    (renamed("backbone.", ""), r"says gcn\.0\.gcn\.A where ours is backbone\.gcn"),
+    (renamed("backbone.", ""), r"its key gcn\.0\.gcn\.A is backbone\.gcn"),
     (
         other(num_stages=4),
         r"unknown: backbone\.gcn\.3.*, …; set model\.backbone\.num_stages to 4 \(it is 3\)$",
@@ -110,10 +111,10 @@ MISFITS = [
         lambda *_: {"conv1.weight": torch.zeros(1)},
         "it is of another network; use a checkpoint of ours or of the pub",
     ),
-    (lambda *_: [1], "its state_dict holds no weights by name; use a checkpoint"),
+    (lambda *_: [1], "its state_dict does not hold weights by name; use a checkpoint"),
     (
         lambda *_: {"backbone.gcn.0.gcn.A": 1},
-        "its state_dict holds no weights by name; use a checkpoint",
+        "its state_dict does not hold weights by name; use a checkpoint",
     ),
 ]
 
@@ -133,14 +134,14 @@ def test_any_other_misfit_is_refused_with_its_remedy_and_changes_nothing(
     assert all(torch.equal(value, before[key]) for key, value in small_model.state_dict().items())
 
 
-def test_what_is_there_beside_a_whole_network_is_left_out_of_scores_and_no_start_for_a_training(
+def test_surplus_keys_are_ignored_for_scores_and_refused_for_training(
     small_model: ProtoGCN,
 ) -> None:
     own = small_model.state_dict()
     state = own | {"backbone.gcn.0.gcn.mask": torch.zeros(1)}
-    found, odd = fitting(state, small_model)
+    found, remarks = fitting(state, small_model)
     assert found.keys() == own.keys()
-    assert odd == ["1 key is unknown: backbone.gcn.0.gcn.mask"]
+    assert remarks == ["1 key is unknown: backbone.gcn.0.gcn.mask"]
     with pytest.raises(
         ConfigError,
         match=r"^load_from: .* 1 key is unknown: backbone.gcn.0.gcn.mask; its network has other",
@@ -148,7 +149,7 @@ def test_what_is_there_beside_a_whole_network_is_left_out_of_scores_and_no_start
         load_weights({"state_dict": state}, small_model)
 
 
-def test_a_classifier_of_other_classes_is_learnt_anew_where_training_starts_and_else_refused(
+def test_a_classifier_of_other_classes_is_trained_from_scratch_but_refused_for_scores(
     small_model: ProtoGCN,
 ) -> None:
     state = {key: value + 1 for key, value in small_model.state_dict().items()}
@@ -160,7 +161,8 @@ def test_a_classifier_of_other_classes_is_learnt_anew_where_training_starts_and_
         fitting(state, small_model)
     own = small_model.cls_head.fc_cls.weight.clone()
     assert load_weights({"state_dict": state}, small_model) == [
-        "load_from: 2 keys are of another shape: cls_head.fc_cls.weight ([60, 16] instead of [4, 16]), "
+        "load_from: 2 keys are of another shape: "
+        "cls_head.fc_cls.weight ([60, 16] instead of [4, 16]), "
         "cls_head.fc_cls.bias ([60] instead of [4]); training starts without them"
     ]
     assert torch.equal(small_model.cls_head.fc_cls.weight, own)

@@ -1,4 +1,4 @@
-"""What a report reads of a run, and what its curves and pairs are made of."""
+"""The data that a report reads of a run, and the numbers behind its curves and pairs."""
 
 import json
 import math
@@ -9,11 +9,11 @@ import numpy as np
 from proto_gcn.report.curves import POINTS, thinned
 from proto_gcn.report.run_data import read_run
 from proto_gcn.report.topology import strongest_pairs
-from tests.unit.proto_gcn.made_run import at, made_run
+from tests.unit.proto_gcn.run_folders import at, make_run_folder
 
 
 def test_an_epoch_that_was_trained_again_counts_once(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "r", classes=2, epochs=3, samples=4)
+    folder = make_run_folder(tmp_path / "r", classes=2, epochs=3, samples=4)
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"kind": "epoch", "at": at(9), "epoch": 3, "loss": 0.5}) + "\n")
     epochs = read_run(folder).epochs
@@ -21,8 +21,8 @@ def test_an_epoch_that_was_trained_again_counts_once(tmp_path: Path) -> None:
     assert epochs[-1]["loss"] == 0.5
 
 
-def test_a_quantity_that_comes_later_was_unknown_before(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "r", classes=2, epochs=1, samples=4, hours=0)
+def test_a_quantity_that_appears_later_was_unknown_before(tmp_path: Path) -> None:
+    folder = make_run_folder(tmp_path / "r", classes=2, epochs=1, samples=4, hours=0)
     with (folder / "metrics.jsonl").open("a") as file:
         for seconds, cpu, gpus in (
             (0, None, []),
@@ -41,7 +41,7 @@ def test_a_quantity_that_comes_later_was_unknown_before(tmp_path: Path) -> None:
     assert math.isnan(machine.curves["GPU 1 %"][0])
 
 
-def test_long_curves_are_means_over_equal_spans_with_gaps_where_nothing_was_measured() -> None:
+def test_long_curves_are_means_over_equal_spans_with_gaps() -> None:
     hours = np.concatenate([np.arange(5000) / 1000, 95 + np.arange(5000) / 1000])
     values = np.where(np.arange(10000) % 2, 10.0, 20.0)
     values[:2500] = np.nan
@@ -52,7 +52,7 @@ def test_long_curves_are_means_over_equal_spans_with_gaps_where_nothing_was_meas
     np.testing.assert_allclose(means[-10:], 15, atol=0.5)
 
 
-def test_the_strongest_pairs_count_both_directions_and_no_joint_with_itself() -> None:
+def test_the_strongest_pairs_average_both_directions() -> None:
     matrix = np.zeros((4, 4))
     matrix[0, 0], matrix[1, 2], matrix[2, 1], matrix[3, 0] = 99, 3, 1, -5
     assert strongest_pairs(matrix, 2) == [(0, 3, -2.5), (1, 2, 2.0)]

@@ -12,7 +12,7 @@ from jobqueue.failpoints import FailpointRaised
 from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
-from scheduler.apply.rebuilder import restored
+from scheduler.apply.rebuilder import read
 from scheduler.engines.contract import EndedBy, WorkflowPhase, WorkflowStatus
 from tests.unit.scheduler.conftest import TEMPLATES, Rig
 from workflows.render import ANNOTATION_SUBMISSION, load_template, render, workflow_name
@@ -40,7 +40,7 @@ LIVE = WorkflowStatus(
 
 class TestOneWorkflow:
     def test_a_live_one_is_the_record_that_it_was(self) -> None:
-        found = restored(LIVE, "a: 1\n", NOW + 60)
+        found = read(LIVE, "a: 1\n", NOW + 60)
         assert found is not None
         job = found.job
         assert (job.spec, job.entry, job.attempt) == (JOB.spec, JOB.entry, 2)
@@ -53,7 +53,7 @@ class TestOneWorkflow:
         assert (job.workflow_name, job.workflow_uid) == (LIVE.name, "uid")
 
     def test_one_that_has_not_started_is_admitted_and_gets_its_whole_deadline(self) -> None:
-        found = restored(replace(LIVE, phase=WorkflowPhase.PENDING, started_at=None), "", NOW + 60)
+        found = read(replace(LIVE, phase=WorkflowPhase.PENDING, started_at=None), "", NOW + 60)
         assert found is not None
         assert (found.job.phase, found.job.admitted_at, found.job.started_at) == (
             Phase.ADMITTED,
@@ -83,7 +83,7 @@ class TestOneWorkflow:
         self, fields: dict[str, Any], phase: Phase, code: ReasonCode
     ) -> None:
         ended = replace(LIVE, **{"phase": WorkflowPhase.FAILED, "finished_at": NOW + 50, **fields})
-        found = restored(ended, "a: 1\n", NOW + 60)
+        found = read(ended, "a: 1\n", NOW + 60)
         assert found is not None
         assert (found.job.phase, found.job.reason.code, found.job.finished_at) == (
             phase,
@@ -109,13 +109,13 @@ class TestOneWorkflow:
         ],
     )
     def test_what_does_not_fit_restores_nothing(self, broken: dict[str, Any] | None) -> None:
-        assert restored(replace(LIVE, submission=broken), "", NOW) is None
+        assert read(replace(LIVE, submission=broken), "", NOW) is None
 
     @pytest.mark.parametrize(
         "fields", [{"job_id": "ann_20261124120009"}, {"name": "by-hand"}, {"attempt": 1}]
     )
     def test_a_copy_made_by_hand_restores_nothing(self, fields: dict[str, Any]) -> None:
-        assert restored(replace(LIVE, **fields), "", NOW) is None
+        assert read(replace(LIVE, **fields), "", NOW) is None
 
 
 def name(job_id: str, attempt: int = 1) -> str:
@@ -146,7 +146,7 @@ def jobs(rig: Rig) -> list[str]:
 
 
 def lose(rig: Rig) -> None:
-    rig.store._redis.flushall()
+    rig.redis.flushall()
 
 
 def sound(rig: Rig, *job_ids: str) -> None:
@@ -155,7 +155,7 @@ def sound(rig: Rig, *job_ids: str) -> None:
 
 
 class TestEmptiedRedis:
-    def test_what_runs_and_what_has_ended_are_restored(self, rig: Rig, jobs: list[str]) -> None:
+    def test_what_runs_and_what_has_ended_are_read(self, rig: Rig, jobs: list[str]) -> None:
         done, first, second, starting, _ = jobs
         before = {job_id: rig.job(job_id) for job_id in jobs}
         lose(rig)

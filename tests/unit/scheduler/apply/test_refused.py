@@ -7,6 +7,7 @@ from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
 from scheduler.engines.contract import (
     EngineForbidden,
+    Obstacle,
     WorkflowNotMade,
     WorkflowPhase,
     WorkflowRefused,
@@ -42,14 +43,14 @@ def test_a_stop_that_is_refused_is_said_on_its_job_and_the_queue_goes_on(rig: Ri
     rig.engine.locked[name(rig, stuck)] = REFUSED
     other = rig.submit("b")
     for _ in range(9):
-        scheduler._one_cycle(True)
+        scheduler.guarded_cycle(True)
     assert (rig.job(stuck).phase, rig.job(other).phase) == (Phase.RUNNING, Phase.ADMITTED)
     assert (rig.job(stuck).reason.code, rig.job(stuck).reason.message) == (
-        ReasonCode.ENGINE_UNAVAILABLE,
+        ReasonCode.OBJECT_REFUSED,
         str(REFUSED),
     )
     assert rig.alerts.sent == [f"{stuck}: {REFUSED}"]
-    assert scheduler._halt() is None
+    assert scheduler.outages.halt is None
     rig.engine.locked.clear()
     scheduler.run_cycle()
     assert rig.engine.stopped == [name(rig, stuck)]
@@ -65,7 +66,7 @@ def test_a_look_that_is_refused_is_said_until_it_is_not(rig: Rig) -> None:
     seen = rig.engine.made.pop(name(rig, hidden))  # no list shows it
     other = rig.submit("b")
     scheduler.run_cycle()
-    assert rig.job(hidden).reason.code is ReasonCode.ENGINE_UNAVAILABLE
+    assert rig.job(hidden).reason.code is ReasonCode.OBJECT_REFUSED
     assert rig.job(other).phase is Phase.ADMITTED
     rig.engine.made[seen.name] = seen
     rig.engine.locked.clear()
@@ -77,7 +78,9 @@ def test_a_withdrawal_that_is_refused(rig: Rig) -> None:
     rig.engine.pins_gpus = False
     stuck, scheduler = rig.submit("a"), rig.scheduler()
     scheduler.run_cycle()
-    rig.engine.set(name(rig, stuck), short_of_gpus=True, message="Insufficient nvidia.com/gpu")
+    rig.engine.set(
+        name(rig, stuck), obstacle=Obstacle.NO_GPU, message="Insufficient nvidia.com/gpu"
+    )
     rig.engine.locked[name(rig, stuck)] = REFUSED
     rig.monitors.answer = [make_node("gpu-1", gpus=2), make_node("gpu-2")]
     other = rig.submit("b")
@@ -137,5 +140,5 @@ def test_a_right_that_the_scheduler_lacks_is_everybodys(rig: Rig) -> None:
         "The API server refuses the scheduler a right."
     )
     for _ in range(9):
-        scheduler._one_cycle(True)
-    assert scheduler._halt() is not None
+        scheduler.guarded_cycle(True)
+    assert scheduler.outages.halt is not None

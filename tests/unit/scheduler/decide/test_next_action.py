@@ -9,7 +9,6 @@ from devtools.testbed.fakes import NOW, make_job
 from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
-from scheduler.decide import next_action as reconcile
 from scheduler.decide.actions import (
     Action,
     Delete,
@@ -21,7 +20,8 @@ from scheduler.decide.actions import (
     Requeue,
     Stop,
 )
-from scheduler.engines.contract import EndedBy, WorkflowPhase, WorkflowStatus
+from scheduler.decide.next_action import Conditions, next_actions
+from scheduler.engines.contract import EndedBy, Obstacle, WorkflowPhase, WorkflowStatus
 
 ADMITTED = make_job(phase=Phase.ADMITTED, node="gpu-1", workflow_uid="uid", workflow_name="w")
 RUNNING = replace(ADMITTED, phase=Phase.RUNNING, started_at=NOW)
@@ -34,16 +34,16 @@ ENDED = replace(
 
 
 def decide(job: Job, workflow: WorkflowStatus | None, **more: Any) -> list[Action]:
-    return reconcile.decide(job, workflow, NOW, **more)
+    return next_actions(job, workflow, Conditions(NOW, **more))
 
 
 def test_no_answer_to_the_create_is_not_the_jobs_fault() -> None:
-    [action] = decide(replace(ADMITTED, workflow_uid=None), None, was_unanswered=True)
+    [action] = decide(replace(ADMITTED, workflow_uid=None), None, is_unanswered=True)
     assert isinstance(action, Requeue)
     assert (action.attempt, action.breaks, action.reason.code) == (
         False,
         False,
-        ReasonCode.ENGINE_UNAVAILABLE,
+        ReasonCode.ENGINE_UNREACHABLE,
     )
 
 
@@ -161,7 +161,7 @@ def test_ends_for_good(job, exit_code, ended_by, phase, code) -> None:
 def test_goes_on_as_the_next_attempt(exit_code, ended_by, counts, avoid, code) -> None:
     [action] = decide(RUNNING, replace(ENDED, exit_code=exit_code, ended_by=ended_by))
     assert isinstance(action, Requeue)
-    assert (action.attempt, action.counts, action.avoid_node, action.reason.code) == (
+    assert (action.attempt, action.counts, action.cool_down, action.reason.code) == (
         True,
         counts,
         avoid,
@@ -176,14 +176,15 @@ def test_whose_time_limit_it_was(limit: int | None, said: str) -> None:
     assert isinstance(action, Finish)
     assert (
         action.reason.message
-        == f"Stopped at its time limit ({said}); a retry goes on from its checkpoint."
+        == f"Stopped at its time limit ({said}); a retry resumes from its checkpoint."
     )
 
 
 def test_a_failure_shows_the_last_line_of_its_log() -> None:
     [action] = decide(RUNNING, ENDED)
     assert isinstance(action, Finish)
-    assert action.reason.message == "The training ended with exit code 1: boom"
+    assert action.reason.message == "The training ended with exit code 1."
+    assert action.reason.detail == "boom"
 
 
 @pytest.mark.parametrize(
@@ -192,14 +193,14 @@ def test_a_failure_shows_the_last_line_of_its_log() -> None:
         (
             {"exit_code": 137},
             ReasonCode.KILLED,
-            "by signal 9 (often the kernel, for want of memory).",
+            "by signal 9 (often the kernel, because memory ran out).",
         ),
         ({"exit_code": 255}, ReasonCode.TRAINING_FAILED, "ended with exit code 255."),
         ({"exit_code": 137, "message": "OOMKilled"}, ReasonCode.KILLED, "by signal 9; OOMKilled."),
         (
             {"exit_code": None, "message": "no such template"},
             ReasonCode.TRAINING_FAILED,
-            "did not run: no such template",
+            "did not run (no such template)",
         ),
     ],
 )
@@ -227,7 +228,7 @@ class TestShortOfGpus:
 
     SHORT = replace(
         PENDING,
-        short_of_gpus=True,
+        obstacle=Obstacle.NO_GPU,
         message="0/2 nodes are available: 2 Insufficient nvidia.com/gpu",
     )
 
@@ -236,18 +237,20 @@ class TestShortOfGpus:
         assert isinstance(action, Explain)
         assert action.reason.code is ReasonCode.SHORT_OF_GPUS
         assert action.reason.message.startswith(
-            "gpu-1 has no GPU to give it now; it starts when one is given back: 0/2"
+            "No free GPU on gpu-1; the job starts when one is released (0/2"
         )
 
     def test_turned_away_for_another_reason_it_waits_and_says_so(self) -> None:
         away = replace(
-            PENDING, unschedulable=True, message="0/1 nodes are available: 1 Insufficient memory."
+            PENDING,
+            obstacle=Obstacle.UNSCHEDULABLE,
+            message="0/1 nodes are available: 1 Insufficient memory.",
         )
         [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), away)
         assert isinstance(action, Explain)
         assert action.reason.code is ReasonCode.UNSCHEDULABLE
         assert action.reason.message.startswith(
-            "gpu-1 does not take it now; it starts when that, or another node, does"
+            "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node can run it"
         )
 
     @pytest.mark.parametrize("code", sorted(NO_KNOWN_END))
@@ -260,11 +263,11 @@ class TestShortOfGpus:
 
     def test_an_engine_that_nobody_attends_to_is_not_the_jobs_fault(self) -> None:
         unattended = replace(
-            PENDING, unattended=True, message="The Argo controller is not running."
+            PENDING, obstacle=Obstacle.UNATTENDED, message="The Argo controller is not running."
         )
         [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), unattended)
         assert action == Explain(
-            Reason(ReasonCode.ENGINE_UNAVAILABLE, "The Argo controller is not running.")
+            Reason(ReasonCode.CONTROLLER_DOWN, "The Argo controller is not running.")
         )
 
 
@@ -280,7 +283,7 @@ class TestWithdrawal:
     ) -> None:
         [action] = decide(self.JOB, workflow)
         assert isinstance(action, Requeue)
-        assert (action.attempt, action.counts, action.breaks, action.avoid_node) == (
+        assert (action.attempt, action.counts, action.breaks, action.cool_down) == (
             False,
             False,
             False,
@@ -292,7 +295,7 @@ class TestWithdrawal:
         job = replace(self.JOB, reason=Reason(ReasonCode.UNSCHEDULABLE, "It is being withdrawn."))
         [action] = decide(job, None)
         assert isinstance(action, Requeue)
-        text = "Withdrawn from gpu-1, which did not take it; it is next again."
+        text = "Requeued at the front: gpu-1 did not accept the job."
         assert action.reason == Reason(ReasonCode.UNSCHEDULABLE, text)
 
     def test_one_that_started_after_all_goes_on(self) -> None:
@@ -305,9 +308,9 @@ class TestWithdrawal:
 
 
 class TestNodeLost:
-    LOST = replace(LIVE, node_lost=True, message="The node gpu-1 does not answer")
-    SINCE = "The node gpu-1 does not answer, since 2026-11-18T11:06:40.000Z"
-    WORDS = f"{SINCE}; when it is certain that it is off: gpuq admin node dead gpu-1"
+    LOST = replace(LIVE, obstacle=Obstacle.NODE_LOST, message="The node gpu-1 is not responding")
+    SINCE = "The node gpu-1 is not responding (first seen 2026-11-18T11:06:40.000Z)"
+    WORDS = f"{SINCE}; if it is certain that it is off, run: gpuq admin node dead gpu-1"
 
     def test_the_slot_is_kept_and_the_remedy_named(self) -> None:
         assert decide(RUNNING, self.LOST) == [Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))]
@@ -315,10 +318,10 @@ class TestNodeLost:
 
     def test_since_when_is_when_it_was_first_seen(self) -> None:
         known = replace(RUNNING, reason=Reason(ReasonCode.NODE_LOST, self.WORDS))
-        assert reconcile.decide(known, self.LOST, NOW + 3600) == []
+        assert next_actions(known, self.LOST, Conditions(NOW + 3600)) == []
 
     def test_no_start_deadline_runs_there(self) -> None:
-        lost = replace(PENDING, node_lost=True, message=self.LOST.message)
+        lost = replace(PENDING, obstacle=Obstacle.NODE_LOST, message=self.LOST.message)
         assert decide(replace(ADMITTED, admitted_at=NOW - 86400), lost) == [
             Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))
         ]
@@ -330,7 +333,7 @@ class TestNodeLost:
         ]
 
     def test_declared_dead_it_is_evicted(self) -> None:
-        stop, requeue = decide(RUNNING, self.LOST, dead={"gpu-1"})
+        stop, requeue = decide(RUNNING, self.LOST, dead_nodes={"gpu-1"})
         assert stop == Stop(self.LOST)
         assert isinstance(requeue, Requeue)
         assert (requeue.attempt, requeue.counts, requeue.reason.code) == (
@@ -340,19 +343,19 @@ class TestNodeLost:
         )
         assert (
             requeue.reason.message
-            == "The node gpu-1 was declared dead; it is next and resumes from its checkpoint."
+            == "The node gpu-1 was declared dead; requeued at the front, it resumes from its checkpoint."
         )
 
     def test_a_declaration_alone_moves_nothing(self) -> None:
         """Its node answers the cluster, so its container runs, whatever an admin says."""
-        assert decide(RUNNING, LIVE, dead={"gpu-1"}) == []
+        assert decide(RUNNING, LIVE, dead_nodes={"gpu-1"}) == []
 
     def test_the_fourth_time_ends_it_but_not_one_that_is_to_be_cancelled(self) -> None:
-        finish = decide(replace(RUNNING, requeues=3), self.LOST, dead={"gpu-1"})[-1]
+        finish = decide(replace(RUNNING, requeues=3), self.LOST, dead_nodes={"gpu-1"})[-1]
         assert isinstance(finish, Finish)
         assert finish.reason.code is ReasonCode.REQUEUE_LIMIT
         assert isinstance(
-            decide(replace(TO_CANCEL, requeues=3), self.LOST, dead={"gpu-1"})[-1], Requeue
+            decide(replace(TO_CANCEL, requeues=3), self.LOST, dead_nodes={"gpu-1"})[-1], Requeue
         )
 
     @pytest.mark.parametrize(
@@ -364,6 +367,6 @@ class TestNodeLost:
         assert action.reason.code is code
 
     def test_a_withdrawal_that_hangs_on_a_dead_node_ends(self) -> None:
-        lost = replace(PENDING, node_lost=True)
+        lost = replace(PENDING, obstacle=Obstacle.NODE_LOST)
         assert decide(TestWithdrawal.JOB, lost) == [Delete(lost)]
-        assert isinstance(decide(TestWithdrawal.JOB, lost, dead={"gpu-1"})[-1], Requeue)
+        assert isinstance(decide(TestWithdrawal.JOB, lost, dead_nodes={"gpu-1"})[-1], Requeue)

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from devtools.testbed.fakes import FakeClock, make_job
-from scheduler.engines.argo.engine import ArgoEngine, CredentialsMissing
+from scheduler.engines.argo.connection import CredentialsMissing
+from scheduler.engines.argo.engine import ArgoEngine
 from scheduler.engines.contract import (
     EndedBy,
     EngineError,
     EngineForbidden,
     EngineUnavailable,
+    Obstacle,
     Placement,
     WorkflowExists,
     WorkflowNotMade,
@@ -568,7 +570,8 @@ class TestWorkflows:
             make_workflow("Succeeded"),
             make_workflow("Running") | {"metadata": renamed("other")},
         )
-        engine.workflows((), lambda: beats.append(len(server.requests)))
+        engine.keep_alive = lambda: beats.append(len(server.requests))
+        engine.workflows()
         assert beats[0] == 0
         assert max(beats) > 0
         assert len(beats) >= 3  # before the list, and at each workflow that is looked at
@@ -752,7 +755,8 @@ class TestNodes:
         server.on("GET", "/api/v1/nodes/gpu-1", said)
         for _ in range(3):
             [seen] = engine.workflows()
-            assert (seen.phase, seen.node_lost) == (WorkflowPhase.RUNNING, lost)
+            assert seen.phase is WorkflowPhase.RUNNING
+            assert (seen.obstacle is Obstacle.NODE_LOST) is lost
         assert server.calls().count("GET /api/v1/nodes/gpu-1") == 1
         clock.tick(31)
         engine.workflows()
@@ -763,13 +767,15 @@ class TestNodes:
     ) -> None:
         serve_objects(server, make_workflow("Running", node=self.RUNS))
         for _ in range(3):
-            [seen] = engine.workflows({"gpu-1"})
-            assert not seen.node_lost
+            engine.nodes_answering({"gpu-1"})
+            [seen] = engine.workflows()
+            assert seen.obstacle is Obstacle.NONE
             clock.tick(31)
         assert "GET /api/v1/nodes/gpu-1" not in server.calls()
         server.on("GET", "/api/v1/nodes/gpu-1", node("Unknown"))
-        [seen] = engine.workflows({"gpu-2"})
-        assert seen.node_lost
+        engine.nodes_answering({"gpu-2"})
+        [seen] = engine.workflows()
+        assert seen.obstacle is Obstacle.NODE_LOST
 
     def test_now_and_then_it_is_asked_all_the_same(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
@@ -779,11 +785,13 @@ class TestNodes:
         server.on("GET", "/api/v1/nodes/gpu-1", node("False"))
         clock.tick(301)
         for _ in range(3):
-            assert engine.workflows({"gpu-1"})[0].node_lost
+            engine.nodes_answering({"gpu-1"})
+            assert engine.workflows()[0].obstacle is Obstacle.NODE_LOST
         assert server.calls().count("GET /api/v1/nodes/gpu-1") == 1
         server.on("GET", "/api/v1/nodes/gpu-1", node())
         clock.tick(31)
-        assert not engine.workflows({"gpu-1"})[0].node_lost
+        engine.nodes_answering({"gpu-1"})
+        assert engine.workflows()[0].obstacle is Obstacle.NONE
 
     def test_nobody_asks_for_the_node_of_a_pod_that_none_has_taken(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
@@ -794,8 +802,12 @@ class TestNodes:
             make_workflow("Running", node={"phase": "Pending", "message": said, "host": None}),
         )
         [seen] = engine.workflows()
-        assert (seen.phase, seen.node, seen.node_lost) == (WorkflowPhase.PENDING, "gpu-1", False)
-        assert (seen.unschedulable, seen.message) == (True, said)
+        assert (seen.phase, seen.node, seen.obstacle) == (
+            WorkflowPhase.PENDING,
+            "gpu-1",
+            Obstacle.UNSCHEDULABLE,
+        )
+        assert (seen.obstacle, seen.message) == (Obstacle.UNSCHEDULABLE, said)
 
     def test_a_pod_that_went_with_its_node_may_run(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
@@ -804,7 +816,7 @@ class TestNodes:
         serve_objects(server, workflow)
         server.on("GET", "/api/v1/nodes/gpu-1", node("Unknown"))
         [seen] = engine.workflows()
-        assert (seen.is_live, seen.node_lost) == (True, True)
+        assert (seen.is_live, seen.obstacle) == (True, Obstacle.NODE_LOST)
         server.on("GET", WORKFLOWS, listed())
         server.on("GET", "/api/v1/nodes/gpu-1", node())
         clock.tick(10)

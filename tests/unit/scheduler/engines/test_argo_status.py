@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from devtools.testbed.fakes import NOW
 from scheduler.engines.argo.status import Look, is_over, needs_pod, status_of
-from scheduler.engines.contract import EndedBy, WorkflowPhase, WorkflowStatus
+from scheduler.engines.contract import EndedBy, Obstacle, WorkflowPhase, WorkflowStatus
 from tests.unit.scheduler.engines.argo_shapes import (
     BEGAN,
     ENDED,
@@ -74,54 +74,54 @@ class TestWhoseItIs:
         assert (see(workflow).job_id, see(workflow).submission) == ("ann_20261124120001", None)
 
 
-TURNED_AWAY = [
-    ("1 Insufficient nvidia.com/gpu, 2 node(s) didn't match", True, False),
-    ("1 Insufficient memory", False, True),
-    ("1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }", False, True),
-    ("1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }", False, True),
+NOT_SCHEDULED = [
+    ("1 Insufficient nvidia.com/gpu, 2 node(s) didn't match", Obstacle.NO_GPU),
+    ("1 Insufficient memory", Obstacle.UNSCHEDULABLE),
+    (
+        "1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }",
+        Obstacle.UNSCHEDULABLE,
+    ),
+    ("1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }", Obstacle.UNSCHEDULABLE),
 ]
 
 
 class TestLive:
     def test_nobody_has_looked_at_it_yet(self) -> None:
         seen = see(make_workflow(), now=MADE + 5)
-        assert (seen.phase, seen.unattended) == (WorkflowPhase.PENDING, False)
+        assert (seen.phase, seen.obstacle) == (WorkflowPhase.PENDING, Obstacle.NONE)
         assert seen.message == "It waits for the Argo controller."
 
     def test_nobody_has_looked_at_it_for_two_minutes(self) -> None:
         seen = see(make_workflow(), now=MADE + 121)
-        assert (seen.phase, seen.unattended) == (WorkflowPhase.PENDING, True)
+        assert (seen.phase, seen.obstacle) == (WorkflowPhase.PENDING, Obstacle.UNATTENDED)
         assert seen.message.startswith(
             "The Argo controller is not running: nothing has looked at it for 121 s"
         )
 
     @pytest.mark.parametrize(
-        ("said", "short", "unschedulable"),
+        ("said", "obstacle"),
         [
             *[
-                (f"Unschedulable: 0/3 nodes are available: {why}.", *traits)
-                for why, *traits in TURNED_AWAY
+                (f"Unschedulable: 0/3 nodes are available: {why}.", obstacle)
+                for why, obstacle in NOT_SCHEDULED
             ],
-            ('Unschedulable: persistentvolumeclaim "gpuq-data" not found', False, False),
+            ('Unschedulable: persistentvolumeclaim "gpuq-data" not found', Obstacle.NONE),
             (
                 "Unschedulable: 0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
-                False,
-                False,
+                Obstacle.NONE,
             ),
-            ("ErrImagePull: failed to pull proto-gcn:latest", False, False),
-            ('CreateContainerConfigError: configmap "x" not found', False, False),
+            ("ErrImagePull: failed to pull proto-gcn:latest", Obstacle.NONE),
+            ('CreateContainerConfigError: configmap "x" not found', Obstacle.NONE),
         ],
     )
-    def test_a_running_workflow_whose_pod_is_pending(
-        self, said: str, short: bool, unschedulable: bool
-    ) -> None:
+    def test_a_running_workflow_whose_pod_is_pending(self, said: str, obstacle: Obstacle) -> None:
         workflow = make_workflow(
             "Running", node={"phase": "Pending", "message": said, "host": None}
         )
         seen = see(workflow)
         assert (seen.phase, seen.started_at) == (WorkflowPhase.PENDING, None)
         assert (seen.message, seen.node) == (said, "gpu-1")
-        assert (seen.short_of_gpus, seen.unschedulable) == (short, unschedulable)
+        assert seen.obstacle is obstacle
         assert not needs_pod(workflow)
 
     @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ class TestLive:
         assert (
             seen.message == "gpu-1 is cordoned; when it may take pods again: kubectl uncordon gpu-1"
         )
-        assert (seen.unschedulable, seen.short_of_gpus) == (True, False)
+        assert seen.obstacle is Obstacle.UNSCHEDULABLE
 
     def test_a_running_workflow_without_a_pod(self) -> None:
         seen = see(make_workflow("Running"))
@@ -188,10 +188,8 @@ class TestLive:
 
     def test_suspended_before_its_pod(self) -> None:
         seen = see(make_workflow("Running", spec={"suspend": True}))
-        assert (seen.phase, seen.unattended) == (
-            WorkflowPhase.PENDING,
-            True,
-        )  # no start deadline holds for it
+        # no start deadline holds for it
+        assert (seen.phase, seen.obstacle) == (WorkflowPhase.PENDING, Obstacle.UNATTENDED)
         assert seen.message == f"It is suspended by hand; it goes on with: argo resume {NAME}"
 
     def test_suspended_while_it_runs(self) -> None:
@@ -203,8 +201,8 @@ class TestLive:
 
     def test_on_a_lost_node(self) -> None:
         seen = see(make_workflow("Running", node={"phase": "Running"}), node_lost=True)
-        assert (seen.phase, seen.node_lost) == (WorkflowPhase.RUNNING, True)
-        assert seen.message == "The node gpu-1 does not answer"
+        assert (seen.phase, seen.obstacle) == (WorkflowPhase.RUNNING, Obstacle.NODE_LOST)
+        assert seen.message == "The node gpu-1 is not responding"
 
     def test_the_newest_pod_of_a_template_that_retries(self) -> None:
         workflow = make_workflow(
@@ -418,7 +416,11 @@ class TestVanished:
 class TestLostNode:
     def test_its_pod_is_gone_and_its_node_is_silent(self) -> None:
         seen = end(failed("pod deleted", phase="Error"), None, node_lost=True)
-        assert (seen.phase, seen.node_lost, seen.node) == (WorkflowPhase.RUNNING, True, "gpu-1")
+        assert (seen.phase, seen.obstacle, seen.node) == (
+            WorkflowPhase.RUNNING,
+            Obstacle.NODE_LOST,
+            "gpu-1",
+        )
         assert seen.message == "The node gpu-1 does not answer, and its pod cannot be asked"
 
     def test_its_node_is_back(self) -> None:
@@ -426,7 +428,7 @@ class TestLostNode:
 
     def test_its_end_was_seen_before_the_node_was_lost(self) -> None:
         seen = end(failed("main: Error (exit code 1)", 1), None, node_lost=True)
-        assert (seen.phase, seen.node_lost) == (WorkflowPhase.FAILED, False)
+        assert (seen.phase, seen.obstacle) == (WorkflowPhase.FAILED, Obstacle.NONE)
 
     def test_a_pod_that_was_called_failed_for_its_node(self) -> None:
         pod = make_pod("Failed", running(), reason="NodeLost")
@@ -435,12 +437,12 @@ class TestLostNode:
             pod,
             node_lost=True,
         )
-        assert (seen.phase, seen.node_lost) == (WorkflowPhase.RUNNING, True)
+        assert (seen.phase, seen.obstacle) == (WorkflowPhase.RUNNING, Obstacle.NODE_LOST)
 
     def test_a_stopped_one_that_cannot_be_asked(self) -> None:
         workflow = failed("workflow shutdown with strategy:  Stop", shutdown="Stop")
         seen = end(workflow, make_pod("Running", running()), node_lost=True)
-        assert (seen.phase, seen.node_lost) == (WorkflowPhase.RUNNING, True)
+        assert (seen.phase, seen.obstacle) == (WorkflowPhase.RUNNING, Obstacle.NODE_LOST)
 
 
 _ANYTHING = st.recursive(

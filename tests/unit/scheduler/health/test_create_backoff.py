@@ -6,7 +6,7 @@ from devtools.testbed.fakes import FakeClock, make_node
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
 from scheduler.engines.contract import EngineError, EngineForbidden, WorkflowNotMade, WorkflowPhase
-from scheduler.health.create_backoff import FIRST_S, LONGEST_RETRY_AFTER_S, LONGEST_S, Backoff
+from scheduler.health.create_backoff import FIRST_S, LONGEST_RETRY_AFTER_S, LONGEST_S, CreateBackoff
 from tests.unit.scheduler.conftest import Rig
 from workflows.render import workflow_name
 
@@ -31,30 +31,30 @@ def refuse(rig: Rig, error: EngineError, monkeypatch: pytest.MonkeyPatch, *users
 class TestPauses:
     def test_they_double_up_to_a_minute(self) -> None:
         clock = FakeClock()
-        backoff, pauses = Backoff(clock), []
+        backoff, pauses = CreateBackoff(clock), []
         for _ in range(9):
             backoff.failed("a", QUOTA)
             began = clock.now
-            while backoff.holds("a"):
+            while backoff.why_waits("a"):
                 clock.tick(0.5)
             pauses.append(clock.now - began)
         assert pauses == [FIRST_S, 2, 4, 8, 16, 32, LONGEST_S, LONGEST_S, LONGEST_S]
-        backoff.made("a")
+        backoff.succeeded("a")
         backoff.failed("a", QUOTA)
         clock.tick(FIRST_S)
-        assert not backoff.holds("a")
+        assert not backoff.why_waits("a")
 
     @pytest.mark.parametrize(
         ("asked", "waits"), [(7, 7), (0.1, FIRST_S), (1e9, LONGEST_RETRY_AFTER_S)]
     )
     def test_the_engines_own_word_counts(self, asked: float, waits: float) -> None:
         clock = FakeClock()
-        backoff = Backoff(clock)
+        backoff = CreateBackoff(clock)
         backoff.failed("a", WorkflowNotMade("slow down", asked))
         clock.tick(waits - 0.01)
-        assert (backoff.holds("a"), backoff.holds_all()) == ("slow down", "slow down")
+        assert (backoff.why_waits("a"), backoff.why_all_wait()) == ("slow down", "slow down")
         clock.tick(0.02)
-        assert (backoff.holds("a"), backoff.holds_all()) == ("", "")
+        assert (backoff.why_waits("a"), backoff.why_all_wait()) == ("", "")
 
 
 def test_in_a_hurry_too_it_is_not_tried_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_the_same_reason_again_is_no_news(
     tried = refuse(rig, WorkflowNotMade("The disk is full."), monkeypatch)
     rig.clock.tick(61)
     scheduler.run_cycle()
-    assert len(rig.store.timeline(job_id)) == 5
+    assert len(rig.store.timeline(job_id)) == 3  # the newest message of the same reason code
     assert rig.store.timeline(job_id)[-1]["message"] == "The disk is full."
 
 
@@ -102,12 +102,12 @@ def test_the_others_wait_with_it_and_are_told_why(
     scheduler.run_cycle()
     scheduler.run_cycle()
     assert tried == [first]
-    assert rig.job(first).reason.code is ReasonCode.ENGINE_UNAVAILABLE
+    assert rig.job(first).reason.code is ReasonCode.CREATE_FAILED
     assert (rig.job(second).reason.code, rig.store.position(second)) == (ReasonCode.WAITING_TURN, 2)
     assert rig.job(first).reason.message.startswith("1st in line; ")
     told = rig.job(second).reason.message
     assert told.startswith(
-        "2nd in line; the workflow of another job could not be made, and is tried again soon: "
+        "2nd in line; the workflow of another job could not be created; retrying soon: "
     )
     assert "exceeded quota" in told
 

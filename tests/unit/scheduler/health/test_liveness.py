@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.engines.contract import EngineUnavailable
-from scheduler.health.liveness import MAX_AGE_S, Heartbeat, trouble
+from scheduler.health.liveness import MAX_AGE_S, LivenessFile, why_dead
 from tests.unit.scheduler.conftest import Rig
 
 
@@ -22,7 +22,7 @@ def probe(**env: str) -> subprocess.CompletedProcess[str]:
 def test_the_probe(tmp_path: Path) -> None:
     path = tmp_path / "heartbeat"
     assert probe(HEARTBEAT_FILE=str(path)).returncode == 1
-    Heartbeat(path).beat()
+    LivenessFile(path).touch()
     assert probe(HEARTBEAT_FILE=str(path)).returncode == 0
     os.utime(path, (0, 0))
     old = probe(HEARTBEAT_FILE=str(path))
@@ -33,18 +33,18 @@ def test_the_probe(tmp_path: Path) -> None:
 
 def test_how_old_it_may_be(tmp_path: Path) -> None:
     path = tmp_path / "heartbeat"
-    Heartbeat(path).beat()
+    LivenessFile(path).touch()
     touched = path.stat().st_mtime
-    assert trouble(path, touched + MAX_AGE_S) == ""
+    assert why_dead(path, touched + MAX_AGE_S) == ""
     assert (
-        trouble(path, touched + MAX_AGE_S + 1)
+        why_dead(path, touched + MAX_AGE_S + 1)
         == "The scheduler's last heartbeat is 61 s old (limit: 60 s)."
     )
 
 
 @pytest.mark.parametrize("path", [None, Path("/proc/no/such/folder/heartbeat")])
-def test_a_beat_never_raises(path: Path | None) -> None:
-    Heartbeat(path).beat()
+def test_touching_never_raises(path: Path | None) -> None:
+    LivenessFile(path).touch()
 
 
 @pytest.mark.parametrize("away", [False, True])
@@ -53,17 +53,17 @@ def test_the_loop_touches_it_however_its_cycles_end(rig: Rig, tmp_path: Path, aw
     rig.settings = rig.settings.model_copy(update={"heartbeat_file": path})
     rig.engine.away = EngineUnavailable("The API server does not answer.") if away else None
     scheduler = rig.scheduler()
-    pause = scheduler._one_cycle(True)
+    pause = scheduler.guarded_cycle(True)
     path.unlink(missing_ok=True)
     scheduler.waker.wake()
-    assert scheduler._pause(pause)
+    assert scheduler.pause(pause)
     assert time.time() - path.stat().st_mtime < MAX_AGE_S
 
 
 def test_the_loop_comes_again_when_the_engine_says(rig: Rig) -> None:
     rig.engine.away = EngineUnavailable("Too many requests.", retry_after_s=45)
-    assert rig.scheduler()._one_cycle(True) == 45
+    assert rig.scheduler().guarded_cycle(True) == 45
     rig.engine.away = EngineUnavailable("Too many requests.", retry_after_s=100_000)
-    assert rig.scheduler()._one_cycle(True) == 300
+    assert rig.scheduler().guarded_cycle(True) == 300
     rig.engine.away = EngineUnavailable("No answer.")
-    assert rig.scheduler()._one_cycle(True) <= 1
+    assert rig.scheduler().guarded_cycle(True) <= 1

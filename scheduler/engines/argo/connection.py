@@ -1,0 +1,166 @@
+"""The connection to the API server. The only file that imports `kubernetes`."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from scheduler.engines.argo.errors import NoAnswer, Refused, refusal
+
+_CONNECT_S = 5.0
+
+
+class CredentialsMissing(Exception):
+    """There is no way to connect to a cluster; the text is one sentence with the remedy."""
+
+
+class Connection:
+    """Calls to the API server that `load` leads to. One try each, never a hidden second one, always with a timeout."""
+
+    def __init__(self, load: Callable[[], ApiClient], timeout_s: float) -> None:
+        self._load, self._timeout = load, (_CONNECT_S, timeout_s)
+        self._client = load()
+
+    def call(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> dict[str, Any]:
+        said = self._ask(method, path, query or {}, body)
+        try:
+            answer = json.loads(said)
+        except ValueError as error:
+            raise NoAnswer(f"its answer to {method} {path} is no JSON, or was cut off") from error
+        if not isinstance(answer, dict):
+            raise NoAnswer(f"its answer to {method} {path} is no object")
+        return answer
+
+    def text(self, path: str, query: Mapping[str, str]) -> str:
+        return self._ask("GET", path, query).decode("utf-8", errors="replace")
+
+    @contextmanager
+    def stream(self, path: str, query: Mapping[str, str], silence_s: float) -> Iterator["_Lines"]:
+        response = self._open("GET", path, query, None, (_CONNECT_S, silence_s))
+        try:
+            yield _Lines(response)
+        finally:
+            response.close()
+
+    def _ask(self, method: str, path: str, query: Mapping[str, str], body: Any = None) -> bytes:
+        response = self._open(method, path, query, body, self._timeout)
+        with _no_answer():
+            return response.data
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any,
+        timeout: tuple[float, float],
+    ) -> urllib3.HTTPResponse:
+        """Send a request; a 401 gets one more try with credentials that were read anew."""
+        client = self._client
+        try:
+            return _send(client, method, path, query, body, timeout)
+        except Refused as error:
+            if error.status != 401:
+                raise
+        try:
+            self._client = self._load()
+        except CredentialsMissing as error:
+            raise Refused(401, str(error)) from error
+        return _send(self._client, method, path, query, body, timeout)
+
+
+class _Lines:
+    """The lines of a watch; see Stream."""
+
+    def __init__(self, response: urllib3.HTTPResponse) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b""
+        with _no_answer():
+            for chunk in self._response.stream(decode_content=False):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line for line in lines if line.strip())
+
+    def end(self) -> None:
+        try:
+            self._response.shutdown()
+        except (ValueError, RuntimeError, OSError):
+            pass  # it has ended by itself
+
+
+def _send(
+    client: ApiClient,
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    body: Any,
+    timeout: tuple[float, float],
+) -> urllib3.HTTPResponse:
+    headers = {"Accept": "application/json, */*;q=0.8"}
+    if body is not None:
+        headers["Content-Type"] = (
+            "application/merge-patch+json" if method == "PATCH" else "application/json"
+        )
+    try:
+        request = client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+    except (ConfigException, OSError) as error:  # the token's file is read anew once a minute
+        raise NoAnswer(f"the credentials cannot be read ({error})", sent=False) from error
+    with _no_answer():
+        response: urllib3.HTTPResponse = client.call_api(
+            *request, _request_timeout=timeout
+        ).response
+        if response.status >= 300:
+            raise refusal(response.status, response.headers, response.data)
+    return response
+
+
+@contextmanager
+def _no_answer() -> Iterator[None]:
+    """Around whatever may meet the network: its errors as NoAnswer."""
+    try:
+        yield
+    except (NewConnectionError, ConnectTimeoutError) as error:
+        raise NoAnswer(str(error), sent=False) from error
+    except (HTTPError, OSError) as error:
+        raise NoAnswer(f"{type(error).__name__}: {error}") from error
+    except ApiException as error:  # the client's own, for TLS
+        raise NoAnswer(" ".join(str(error.reason).split())) from error
+
+
+def load(kubeconfig: str | None) -> ApiClient:
+    """A client with the credentials of `kubeconfig`, else of the pod, else of KUBECONFIG."""
+    configuration = Configuration()
+    in_cluster = kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ
+    try:
+        if in_cluster:
+            load_incluster_config(client_configuration=configuration)
+        else:
+            path = kubeconfig or os.environ.get("KUBECONFIG")
+            load_kube_config(
+                config_file=path, client_configuration=configuration, persist_config=False
+            )
+    except Exception as error:
+        source = "the pod's ServiceAccount token" if in_cluster else "KUBECONFIG"
+        raise CredentialsMissing(
+            f"ENGINE=argo finds no way into a cluster by {source} ({' '.join(str(error).split())}); run the scheduler "
+            "in the cluster, let KUBECONFIG name a file that works with kubectl, or set ENGINE=local."
+        ) from error
+    configuration.retries = False  # urllib3's own would make things twice
+    return ApiClient(configuration)
