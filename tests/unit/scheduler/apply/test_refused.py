@@ -137,7 +137,7 @@ def test_a_right_that_the_scheduler_lacks_is_everybodys(rig: Rig) -> None:
     scheduler.run_cycle()
     rig.store.cancel(stuck, NOW)
     rig.engine.locked[name(rig, stuck)] = EngineForbidden(
-        "The API server refuses the scheduler a right."
+        "The API server lacks a permission."
     )
     for _ in range(9):
         scheduler.guarded_cycle(True)
