@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from devtools import ROOT
+from devtools.testbed.demo import make_small_demo
 from devtools.testbed.system import free_port, wait_for
 
 TOY = {"seconds": 60}
@@ -256,16 +257,6 @@ def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -
 
 
 # -- the demo ------------------------------------------------------------------------------------------------------
-
-
-def make_small_demo(folder: Path, **changes: str) -> None:
-    """The shipped demo, narrow and short; `changes` are further lines of its config to replace."""
-    text = (ROOT / "workflows" / "configs" / "demo.yaml").read_text()
-    for key, value in {"base_channels": "8", "total_epochs": "2", **changes}.items():
-        text, count = re.subn(rf"\b{key}: \S+", f"{key}: {value}", text)
-        assert count == 1, key
-    (folder / "configs").mkdir(parents=True)
-    (folder / "configs" / "demo.yaml").write_text(text)
 
 
 @pytest.fixture
