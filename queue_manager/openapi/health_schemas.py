@@ -1,6 +1,6 @@
 """JSON Schema of the answers of /readyz, whose codes come from closed lists."""
 
-from jobqueue.health import ProblemCode, WarningCode
+from jobqueue.service.health import ProblemCode, WarningCode
 from queue_manager.openapi.schemas import COMPONENTS, TEXT, Schema, always, list_of
 
 _WARNING_CODE: Schema = {"type": "string", "enum": [code.value for code in WarningCode]}
