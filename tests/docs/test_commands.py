@@ -1,4 +1,6 @@
-"""Every command that README and docs show is run, in order, in one shell a document, against a `gpuq up` of its own."""
+"""Every command that README and docs show is run, in order, in one shell a document, against a
+`gpuq up` of its own.
+"""
 
 import os
 import re
@@ -49,7 +51,9 @@ pytestmark = pytest.mark.xdist_group("one gpuq up")
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A running `gpuq up` with the demo's data set; yields what to write for the documents' ports and folder."""
+    """A running `gpuq up` with the demo's data set; yields what to write for the documents' ports
+    and folder.
+    """
     folder = tmp_path_factory.mktemp("up")
     ports = {name: free_port() for name in ("port", "monitor-port", "redis-port")}
     options = [word for name, port in ports.items() for word in (f"--{name}", str(port))]

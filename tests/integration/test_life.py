@@ -49,7 +49,9 @@ class TestTheSeedToTheLetter:
     def test_three_users_while_the_monitor_says_busy(
         self, system: System, by_hand, tmp_path: Path
     ) -> None:
-        """Positions 1, 2, 3; then one at a time in FIFO order; and by hand in Redis what the seed shows."""
+        """Positions 1, 2, 3; then one at a time in FIFO order; and by hand in Redis what the seed
+        shows.
+        """
         system.kill("monitor", signal.SIGTERM)
         system.start_one("monitor", CPU_PERCENT="0")  # the gate is strict: nothing is below 0 %
         users = ("user1", "user2", "user3")
