@@ -99,7 +99,7 @@ bench: setup ## Measure; results in benchmarks/results.json
 bench-trainer: setup ## Measure the training step against the reference; results in benchmarks/trainer/results.json
 	@$(BIN)/python -m benchmarks.trainer
 
-mutants: setup ## Change the pure code in small ways and check that its unit tests notice (ROOM=gate: one room)
+mutants: setup ## Change the pure code in small ways and check that its unit tests notice (one room: ROOM=scheduler/decide)
 	@$(BIN)/python -m devtools.mutants $(ROOM) $(ARGS)
 
 images: ## Build the four images with docker, podman or buildah (docker/README.md says what may be set)

@@ -125,10 +125,11 @@ def _annotations(kind: type[BaseSettings], source: list[str]) -> dict[str, tuple
 
 
 def _comment(source: list[str], first: int, last: int) -> str:
-    """Behind the field, or in lines of `#:` above it."""
-    _, mark, behind = source[last - 1].partition("  #: ")
-    if mark:
-        return behind.strip()
+    """Return the field's comment: after it, inside its value, or in lines of `#:` above it."""
+    for line in source[first - 1 : last]:
+        _, mark, behind = line.partition("  #: ")
+        if mark:
+            return behind.strip()
     above: list[str] = []
     for line in reversed(source[: first - 1]):
         if not line.strip().startswith("#: "):
