@@ -74,7 +74,7 @@ lint: setup typecheck ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-fmt: setup ## Format the code, and mend what can be mended by itself
+fmt: setup ## Format the code, and fix what can be fixed automatically
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

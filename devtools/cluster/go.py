@@ -77,7 +77,11 @@ def _version(command: str) -> tuple[int, ...]:
 
 
 def _env() -> dict[str, str]:
-    """Ask for static binaries and for exactly this Go."""
+    """Ask for static binaries and for exactly this Go.
+
+    The compiler is a Go program: with more memory for its garbage collector it needs a fifth less
+    time (measured on two packages of Kubernetes and all that they import).
+    """
     ignored = ("GOFLAGS", "GOROOT", "GOOS", "GOARCH")
     env = {name: value for name, value in os.environ.items() if name not in ignored}
-    return {**env, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    return {**env, "CGO_ENABLED": "0", "GOGC": "400", "GOTOOLCHAIN": "local", "GOWORK": "off"}

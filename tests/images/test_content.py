@@ -28,8 +28,14 @@ WHERE = {
     "pytest": set(),
 }
 NOT_IN = ("pip", "pip3", "gcc", "cc", "c++", "make", "ld", "git")
-LIST = "import importlib.metadata as m, json; print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
-IMPORTS = "import importlib.util as u; print([name for name in ('pip', 'setuptools', 'ensurepip') if u.find_spec(name)])"
+LIST = (
+    "import importlib.metadata as m, json; "
+    "print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
+)
+IMPORTS = (
+    "import importlib.util as u; "
+    "print([name for name in ('pip', 'setuptools', 'ensurepip') if u.find_spec(name)])"
+)
 
 
 def test_the_tables_name_every_image() -> None:

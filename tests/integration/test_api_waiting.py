@@ -1,4 +1,6 @@
-"""The real API where it holds connections open, and where what comes is no HTTP, or comes through a proxy."""
+"""The real API where it holds connections open, and where a request is not HTTP, or comes through a
+proxy.
+"""
 
 import contextlib
 import signal
@@ -28,7 +30,7 @@ def api(shared: System) -> System:
     return shared
 
 
-# -- those who wait and those who follow -----------------------------------------------------------------------------
+# -- those who wait and those who follow -----------------------------------------------------------
 
 
 def test_a_wait_ends_with_the_change(api: System) -> None:
@@ -95,7 +97,7 @@ def health_s(system: System) -> float:
     return time.monotonic() - began
 
 
-# -- what is no HTTP -------------------------------------------------------------------------------------------------
+# -- requests that are not HTTP --------------------------------------------------------------------
 
 LONG = "x" * 9000
 
@@ -120,7 +122,9 @@ LONG = "x" * 9000
     ],
     ids=lambda value: str(value)[:40].replace("\r\n", " "),
 )
-def test_what_is_no_http_gets_a_problem_too(api: System, request_text: str, status: int) -> None:
+def test_a_request_that_is_not_http_is_answered_with_a_problem(
+    api: System, request_text: str, status: int
+) -> None:
     with socket.create_connection(("127.0.0.1", api.api_port), timeout=5) as connection:
         connection.sendall(request_text.encode())
         connection.shutdown(socket.SHUT_WR)

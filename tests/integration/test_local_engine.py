@@ -1,4 +1,6 @@
-"""The one-machine engine with real processes: made once, found again, stopped, timed out, killed in every way."""
+"""The one-machine engine with real processes: made once, found again, stopped, timed out, killed in
+every way.
+"""
 
 import json
 import os
