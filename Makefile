@@ -43,7 +43,13 @@ up: setup ## Run the whole system on this machine until Ctrl-C
 
 test: setup ## Run all tests, stage by stage, and say what each stage took
 	@mkdir -p build/test; rm -f build/test/*.log; begun=$$SECONDS; failed=; summary=; \
+	case " $(STAGES) " in *" cluster "*) $(BIN)/python -m devtools.cluster.build --notice;; esac; \
 	for stage in $(STAGES); do \
+	  if [ $$stage = cluster ]; then \
+	    echo "== programs of the cluster stage"; started=$$SECONDS; \
+	    $(BIN)/python -m devtools.cluster.build || true; \
+	    summary+="programs of the cluster stage $$((SECONDS - started)) s"$$'\n'; \
+	  fi; \
 	  started=$$SECONDS; echo "== $$stage"; \
 	  $(PYTEST) --durations=5 tests/$$stage 2>&1 | tee "build/test/$${stage//\//-}.log" && ended= || ended=" FAILED"; \
 	  failed+="$$ended"; summary+="stage $$stage $$((SECONDS - started)) s$$ended"$$'\n'; \
@@ -68,7 +74,7 @@ lint: setup typecheck ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-fmt: setup ## Format the code, and mend what can be mended by itself
+fmt: setup ## Format the code, and fix what can be fixed automatically
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -93,7 +99,7 @@ bench: setup ## Measure; results in benchmarks/results.json
 bench-trainer: setup ## Measure the training step against the reference; results in benchmarks/trainer/results.json
 	@$(BIN)/python -m benchmarks.trainer
 
-mutants: setup ## Change the pure code in small ways and check that its unit tests notice (ROOM=gate: one room)
+mutants: setup ## Change the pure code in small ways and check that its unit tests notice (one room: ROOM=scheduler/decide)
 	@$(BIN)/python -m devtools.mutants $(ROOM) $(ARGS)
 
 images: ## Build the four images with docker, podman or buildah (docker/README.md says what may be set)

@@ -1,4 +1,6 @@
-"""`python -m benchmarks [name …]`: run them, print a line each, write results.json and docs/performance.md."""
+"""`python -m benchmarks [name …]`: run them, print a line each, write results.json and
+docs/performance.md.
+"""
 
 import importlib
 import sys

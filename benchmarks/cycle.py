@@ -1,6 +1,7 @@
-"""A scheduling cycle with 100,000 queued jobs on a real Valkey (AOF `always`), the engine and the monitors faked.
+"""A scheduling cycle with 100,000 queued jobs on a real Valkey (AOF `always`), the engine and the
+monitors faked.
 
-One training runs, and each cycle has the reason of every job at the head of the queue to write anew.
+One training runs, and each cycle rewrites the reason of every job at the head of the queue.
 """
 
 import statistics
@@ -57,7 +58,9 @@ def _cycles(store: Store) -> list[float]:
 
 
 def _cycle(scheduler: Scheduler, store: Store, clock: FakeClock) -> float:
-    """The time (s) of one cycle, a minute after the last one: "… has been running for 7 minutes" changes."""
+    """The time (s) of one cycle, a minute after the last one: "… has been running for 7 minutes"
+    changes.
+    """
     clock.tick(60)
     before = store.jobs(store.order(99, 1))[0].reason
     begin = time.perf_counter()

@@ -1,6 +1,8 @@
-"""How quickly /healthz answers while every place for followers of a log is taken, and while every one waits instead.
+"""How quickly /healthz answers while every place for followers of a log is taken, and while every
+one waits instead.
 
-A real queue manager on gunicorn with the shipped number of threads; the log grows ten times a second.
+A real queue manager on gunicorn with the shipped number of threads; the log grows ten times a
+second.
 """
 
 import contextlib
@@ -98,7 +100,7 @@ def _waiting(url: str) -> Iterator[None]:
 
 
 def _ask(url: str) -> None:
-    """Wait in one place, and come again where the place was taken by whoever looked whether all are taken."""
+    """Wait in one place; ask again if the check for a full server had taken that place."""
     with contextlib.suppress(requests.RequestException):  # it is cut when the system stops
         while requests.get(url, timeout=90).status_code == 503:
             time.sleep(0.2)

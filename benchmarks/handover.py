@@ -1,7 +1,8 @@
 """From the end of one training to the start of the next process, with work waiting and the gate on.
 
-Each job keeps every core busy, so that the CPU gate (below 90 %) is shut by the job's own load when it ends. Real
-Valkey, queue manager, scheduler (10 s poll, as deployed) and monitor; the jobs go in by POST /submit.
+Each job keeps every core busy, so that the CPU gate (below 90 %) is shut by the job's own load when
+it ends. Real Valkey, queue manager, scheduler (10 s poll, as deployed) and monitor; the jobs go in
+by POST /submit.
 """
 
 import json

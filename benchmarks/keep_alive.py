@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 
 class Connection:
-    """One connection to 127.0.0.1:`port`, opened again where the server closed it while it was idle."""
+    """One connection to 127.0.0.1:`port`, opened again where the server closed it while it was
+    idle.
+    """
 
     def __init__(self, port: int) -> None:
         self._port, self._socket = port, _connect(port)
@@ -43,7 +45,9 @@ def post(path: str, body: bytes) -> bytes:
 
 
 def throughput(port: int, requests: Sequence[bytes], clients: int) -> float:
-    """Requests a second, shared out over `clients` connections with a thread each; every answer must be a 202."""
+    """Requests a second, shared out over `clients` connections with a thread each; every answer
+    must be a 202.
+    """
     failed: list[bytes] = []
 
     def client(mine: Sequence[bytes]) -> None:

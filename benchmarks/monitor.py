@@ -1,4 +1,5 @@
-"""The resource monitor: how fast it answers while the driver is slow, and what it costs while the driver is well.
+"""The resource monitor: how fast it answers while the driver is slow, and what it costs while the
+driver is well.
 
 The real monitor and the real nvidia-ml-py over the tests' fake libnvidia-ml.so.1, with one GPU.
 """

@@ -18,7 +18,9 @@ BEGIN, END = "<!-- results: made by `make bench`, do not edit -->\n", "<!-- end 
 
 @dataclass(frozen=True)
 class Result:
-    """`value` in `unit` (NaN: unmeasured); it holds when at most `target`, or at least where the bound is "≥"."""
+    """`value` in `unit` (NaN: unmeasured); it holds when at most `target`, or at least where the
+    bound is "≥".
+    """
 
     name: str
     value: float

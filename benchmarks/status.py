@@ -1,6 +1,8 @@
-"""`GET /status/<user>` with a million queued jobs against ten, and what a queued job takes of Redis' memory.
+"""`GET /status/<user>` with a million queued jobs against ten, and what a queued job takes of
+Redis' memory.
 
-Two whole systems, whose requests alternate. The user asked about has ten queued jobs in both, somewhere in the queue.
+Two whole systems, whose requests alternate. The user asked about has ten queued jobs in both,
+somewhere in the queue.
 """
 
 import os
@@ -48,7 +50,9 @@ def run() -> list[Result]:
 
 
 def _prepare(system: System, jobs: int) -> float:
-    """Fill the queue and set it to work; returns the bytes that each job took, without its config's text."""
+    """Fill the queue and set it to work; returns the bytes that each job took, without its config's
+    text.
+    """
     with redis.Redis.from_url(system.redis_url) as client:
         client.config_set("appendonly", "no")  # while filling; nothing is written later
         before = _used_bytes(client)

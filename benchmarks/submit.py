@@ -1,6 +1,8 @@
-"""`POST /submit` against a bare Flask route that does one LPUSH: same Valkey (AOF `always`), workers, threads, client.
+"""`POST /submit` against a bare Flask route that does one LPUSH: same Valkey (AOF `always`),
+workers, threads, client.
 
-Both are up all the time, and their rounds alternate; a pair of rounds gives one ratio, and the median counts.
+Both are up all the time, and their rounds alternate; a pair of rounds gives one ratio, and the
+median counts.
 """
 
 import contextlib
@@ -72,7 +74,9 @@ def _request(user: str) -> bytes:
 
 @contextlib.contextmanager
 def _both(folder: Path) -> Iterator[tuple[System, int]]:
-    """The system with the shipped configuration, a training and waiting jobs; and the bare application's port."""
+    """The system with the shipped configuration, a training and waiting jobs; and the bare
+    application's port.
+    """
     with running_system(
         folder, "redis", "queue_manager", QUEUE_MANAGER_THREADS=THREADS, **_NO_CAPS
     ) as system:

@@ -1,4 +1,4 @@
-"""What tests, benchmarks and `make docs` share; nothing of it is installed or shipped in an image."""
+"""Tools that tests, benchmarks and `make docs` share; none is installed or part of an image."""
 
 from pathlib import Path
 

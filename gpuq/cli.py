@@ -43,7 +43,7 @@ Exit codes:
     type=click.Path(path_type=Path),
     help="File with your access token. Default: the token in $GPUQ_TOKEN.",
 )
-@click.version_option(package_name="gpuq")
+@click.version_option(package_name="gpuq-lab")
 @click.pass_context
 def cli(ctx: click.Context, server: str, token_file: Path | None) -> None:
     """A queue for trainings on shared GPUs.

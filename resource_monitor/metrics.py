@@ -110,6 +110,6 @@ def exposition(
 
 def _version() -> str:
     try:
-        return version("gpuq")
+        return version("gpuq-lab")
     except PackageNotFoundError:
         return "unknown"

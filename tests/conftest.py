@@ -1,4 +1,4 @@
-"""What every test may ask for: a store on a real Valkey, emptied before each test, and a fake NVML."""
+"""Fixtures of every test: a store on a real Valkey, emptied before each test; a fake NVML."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from devtools.nvml.script import FakeNvml, compile_into
 from devtools.testbed.system import free_port
 from jobqueue.store.client import Store
 
-# Started in the background by a shell, the tests would ignore Ctrl-C, and with them whatever they start and interrupt.
+# Started in the background by a shell, the tests would ignore Ctrl-C, and with them whatever they
+# start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,6 +1,8 @@
-"""How often the scheduler asks the API server, by the API server's own audit log: an idle cycle, and a started job.
+"""How often the scheduler asks the API server, by the API server's own audit log: an idle cycle,
+and a started job.
 
-With 0, 100 and 1,000 queued jobs, one training running, and then ten of the waiting ones started and ended.
+With 0, 100 and 1,000 queued jobs, one training running, and then ten of the waiting ones started
+and ended.
 """
 
 import json
@@ -62,7 +64,9 @@ def _calls(plane: Plane, queued: int) -> list[Result]:
 
 
 def _idle(system: ClusterSystem, log: "Audit") -> float:
-    """Calls a cycle, from the end of one cycle to the end of another; what a submission wakes is over."""
+    """Calls a cycle, from the end of one cycle to the end of another; what a submission wakes is
+    over.
+    """
     system.wait_cycles(3)
     beats = [wait_for("a cycle", lambda: _newer(system, {}))]
     for _ in range(CYCLES):
@@ -98,7 +102,9 @@ class Audit:
         return [entry for entry in found if entry["user"]["username"] == self._account]
 
     def about(self, name: str) -> int:
-        """How many calls made, asked for or changed a Workflow, or its ConfigMap, pod and log, which share its name."""
+        """How many calls made, asked for or changed a Workflow, or its ConfigMap, pod and log,
+        which share its name.
+        """
         return sum(
             entry.get("objectRef", {}).get("name") == name or name in entry["requestURI"]
             for entry in self.entries()

@@ -1,8 +1,9 @@
-"""From the end of a Workflow to the next Workflow, with work waiting and the gate on, on a real API server.
+"""From the end of a Workflow to the next Workflow, with work waiting and the gate on, on a real API
+server.
 
-One node with one GPU, 10 s poll, as deployed. Both moments are those at which a watch of the benchmark's own saw them.
-The monitor is scripted after the real one: busy while a workflow runs, and free from the second of two samples after
-its end on, two samples a second.
+One node with one GPU, 10 s poll, as deployed. Both moments are those at which a watch of the
+benchmark's own saw them. The monitor is scripted after the real one: busy while a workflow runs,
+and free from the second of two samples after its end on, two samples a second.
 """
 
 import os
@@ -57,9 +58,10 @@ class Gate(Witness):
 
 
 def run() -> list[Result]:
-    """Median and p99 of the handover and of its part from the first sample that passes; the longest without a watch.
+    """Median and p99 of the handover and of its part from the first sample that passes; the longest
+    without a watch.
 
-    The one without a watch goes on beside the other: it does next to nothing.
+    The scheduler without a watch keeps running beside the other: it does next to nothing.
     """
     with clusters() as plane, ThreadPoolExecutor() as pool:
         without_watch = pool.submit(_handovers, plane, JOBS_WITHOUT_WATCH, is_cut=True)

@@ -1,7 +1,8 @@
-"""What the benchmarks on a real API server have in common: the control plane, Argo's double, and a witness.
+"""What the benchmarks on a real API server have in common: the control plane, Argo's double, and a
+witness.
 
-etcd, API server, controller-manager and scheduler are the real ones; kwok plays the nodes, and the tests' doubles play
-Argo's controller and what happens inside the pods.
+etcd, API server, controller-manager and scheduler are the real ones; kwok plays the nodes, and the
+tests' doubles play Argo's controller and what happens inside the pods.
 """
 
 import contextlib
@@ -32,7 +33,9 @@ DEPLOYED = {
 
 @contextlib.contextmanager
 def clusters() -> Iterator[Plane]:
-    """A control plane whose workflows run and whose trainings end; whatever its doubles stumbled over is raised."""
+    """A control plane whose workflows run and whose trainings end; whatever its doubles stumbled
+    over is raised.
+    """
     with tempfile.TemporaryDirectory() as folder, running_plane(Path(folder) / "plane") as plane:
         controller = Controller(Api(plane.kubeconfig_of("argo", "system:masters"))).start()
         trainings = Trainings(Api(plane.kubeconfig_of("trainings", "system:masters"))).start()
@@ -46,7 +49,9 @@ def clusters() -> Iterator[Plane]:
 
 @contextlib.contextmanager
 def systems(plane: Plane, *nodes: int, **env: str) -> Iterator[ClusterSystem]:
-    """A gpuq on that plane, without its scheduler: `start_one("scheduler")` when everything is queued."""
+    """A gpuq on that plane, without its scheduler: `start_one("scheduler")` when everything is
+    queued.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "system"
         path.mkdir()
@@ -58,7 +63,8 @@ def systems(plane: Plane, *nodes: int, **env: str) -> Iterator[ClusterSystem]:
 
 
 class Witness(threading.Thread):
-    """Watches the workflows with a watch of its own: when (s since the epoch) each was first seen, and seen at its end.
+    """Watches the workflows with a watch of its own: when (s since the epoch) each was first seen,
+    and seen at its end.
 
     It ends with the control plane.
     """

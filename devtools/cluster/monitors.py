@@ -1,4 +1,6 @@
-"""Scripted resource monitors: one loopback address a node, as behind a headless Service; a test says what is busy."""
+"""Scripted resource monitors: one loopback address a node, as behind a headless Service; a test
+says what is busy.
+"""
 
 import json
 import threading
@@ -12,7 +14,9 @@ HOST = "monitors.test"
 
 
 class Monitors:
-    """`busy[node]`: the GPUs that do not pass there; a node in `silent` gives no answer that can be trusted."""
+    """`busy[node]`: the GPUs that do not pass there; a node in `silent` gives no answer that can be
+    trusted.
+    """
 
     def __init__(self, nodes: dict[str, int]) -> None:
         self.nodes = nodes

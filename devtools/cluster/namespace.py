@@ -1,4 +1,6 @@
-"""The namespace of a gpuq, behind its back: what an admin of the cluster sees there, and does by hand."""
+"""The namespace of a gpuq, behind its back: what an admin of the cluster sees there, and does by
+hand.
+"""
 
 import contextlib
 import time
@@ -29,7 +31,7 @@ class Namespace:
         return self._path("pods", name, root="/api/v1")
 
     def workflows(self) -> list[Object]:
-        """All Workflows of the namespace, whoever made them, by name."""
+        """Return all Workflows of the namespace by name, unmanaged ones too."""
         return sorted(
             self.admin.items(self._path("workflows")),
             key=lambda item: str(item["metadata"]["name"]),
@@ -62,7 +64,9 @@ class Namespace:
         return dict(wait_for(f"the pod of {job_id} is {phase}", seen))
 
     def live_workflows(self) -> list[LiveWorkflow]:
-        """Those of ours of which anything may still run, whatever Argo says: a stopped one's container may."""
+        """Those of ours of which anything may still run, whatever Argo says: a stopped one's
+        container may.
+        """
         pods = self.admin.items(self._path("pods", root="/api/v1"), labelSelector=LABEL_WORKFLOW)
         busy = {
             _label(pod, LABEL_WORKFLOW)
@@ -102,7 +106,9 @@ class Namespace:
         self.admin.post(self._path("events", root="/api/v1"), event)
 
     def age(self, job_id: str) -> None:
-        """As if its pod had been made an hour ago: some looks are for pods that are not fresh any more."""
+        """As if its pod had been made an hour ago: some looks are for pods that are not fresh any
+        more.
+        """
         [name] = self.workflows_of(job_id)
         hour = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3600))
         self.admin.patch(
@@ -128,7 +134,9 @@ class Namespace:
 
     @contextlib.contextmanager
     def gpus_taken(self, *nodes: str) -> Iterator[None]:
-        """Meanwhile somebody else's pods hold all GPUs of these nodes (of all), and no monitor can see it."""
+        """Meanwhile somebody else's pods hold all GPUs of these nodes (of all), and no monitor can
+        see it.
+        """
         taken = nodes or tuple(self.nodes)
         for node in taken:
             self.admin.post(self.pod_path(""), _somebody_elses(node, self.nodes[node]))

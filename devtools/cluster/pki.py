@@ -1,4 +1,4 @@
-"""A certificate authority for one session of tests: everything in it is made anew and trusted by nobody else."""
+"""Make a certificate authority for one session of tests, which nothing else trusts."""
 
 import datetime
 import ipaddress

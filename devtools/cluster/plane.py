@@ -1,7 +1,8 @@
-"""A control plane of its own on free ports of loopback: etcd, API server with RBAC and all admission, and around them
-the controller-manager, the scheduler, and kwok, which plays the nodes.
+"""A control plane of its own on free ports of loopback: etcd, API server with RBAC and all
+admission, and around them the controller-manager, the scheduler, and kwok, which plays the nodes.
 
-Every process is a child of ours and is ended by its pid, the API server can be killed and started again meanwhile.
+Every process is a child of ours and is ended by its pid, the API server can be killed and started
+again meanwhile.
 """
 
 import contextlib
@@ -58,7 +59,7 @@ class Plane(Cluster):
         self.admin = Api(self.kubeconfig)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    # -- processes -------------------------------------------------------------------------------------------------
+    # -- processes ---------------------------------------------------------------------------------
 
     def start(self) -> "Plane":
         """Boot everything; the API server serves Argo's kinds when this returns."""
@@ -103,7 +104,9 @@ class Plane(Cluster):
         process.wait(timeout=30)
 
     def stop(self) -> None:
-        """End everything that was started, whatever state it is in; nothing here has anything to save."""
+        """End everything that was started, whatever state it is in; nothing here has anything to
+        save.
+        """
         for name in reversed(list(self.processes)):
             with contextlib.suppress(ProcessLookupError):
                 self.kill(name)
@@ -116,7 +119,7 @@ class Plane(Cluster):
             raise AssertionError(f"{name} ended by itself: {self.log(name)[-2000:]}")
         return True
 
-    # -- who may speak to it ---------------------------------------------------------------------------------------
+    # -- who may speak to it -----------------------------------------------------------------------
 
     def kubeconfig_of(self, user: str, *groups: str) -> Path:
         """A kubeconfig with a client certificate."""
@@ -125,10 +128,12 @@ class Plane(Cluster):
         known = {"client-certificate": str(pair.cert), "client-key": str(pair.key)}
         return write_kubeconfig(path, self.url, self.ca, known)
 
-    # -- what is in it ---------------------------------------------------------------------------------------------
+    # -- what is in it -----------------------------------------------------------------------------
 
     def add_nodes(self, gpus: dict[str, int]) -> None:
-        """Nodes that kwok plays, by their names and how many GPUs each has; they are Ready when this returns."""
+        """Nodes that kwok plays, by their names and how many GPUs each has; they are Ready when
+        this returns.
+        """
         for name, number in gpus.items():
             self.admin.post("/api/v1/nodes", _node(name, number))
         for name in gpus:
@@ -146,7 +151,7 @@ class Plane(Cluster):
         ]
         return ready == ["True"] and not node["spec"].get("taints")
 
-    # -- flags -----------------------------------------------------------------------------------------------------
+    # -- flags -------------------------------------------------------------------------------------
 
     def _etcd(self) -> list[str]:
         client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{self._etcd_peer}"
@@ -174,7 +179,7 @@ class Plane(Cluster):
             "--service-cluster-ip-range=10.96.0.0/16",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
-            "--allow-privileged=true",  # as kubeadm has it: that a pod may not is Pod Security's to say
+            "--allow-privileged=true",  # as with kubeadm; Pod Security restricts pods
             f"--client-ca-file={self.ca}",
             *_serving(serving),
             f"--kubelet-client-certificate={kubelet_client.cert}",
@@ -263,7 +268,9 @@ def _serving(pair: Pair) -> list[str]:
 
 
 def _component(config: Path) -> list[str]:
-    """What a component beside the API server is told; its own port is not needed, and it never waits for a lead."""
+    """What a component beside the API server is told; its own port is not needed, and it never
+    waits for a lead.
+    """
     return [
         f"--kubeconfig={config}",
         f"--authentication-kubeconfig={config}",

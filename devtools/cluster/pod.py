@@ -1,9 +1,10 @@
-"""(Workflow) -> the pod that Argo makes for its entrypoint: pure. Written after Argo 4.0's `workflowpod.go`.
+"""(Workflow) -> the pod that Argo makes for its entrypoint: pure. Written after Argo 4.0's
+`workflowpod.go`.
 
-Kept of it: the names (the pod of an entrypoint bears the Workflow's name), labels and owner, the containers `init`,
-`wait` and `main` with what `podSpecPatch` makes of them (so that Pod Security and quotas judge the real thing),
-`emissary` before the command, `var-run-argo` and `tmp-dir-argo`, the executor's token, the deadline. Left out:
-artifacts, sidecars, hooks.
+Kept of it: the names (the pod of an entrypoint bears the Workflow's name), labels and owner, the
+containers `init`, `wait` and `main` with what `podSpecPatch` makes of them (so that Pod Security
+and quotas judge the real thing), `emissary` before the command, `var-run-argo` and `tmp-dir-argo`,
+the executor's token, the deadline. Left out: artifacts, sidecars, hooks.
 """
 
 import json
@@ -30,7 +31,7 @@ Object = dict[str, Any]
 
 
 class PodImpossible(Exception):
-    """What Argo says where it cannot make a pod of a Workflow; the Workflow then ends as `Error`."""
+    """Argo cannot make a pod of a Workflow; the Workflow then ends as `Error` with this text."""
 
 
 def make_pod(workflow: Object) -> Object:
@@ -143,7 +144,9 @@ def _entry(spec: Object) -> Object:
 
 
 def _filled(workflow: Object, part: Any) -> Any:
-    """`part` with Argo's `{{…}}` filled in wherever they stand; one that nothing is known of is an error."""
+    """`part` with Argo's `{{…}}` filled in wherever they stand; one that nothing is known of is an
+    error.
+    """
     parameters = workflow["spec"].get("arguments", {}).get("parameters", [])
     known = {
         f"workflow.parameters.{item['name']}": str(item.get("value", "")) for item in parameters
@@ -161,7 +164,9 @@ def _filled(workflow: Object, part: Any) -> Any:
 
 
 def _patched(spec: Object, patch: str | None) -> Object:
-    """A strategic merge: containers, volumes and the like are matched by their names, other lists replaced."""
+    """A strategic merge: containers, volumes and the like are matched by their names, other lists
+    replaced.
+    """
     return _merged(spec, yaml.safe_load(patch)) if patch else spec
 
 

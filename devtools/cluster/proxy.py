@@ -1,8 +1,10 @@
-"""Stands before the API server (TLS) or before Redis (plain TCP) and does to what passes whatever a network may do.
+"""Stands before the API server (TLS) or before Redis (plain TCP) and does to what passes whatever a
+network may do.
 
-A test says `proxy.fails(Fault.DROP, r"^POST .*/workflows$")`: the next request that matches is forwarded, takes
-effect, and its answer never arrives. For the API server the expression is matched against `METHOD /path?query`, for
-Redis against the bytes of what the client sends. What is common to both is here: proxy_api.py, proxy_redis.py.
+A test says `proxy.fails(Fault.DROP, r"^POST .*/workflows$")`: the next request that matches is
+forwarded, takes effect, and its answer never arrives. For the API server the expression is matched
+against `METHOD /path?query`, for Redis against the bytes of what the client sends. What is common
+to both is here: proxy_api.py, proxy_redis.py.
 """
 
 import re
@@ -54,7 +56,7 @@ class Proxy:
         self.port = 0
         self.accept()
 
-    # -- what a test says ------------------------------------------------------------------------------------------
+    # -- what a test says --------------------------------------------------------------------------
 
     def fails(
         self,
@@ -66,7 +68,9 @@ class Proxy:
         status: int = 500,
         retry_after_s: int | None = None,
     ) -> Rule:
-        """Do this to the next `times` requests that match; the rule that is returned counts its `hits`."""
+        """Do this to the next `times` requests that match; the rule that is returned counts its
+        `hits`.
+        """
         rule = Rule(fault, re.compile(matches), times, seconds, status, retry_after_s)
         with self._lock:
             self._rules.append(rule)
@@ -100,7 +104,7 @@ class Proxy:
         self._stopping.set()
         self.refuse()
 
-    # -- for the two kinds -----------------------------------------------------------------------------------------
+    # -- for the two kinds -------------------------------------------------------------------------
 
     def _serve(self, client: socket.socket) -> None:
         raise NotImplementedError

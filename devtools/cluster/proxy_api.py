@@ -14,9 +14,11 @@ from devtools.cluster.proxy import CHUNK, Fault, Proxy, Rule, reset
 
 
 class ApiProxy(Proxy):
-    """Before an API server: ends TLS with a certificate of ours, one request a connection, so that a rule sees each.
+    """Before an API server: ends TLS with a certificate of ours, one request a connection, so that
+    a rule sees each.
 
-    Clients have to bring a token, since a certificate does not get past it. `calls` is every request that came.
+    Clients have to bring a token, since a certificate does not get past it. `calls` is every
+    request that came.
     """
 
     def __init__(self, upstream: str, ca: Path, authority: Authority) -> None:
@@ -65,7 +67,9 @@ class ApiProxy(Proxy):
             reset(client)
 
     def _forward(self, request: bytes, give: Callable[[bytes], object]) -> None:
-        """The request to the API server, and its answer, piece by piece as it comes: a watch has no end."""
+        """The request to the API server, and its answer, piece by piece as it comes: a watch has no
+        end.
+        """
         with socket.create_connection(self._upstream, timeout=10) as plain:
             plain.settimeout(None)
             context = self._client_context

@@ -1,7 +1,9 @@
-"""A whole gpuq on a cluster: the real services as processes and a real Valkey, with a namespace and nodes of their own.
+"""A whole gpuq on a cluster: the real services as processes and a real Valkey, with a namespace and
+nodes of their own.
 
-The scheduler has the ServiceAccount, the rights and the template that deploy/ ships, and reaches API server and Redis
-through proxies that a test may make fail. What is looked at behind its back is asked for by an admin.
+The scheduler has the ServiceAccount, the rights and the template that deploy/ ships, and reaches
+API server and Redis through proxies that a test may make fail. What is looked at behind its back is
+asked for by an admin.
 """
 
 import contextlib
@@ -49,7 +51,9 @@ class ClusterSystem(Namespace, System):
         self.add_template("toy", with_a_shell if self.is_real else as_it_is)
 
     def add_template(self, name: str, change: Callable[[Object], None]) -> None:
-        """The shipped template under another name, and with this change; its configs are not checked."""
+        """The shipped template under another name, and with this change; its configs are not
+        checked.
+        """
         template = yaml.safe_load(
             (self.templates / "proto-gcn-workflow.yaml").read_text(encoding="utf-8")
         )
@@ -68,7 +72,7 @@ class ClusterSystem(Namespace, System):
             "POLL_INTERVAL_S": "0.5",
         }
 
-    # -- processes -------------------------------------------------------------------------------------------------
+    # -- processes ---------------------------------------------------------------------------------
 
     def start(self, *services: str) -> "ClusterSystem":
         self.prepare()
@@ -99,13 +103,13 @@ class ClusterSystem(Namespace, System):
         ]
 
     def start_one(self, service: str, **env: str) -> None:
-        """A scheduler (`scheduler`, `standby`) reaches Redis through the proxy, the API directly."""
+        """Start a service: the schedulers reach Redis through the proxy, the API directly."""
         if service in ("scheduler", "standby"):
             env = {"REDIS_URL": f"redis://127.0.0.1:{self.redis_proxy.port}/0", **env}
         super().start_one(service, **env)
 
     def stop(self) -> None:
-        """End and remove everything of it; the control plane goes on."""
+        """End and remove everything of this gpuq; the control plane keeps running."""
         for service in list(self.processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.kill(service, signal.SIGKILL)
@@ -117,7 +121,7 @@ class ClusterSystem(Namespace, System):
         self._clear()
 
     def _clear(self) -> None:
-        """Without its nodes nothing of it goes on; the namespace's end is not waited for."""
+        """Remove nodes and namespace; do not wait until the namespace is gone."""
         if isinstance(self.cluster, Plane):
             if "kube-apiserver" not in self.cluster.processes:
                 return
@@ -135,7 +139,7 @@ class ClusterSystem(Namespace, System):
             job_id, *statuses, timeout_s=timeout_s * (4 if self.is_real else 1)
         )
 
-    # -- as a user -------------------------------------------------------------------------------------------------
+    # -- as a user ---------------------------------------------------------------------------------
 
     def cancel(self, job_id: str) -> requests.Response:
         return requests.delete(f"{self.api}/jobs/{job_id}", timeout=10)

@@ -1,7 +1,9 @@
-"""Plays the trainings inside kwok's pods: a running pod ends as its job's config says, or as a test tells it to.
+"""Plays the trainings inside kwok's pods: a running pod ends as its job's config says, or as a test
+tells it to.
 
-The config is what the toy trainer of the other tests reads, too: `{seconds: 0.3, exit: 1}`; without `seconds` it trains
-until it is told to end. `reason` is how the kubelet would call that end (`OOMKilled`), `progress` what Argo would show.
+The config is what the toy trainer of the other tests reads, too: `{seconds: 0.3, exit: 1}`; without
+`seconds` it trains until it is told to end. `reason` is how the kubelet would call that end
+(`OOMKilled`), `progress` what Argo would show.
 """
 
 import threading
@@ -49,7 +51,9 @@ class Trainings:
     def end(
         self, pod: Object, code: int, reason: str = "", message: str = "", **status: str
     ) -> None:
-        """The kubelet's word on how this pod's container ended; `status` stands beside it (`reason: Evicted`)."""
+        """The kubelet's word on how this pod's container ended; `status` stands beside it (`reason:
+        Evicted`).
+        """
         now = _now()
         began = pod["status"].get("startTime", now)
         containers = []
@@ -92,7 +96,7 @@ class Trainings:
     def _set_status(self, pod: Object, status: Object) -> None:
         self._api.patch(f"{path_of(pod)}/status", {"status": status})
 
-    # -- by themselves ---------------------------------------------------------------------------------------------
+    # -- by themselves -----------------------------------------------------------------------------
 
     def _run(self) -> None:
         while not self._stopping.wait(_TICK_S):
@@ -105,7 +109,7 @@ class Trainings:
             except ApiError as error:
                 if error.status not in (401, 403, 404, 409, 429, 500, 503):
                     self.errors.append(str(error))
-            except Exception as error:  # noqa: BLE001 (a thread has nobody to raise to; the session's end looks at it)
+            except Exception as error:  # noqa: BLE001 (read when the session ends)
                 self.errors.append(repr(error))
 
     def _look_at(self, pod: Object) -> None:
@@ -122,7 +126,7 @@ class Trainings:
             self.end(pod, int(config.get("exit", 0)), str(config.get("reason", "")))
 
     def _config(self, pod: Object) -> dict[str, Any]:
-        """The job's config as the container would read it; what cannot be mounted trains for ever."""
+        """Return the job's config as the container reads it; without one it trains for ever."""
         uid = pod["metadata"]["uid"]
         if uid not in self._configs:
             names = [

@@ -15,7 +15,7 @@ Data goes to stdout, talk to stderr. `-o json` and `-o yaml` print the API's own
 describes them (`history` puts the pages up to `--limit` into one; `queue --user` has the shape of `GET /queue` with
 that user's jobs, the first 100 that wait). Tables are for people: in a pipe a row is a line with the full text, on a
 terminal the last column is wrapped, and there is colour unless `NO_COLOR` is set or `TERM` is `dumb`. `--watch` draws
-a terminal anew every two seconds, and elsewhere prints again what has changed; Ctrl-C ends it with exit code 0. Where
+a terminal again every two seconds, and elsewhere prints again what has changed; Ctrl-C ends it with exit code 0. Where
 a job is named, `@latest` is the newest of `--user` (default: `$USER`). Durations are seconds, or a number with `s`,
 `m`, `h` or `d`: `90`, `45m`, `12h`, `7d`.
 """

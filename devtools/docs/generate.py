@@ -1,4 +1,6 @@
-"""The documents that are made from the code: `python -m devtools.docs.generate` writes them (make docs)."""
+"""The documents that are made from the code: `python -m devtools.docs.generate` writes them (make
+docs).
+"""
 
 from collections.abc import Callable, Mapping
 

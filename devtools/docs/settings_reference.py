@@ -1,4 +1,6 @@
-"""docs/settings.md, from the settings classes of the three services: names, defaults, rules, and the comments there."""
+"""docs/settings.md, from the settings classes of the three services: names, defaults, rules, and
+the comments there.
+"""
 
 import ast
 import inspect
@@ -75,7 +77,9 @@ def settings_reference() -> str:
 
 
 def _by_owners(found: Mapping[str, Mapping[str, Setting]]) -> dict[tuple[str, ...], list[Setting]]:
-    """What several services read first, each variable once; raises ValueError where they do not agree about one."""
+    """What several services read first, each variable once; raises ValueError where they do not
+    agree about one.
+    """
     groups: dict[tuple[str, ...], list[Setting]] = {}
     for name in dict.fromkeys(name for settings in found.values() for name in settings):
         owners = tuple(service for service, settings in found.items() if name in settings)
@@ -121,10 +125,11 @@ def _annotations(kind: type[BaseSettings], source: list[str]) -> dict[str, tuple
 
 
 def _comment(source: list[str], first: int, last: int) -> str:
-    """Behind the field, or in lines of `#:` above it."""
-    _, mark, behind = source[last - 1].partition("  #: ")
-    if mark:
-        return behind.strip()
+    """Return the field's comment: after it, inside its value, or in lines of `#:` above it."""
+    for line in source[first - 1 : last]:
+        _, mark, behind = line.partition("  #: ")
+        if mark:
+            return behind.strip()
     above: list[str] = []
     for line in reversed(source[: first - 1]):
         if not line.strip().startswith("#: "):

@@ -55,7 +55,9 @@ def make_gpu(index: int = 0, available: bool = True, **fields: Any) -> Gpu:
 def make_node(
     name: str = "gpu-1", gpus: int = 1, available: bool = True, busy: tuple[int, ...] = ()
 ) -> Node:
-    """A node whose GPUs with a number in `busy` are not available; with all of them busy, the node is not either."""
+    """A node whose GPUs with a number in `busy` are not available; with all of them busy, the node
+    is not either.
+    """
     cards = tuple(make_gpu(index, index not in busy) for index in range(gpus))
     cards = tuple(replace(card, uuid=f"{card.uuid}-{name}") for card in cards)
     passes = available and (not cards or any(card.available for card in cards))
@@ -86,8 +88,9 @@ class FakeMonitors:
 
 
 class FakeEngine(Engine):
-    """Workflows in a dict. `refuse` is raised by the next create, after the effect if `late`; with `slow_to_delete`
-    what was deleted is gone only after `settle`."""
+    """Workflows in a dict. `refuse` is raised by the next create, after the effect if `late`; with
+    `slow_to_delete` what was deleted is gone only after `settle`.
+    """
 
     name = "fake"
 

@@ -1,4 +1,6 @@
-"""One function that looks at Redis and at the engine and says what is wrong; every fault test ends with it."""
+"""One function that looks at Redis and at the engine and says what is wrong; every fault test ends
+with it.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,7 +17,9 @@ _ALL = 1_000_000
 
 @dataclass(frozen=True)
 class LiveWorkflow:
-    """A workflow of the engine of which something may still run; none on a node that was declared dead does."""
+    """A workflow of the engine of which something may still run; none on a node that was declared
+    dead does.
+    """
 
     name: str
     job_id: str
@@ -30,8 +34,9 @@ def violations(
 ) -> list[str]:
     """Every broken promise as a sentence; an empty list is what a healthy system gives.
 
-    `acknowledged`: job ids that were answered with 202; `in_flight`: how many admissions or endings may be between the
-    engine and Redis at this moment (0 when everything is at rest); `gpus`: node -> how many it has, where known.
+    `acknowledged`: job ids that were answered with 202; `in_flight`: how many admissions or endings
+    may be between the engine and Redis at this moment (0 when everything is at rest); `gpus`: node
+    -> how many it has, where known.
     """
     live = list(live)
     queued, slots, found = _queued_ids(store), _slots(store), []

@@ -1,4 +1,6 @@
-"""Everything that a Redis holds, to compare before and after: DUMP would not do, a hash may turn its fields around."""
+"""Everything that a Redis holds, to compare before and after: DUMP would not do, a hash may turn
+its fields around.
+"""
 
 from typing import Any
 

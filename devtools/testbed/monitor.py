@@ -1,4 +1,6 @@
-"""The real monitor, `python -m resource_monitor`, with every process that belongs to it; for tests and benchmarks."""
+"""The real monitor, `python -m resource_monitor`, with every process that belongs to it; for tests
+and benchmarks.
+"""
 
 import contextlib
 import os

@@ -1,6 +1,8 @@
-"""A whole gpuq on free ports of this machine: a real Valkey and the real services as processes, in a folder of its own.
+"""A whole gpuq on free ports of this machine: a real Valkey and the real services as processes, in
+a folder of its own.
 
-Tests and benchmarks talk to it as a user does, by HTTP; `store` and `engine` are there to look behind.
+Tests and benchmarks talk to it as a user does, by HTTP; `store` and `engine` are there to look
+behind.
 """
 
 import contextlib
@@ -37,7 +39,9 @@ def free_port() -> int:
 def wait_for(
     what: str, condition: Callable[[], Any], timeout_s: float = 30, every_s: float = 0.05
 ) -> Any:
-    """The first true answer of `condition`; fails with `what` when there is none within `timeout_s`."""
+    """The first true answer of `condition`; fails with `what` when there is none within
+    `timeout_s`.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         answer = condition()
@@ -93,7 +97,7 @@ class System:
             "PYTHONPATH": str(ROOT),
         }
 
-    # -- processes -------------------------------------------------------------------------------------------------
+    # -- processes ---------------------------------------------------------------------------------
 
     def start(self, *services: str) -> "System":
         for service in services or ("redis", "monitor", "queue_manager", "scheduler"):
@@ -165,7 +169,7 @@ class System:
         if self._valkey is not None and self._valkey._process.poll() is None:
             self._valkey.stop()
 
-    # -- as a user -------------------------------------------------------------------------------------------------
+    # -- as a user ---------------------------------------------------------------------------------
 
     def submit(
         self, user: str, config: dict[str, Any] | str | None = None, **fields: Any
@@ -210,7 +214,7 @@ class System:
                 f"{error}; it is {self.job(job_id)}; {self.log('scheduler')[-3000:]}"
             ) from error
 
-    # -- behind ----------------------------------------------------------------------------------------------------
+    # -- behind ------------------------------------------------------------------------------------
 
     def log(self, service: str) -> str:
         path = self.folder / "logs" / f"{service}.log"
@@ -260,7 +264,7 @@ class System:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def overlaps(self, job_id: str) -> list[dict[str, Any]]:
-        """Lives of the job that arrived while an earlier one, which ended later, was still at it."""
+        """Return the lives of the job that began while an earlier one was still running."""
         lives = self.lives(job_id)
         ends = {life["pid"]: life["at"] for life in lives if life["what"] == "end"}
         starts = {life["pid"]: life["at"] for life in lives if life["what"] == "start"}

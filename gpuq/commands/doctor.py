@@ -80,7 +80,7 @@ def _server_failure(client: Client) -> GpuqFailure | None:
 
 
 def _remote(client: Client, has_token: bool) -> Iterator[Check]:
-    yield checks.version(metadata.version("gpuq"), client.version())
+    yield checks.version(metadata.version("gpuq-lab"), client.version())
     problem, warnings = _ready(client)
     yield from checks.readiness(problem, warnings)
     nodes = _ask(client.nodes)

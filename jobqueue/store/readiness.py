@@ -1,6 +1,6 @@
 """This module checks whether Redis may be used as a queue."""
 
-from jobqueue.health import HealthProblem, HealthWarning, ProblemCode, WarningCode
+from jobqueue.service.health import HealthProblem, HealthWarning, ProblemCode, WarningCode
 from jobqueue.store.connection import Connection
 
 

@@ -88,10 +88,13 @@ def begin(
         return None
     log.open(folder.log)
     config = settings.load_config()
-    resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    write_atomically(folder.config, resolved.encode())
+    write_atomically(folder.config, _as_yaml(config))
     failpoint.reach("trainer.config.written")
     return config
+
+
+def _as_yaml(config: TrainConfig) -> bytes:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode()
 
 
 def train(config: TrainConfig, settings: RunSettings, folder: RunFolder, process: Process) -> None:

@@ -91,11 +91,8 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _fitting_config(file: Path, path: Path, content: dict[str, Any]) -> TrainConfig:
-    """Return the config in the file; raises ConfigError if the weights were trained with another.
-
-    The file may belong to a later start that was refused. Weights fit configs that they were not
-    trained with.
-    """
+    """Return the file's config; raises ConfigError if the weights were trained with another."""
+    # It may belong to a later start that was refused, and weights can fit other configs too.
     config = load_config(file)
     if not checkpoint.is_own(content):
         return config

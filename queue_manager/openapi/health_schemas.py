@@ -1,7 +1,7 @@
 """JSON Schema of the answers of /readyz, whose codes come from closed lists."""
 
 from jobqueue.fields import TEXT, Schema, list_of
-from jobqueue.health import ProblemCode, WarningCode
+from jobqueue.service.health import ProblemCode, WarningCode
 from queue_manager.openapi.schemas import COMPONENTS, always
 
 _WARNING_CODE: Schema = {"type": "string", "enum": [code.value for code in WarningCode]}

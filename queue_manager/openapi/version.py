@@ -8,6 +8,6 @@ from importlib import metadata
 def version() -> str:
     """Return the version, or "unknown" in a checkout that is not installed."""
     try:
-        return metadata.version("gpuq")
+        return metadata.version("gpuq-lab")
     except metadata.PackageNotFoundError:
         return "unknown"

@@ -17,7 +17,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def check_page(method: str, host: str | None, origin: str | None, own_name: str) -> None:
-    """Raise Problem 403 if Host is not this machine, or a page of another origin changes something."""
+    """Raise Problem 403 if Host is another machine or a page of another origin writes."""
     if host is not None and not _is_ours(host, own_name):
         remedy = "use localhost or 127.0.0.1, or AUTH=token"
         detail = f"The Host {short(host)} is not this machine; {remedy}."

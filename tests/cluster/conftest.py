@@ -1,4 +1,5 @@
-"""One control plane for all tests of this folder, Argo's double, played trainings; each module has a gpuq of its own.
+"""One control plane for all tests of this folder, Argo's double, played trainings; each module has
+a gpuq of its own.
 
 With GPUQ_E2E=1 (`make e2e`) it is the cluster that KUBECONFIG names instead, and nothing is played.
 """
@@ -18,7 +19,9 @@ from devtools.cluster.trainings import Trainings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers a module stays on one of them: it has a gpuq of its own, and each worker a control plane."""
+    """With several workers a module stays on one of them: it has a gpuq of its own, and each worker
+    a control plane.
+    """
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
@@ -57,7 +60,9 @@ def trainings(cluster: Plane, argo: Controller) -> Iterator[Trainings]:
 def system(
     request: pytest.FixtureRequest, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClusterSystem]:
-    """A gpuq of this module's own, on the `NODES` (GPUs of each) and with the `SETTINGS` that the module names."""
+    """A gpuq of this module's own, on the `NODES` (GPUs of each) and with the `SETTINGS` that the
+    module names.
+    """
     if isinstance(cluster, Plane):
         request.getfixturevalue("trainings")
     nodes: tuple[int, ...] = getattr(request.module, "NODES", (8,))

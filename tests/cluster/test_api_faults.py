@@ -1,4 +1,4 @@
-"""Whatever the way to the API server does to a call: one Workflow for a job, run once, and the queue goes on."""
+"""Calls to the API server fail in every way: a job has one Workflow, which runs once."""
 
 from collections.abc import Iterator
 
@@ -22,14 +22,16 @@ POD = r"^GET .*/pods\?"
 
 @pytest.fixture(autouse=True)
 def sound(system: ClusterSystem) -> Iterator[None]:
-    """After each test the way is clear again, and no promise is broken; a job that goes on is every next test."""
+    """After each test calls get through again, and no promise is broken."""
     yield
     system.api_proxy.heals()
     system.wait_sound()
 
 
 def ends_once(system: ClusterSystem, user: str, trainings: Trainings) -> None:
-    """A job that meets the fault succeeds, in its first attempt, with one Workflow that ran one pod."""
+    """A job that meets the fault succeeds, in its first attempt, with one Workflow that ran one
+    pod.
+    """
     ended_once(system, system.submitted(user, {"seconds": 0.2}), trainings)
 
 
@@ -143,4 +145,4 @@ def test_the_api_server_is_killed_and_started_again(
 
 def _said(system: ClusterSystem) -> bool:
     """Whether the heartbeat tells people that the API server does not answer."""
-    return "does not answer" in str(system.store.heartbeat())
+    return "is not responding" in str(system.store.heartbeat())

@@ -1,4 +1,6 @@
-"""How often the API server is asked: once an idle cycle, whatever waits and runs, and six times for a job."""
+"""How often the API server is asked: once an idle cycle, whatever waits and runs, and six times for
+a job.
+"""
 
 import json
 

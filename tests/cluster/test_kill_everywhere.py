@@ -1,6 +1,8 @@
-"""The scheduler dies at every point between two of its writes, to Redis or to the API server, and is started again.
+"""The scheduler dies at every point between two of its writes, to Redis or to the API server, and
+is started again.
 
-Whatever it was at then is done once: no Workflow is made twice, none is lost, and no container starts a second time.
+Whatever it was at then is done once: no Workflow is made twice, none is lost, and no container
+starts a second time.
 """
 
 import json
@@ -94,7 +96,7 @@ def is_cancelled(doomed: Doomed) -> list[str]:
 
 
 def is_evicted(doomed: Doomed) -> list[str]:
-    """It goes on as the next attempt, which is counted once."""
+    """The job resumes as the next attempt, which is counted once."""
     doomed.arm()
     job_id = doomed.submitted(LONG)
     pod = doomed.system.wait_pod(job_id)
@@ -128,7 +130,9 @@ def is_withdrawn(doomed: Doomed) -> list[str]:
 
 
 def is_forgotten(doomed: Doomed) -> list[str]:
-    """Its Workflow has been kept for long enough: that goes, with its ConfigMap, and the record stays."""
+    """Its Workflow has been kept for long enough: that goes, with its ConfigMap, and the record
+    stays.
+    """
     job_id = doomed.submitted({"seconds": 0})
     doomed.system.wait_status(job_id, "succeeded")
     doomed.arm(WORKFLOW_RETENTION_S="0.5")
@@ -169,7 +173,9 @@ LIVES: dict[str, Callable[[Doomed], list[str]]] = {
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed(doomed: Doomed, cluster: Plane, point: str) -> None:
-    """The Workflows that a life says it takes are all that were ever made for its job, by the audit log."""
+    """The Workflows that a life says it takes are all that were ever made for its job, by the audit
+    log.
+    """
     expected = LIVES.get(point, succeeds)(doomed)
     assert made(cluster, doomed.system.namespace, expected[0]) == Counter(expected)
 

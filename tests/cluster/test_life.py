@@ -1,4 +1,6 @@
-"""A job's life on a cluster: real API server, kube-scheduler and queue; only Argo and the kubelets are played."""
+"""A job's life on a cluster: real API server, kube-scheduler and queue; only Argo and the kubelets
+are played.
+"""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from devtools.testbed.system import wait_for
 
 NODES = (8,)
 LONG = {"seconds": 600}
-ARGO_MAKES_ANEW_S = 10  # RECENTLY_STARTED_POD_DURATION of its controller
+ARGO_RECREATES_S = 10  # RECENTLY_STARTED_POD_DURATION of its controller
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +79,9 @@ class TestItGoesOn:
 
     @pytest.mark.e2e
     def test_a_busy_gpu(self, system: ClusterSystem) -> None:
-        """The GPU was taken after all: its node is passed over for a while, and the requeue is not counted."""
+        """The GPU was taken after all: its node is passed over for a while, and the requeue is not
+        counted.
+        """
         job_id = system.submitted("g1", {"seconds": 0, "exit": 75})
         job = wait_for("it is back", lambda: (job := system.job(job_id))["attempt"] == 2 and job)
         assert (job["status"], job["requeues"]) == ("queued", 0)
@@ -134,13 +138,11 @@ class TestItGoesOn:
         job_id = system.submitted("g4", LONG)
         pod = system.wait_pod(job_id)
         system.wait_status(job_id, "running")
-        if (
-            system.is_real
-        ):  # one that is younger Argo makes anew by itself, within the same Workflow
+        if system.is_real:  # Argo recreates a younger pod itself, within the same Workflow
             made_at = datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp()
             wait_for(
                 "it is older than ten seconds",
-                lambda: time.time() > made_at + ARGO_MAKES_ANEW_S + 1,
+                lambda: time.time() > made_at + ARGO_RECREATES_S + 1,
             )
         system.admin.delete(path_of(pod))
         self._resumed(system, job_id)
@@ -193,7 +195,9 @@ class TestCancel:
     def test_the_slot_is_held_until_the_container_has_ended(
         self, system: ClusterSystem, trainings: Trainings
     ) -> None:
-        """Argo calls a stopped Workflow Failed at once, while the training still writes its checkpoint."""
+        """Argo calls a stopped Workflow Failed at once, while the training still writes its
+        checkpoint.
+        """
         job_id = system.submitted("c4", {**LONG, "deaf": True})
         pod = system.wait_pod(job_id)
         system.wait_status(job_id, "running")
@@ -252,7 +256,7 @@ class TestByHand:
         system.wait_status(job_id, "succeeded")
 
     def test_its_labels_edited_away(self, system: ClusterSystem, trainings: Trainings) -> None:
-        """No list shows it any more, but it is known by name: it goes on, and its end is seen."""
+        """No list shows it any more, but it is known by name: it continues, and its end is seen."""
         job_id = system.submitted("h4", LONG)
         pod = system.wait_pod(job_id)
         system.wait_status(job_id, "running")
@@ -270,13 +274,13 @@ class TestByHand:
         trainings.end(pod, 0)
         system.wait_status(job_id, "succeeded")
 
-    def test_a_foreign_workflow_of_the_same_name(
+    def test_an_unmanaged_workflow_of_the_same_name(
         self, system: ClusterSystem, argo: Controller
     ) -> None:
         """It is neither adopted nor deleted: the job fails and says what is in the way."""
         job_id = self._held_up(system, "h5")
         name = system.workflow_name(job_id)
-        foreign = {
+        unmanaged = {
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Workflow",
             "metadata": {"name": name, "namespace": system.namespace},
@@ -286,7 +290,7 @@ class TestByHand:
                 "templates": [{"name": "a", "suspend": {}}],
             },
         }
-        uid = system.admin.apply(foreign)["metadata"]["uid"]
+        uid = system.admin.apply(unmanaged)["metadata"]["uid"]
         self._let_go(system)
         job = system.wait_status(job_id, "failed")
         assert job["reason"]["code"] == "name_taken"
@@ -294,17 +298,17 @@ class TestByHand:
         assert "shutdown" not in system.admin.get(system.workflow_path(name))["spec"]
         system.admin.delete(system.workflow_path(name))
 
-    def test_a_foreign_config_map_of_the_same_name(self, system: ClusterSystem) -> None:
+    def test_an_unmanaged_config_map_of_the_same_name(self, system: ClusterSystem) -> None:
         job_id = self._held_up(system, "h6")
         name = system.workflow_name(job_id)
         metadata = {"name": name, "namespace": system.namespace}
-        foreign = {
+        unmanaged = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": metadata,
             "data": {"config": "mine"},
         }
-        system.admin.apply(foreign)
+        system.admin.apply(unmanaged)
         self._let_go(system)
         job = system.wait_status(job_id, "failed")
         assert job["reason"]["code"] == "name_taken"
@@ -326,7 +330,9 @@ class TestByHand:
 
 
 def test_what_the_pod_gets(system: ClusterSystem) -> None:
-    """The config as it was submitted, in a ConfigMap that goes with the Workflow; the node that passed; its GPU."""
+    """The config as it was submitted, in a ConfigMap that goes with the Workflow; the node that
+    passed; its GPU.
+    """
     (system.folder / "configs" / "mine.yaml").write_text("seconds: 600 # {{workflow.name}}\n")
     job_id = system.submitted("w1", "mine.yaml")
     pod = system.wait_pod(job_id)

@@ -1,4 +1,6 @@
-"""deploy/ on a real API server: no unknown field, every pod admitted, rights to the verb, a second apply a no-op."""
+"""deploy/ on a real API server: no unknown field, every pod admitted, rights to the verb, a second
+apply a no-op.
+"""
 
 import itertools
 import os
@@ -25,7 +27,8 @@ DEPLOY = ROOT / "deploy"
 RENDERED = (DEPLOY, *sorted(path.parent for path in DEPLOY.glob("overlays/*/kustomization.yaml")))
 COMPONENTS = sorted(path.parent for path in DEPLOY.glob("components/*/kustomization.yaml"))
 TEMPLATES = (ROOT / "workflows", DEPLOY / "overlays" / "cpu")
-#: Rights beyond the requests that are served: to be somebody else, to grant what one has not, to sign.
+#: Rights beyond the requests that are served: to be somebody else, to grant what one has not, to
+#: sign.
 SPECIAL = {
     "": {"users": ["impersonate"], "groups": ["impersonate"], "serviceaccounts": ["impersonate"]},
     "rbac.authorization.k8s.io": {
@@ -35,7 +38,8 @@ SPECIAL = {
     "certificates.k8s.io": {"signers": ["approve", "sign"]},
 }
 WORKFLOWS, ARGO = "argoproj.io/workflows", "argoproj.io/workflowtaskresults"
-#: account -> what it may beyond what every account of the cluster may, in its namespace (or, `""`, in the cluster)
+#: account -> what it may beyond what every account of the cluster may, in its namespace (or, `""`,
+#: in the cluster)
 RIGHTS: dict[str, dict[tuple[str, str], set[str]]] = {
     "scheduler": {
         ("gpuq", WORKFLOWS): {"create", "get", "list", "watch", "patch", "delete"},
@@ -202,7 +206,8 @@ def test_the_demos_data_is_made_by_a_pod_that_is_admitted(admin: Api) -> None:
 
 
 def questions(api: Api) -> Iterator[tuple[str, str, str, str]]:
-    """(namespace, group, resource, verb) of every request that the API server serves, and of the rights beside.
+    """(namespace, group, resource, verb) of every request that the API server serves, and of the
+    rights beside.
 
     What has a namespace is asked about in the account's own, in another one, and in all of them.
     """
@@ -259,7 +264,9 @@ def test_a_second_apply_changes_nothing(admin: Api) -> None:
 
 
 def unchanged(api: Api, item: Object) -> Any:
-    """Whether an apply leaves the version alone; a controller may write in between, so it may be asked again."""
+    """Whether an apply leaves the version alone; a controller may write in between, so it may be
+    asked again.
+    """
 
     def same() -> bool:
         before = api.get(api.path(item))["metadata"]["resourceVersion"]

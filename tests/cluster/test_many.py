@@ -1,4 +1,6 @@
-"""Many jobs on many nodes: no GPU is promised twice, nobody runs twice at once, everybody's order is kept."""
+"""Many jobs on many nodes: no GPU is promised twice, nobody runs twice at once, everybody's order
+is kept.
+"""
 
 from collections import Counter
 from pathlib import Path

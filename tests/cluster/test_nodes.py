@@ -1,4 +1,6 @@
-"""Several nodes: one that cannot give what it promised, one that stops answering; and a Redis that has forgotten."""
+"""Several nodes: one that cannot give what it promised, one that stops answering; and a Redis that
+has forgotten.
+"""
 
 import os
 import subprocess
@@ -14,7 +16,9 @@ NODES = (1, 1)
 
 
 def test_a_job_is_withdrawn_from_a_node_that_has_no_gpu_for_it(system: ClusterSystem) -> None:
-    """Somebody else's pod holds the GPU that the monitor calls free: it starts elsewhere, under the same name."""
+    """Somebody else's pod holds the GPU that the monitor calls free: it starts elsewhere, under the
+    same name.
+    """
     first, second = system.nodes
     system.monitors.busy[second] = (0,)
     with system.gpus_taken(first):
@@ -30,7 +34,9 @@ def test_a_job_is_withdrawn_from_a_node_that_has_no_gpu_for_it(system: ClusterSy
 
 
 def test_an_emptied_redis_is_filled_again(system: ClusterSystem, trainings: Trainings) -> None:
-    """What runs is never stopped, and what ran is known again: from the Workflows' labels and annotations."""
+    """What runs is never stopped, and what ran is known again: from the Workflows' labels and
+    annotations.
+    """
     over = system.submitted("max", {"seconds": 0})
     system.wait_status(over, "succeeded")
     job_id = system.submitted("ida", {"seconds": 600})

@@ -1,4 +1,6 @@
-"""Whatever the way to Redis does to a script of the scheduler: it takes effect once, and the job runs once."""
+"""Whatever the way to Redis does to a script of the scheduler: it takes effect once, and the job
+runs once.
+"""
 
 from collections.abc import Iterator
 
@@ -24,7 +26,8 @@ def sound(system: ClusterSystem) -> Iterator[None]:
 
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
 def test_a_script(system: ClusterSystem, trainings: Trainings, nth: int) -> None:
-    """The nth script of a job's life: admit, record, running, finish (with what explains it in between).
+    """The nth script of a job's life: admit, record, running, finish (with what explains it in
+    between).
 
     Three jobs at once: a reset before it took effect, one after, and half an answer.
     """

@@ -1,4 +1,6 @@
-"""The Workflow that is made, strictly against what Argo publishes: the full CRD of 4.0, the models of 3.6, hera's."""
+"""The Workflow that is made, strictly against what Argo publishes: the full CRD of 4.0, the models
+of 3.6, hera's.
+"""
 
 from copy import deepcopy
 from typing import Any
@@ -39,7 +41,9 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def rendered() -> dict[str, dict[str, Any]]:
-    """Every shape that a Workflow of ours has, of every shipped template; and the templates as they are."""
+    """Every shape that a Workflow of ours has, of every shipped template; and the templates as they
+    are.
+    """
     shapes = {}
     for folder in TEMPLATES:
         template, where = load_template(folder, "proto-gcn"), folder.relative_to(ROOT)

@@ -1,4 +1,5 @@
-"""Calls to the API server that nobody ever answers: given up after the client's timeout (15 s), then cleared up.
+"""Calls to the API server that nobody ever answers: given up after the client's timeout (15 s),
+then cleared up.
 
 Two systems at once, so that both wait for the same 15 s.
 """
@@ -24,7 +25,9 @@ def other(cluster: Plane, tmp_path: Path) -> Iterator[ClusterSystem]:
 def test_a_create_that_took_effect_and_a_list(
     system: ClusterSystem, other: ClusterSystem, trainings: Trainings
 ) -> None:
-    """The create is not repeated, since its Workflow is there; a list that hangs touches nothing that runs."""
+    """The create is not repeated, since its Workflow is there; a list that hangs touches nothing
+    that runs.
+    """
     running_job = other.submitted("ben", {"seconds": 600})
     pod = other.wait_pod(running_job)
     other.wait_status(running_job, "running")

@@ -1,4 +1,6 @@
-"""A job whose container does not start: it is told why by the pod's own words, and nobody waits behind it for ever."""
+"""A job whose container does not start: it is told why by the pod's own words, and nobody waits
+behind it for ever.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +31,7 @@ def _as_root(workflow: dict[str, Any]) -> None:
 
 @pytest.fixture(autouse=True)
 def following(system: ClusterSystem) -> Iterator[None]:
-    """After each test the next job goes on, and no promise is broken."""
+    """After each test the next job can start, and no promise is broken."""
     for name, change in {"waits": _waits, "noclaim": _without_claim, "root": _as_root}.items():
         system.add_template(name, change)
     yield
@@ -76,7 +78,7 @@ def test_the_last_look_is_a_close_one(system: ClusterSystem) -> None:
 
 
 def test_a_users_folder_that_is_missing(system: ClusterSystem, trainings: Trainings) -> None:
-    """Told with the command that mends it."""
+    """The reason names the command that fixes it."""
     job_id = system.submitted("dan", workflow="waits")
     said = 'failed to prepare subPath for volumeMount "data" of container "main"'
     trainings.wait_with(system.wait_pod(job_id, "Pending"), "CreateContainerConfigError", said)

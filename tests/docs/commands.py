@@ -1,7 +1,8 @@
 """The commands that the documentation shows, and the shape of what they print.
 
-A ```console block holds commands (lines that begin with `$ `, continued while a line ends with a backslash) and, below
-each, what it printed. Numbers may differ when it is run again, and `…` stands for anything; the rest must be as shown.
+A ```console block holds commands (lines that begin with `$ `, continued while a line ends with a
+backslash) and, below each, what it printed. Numbers may differ when it is run again, and `…` stands
+for anything; the rest must be as shown.
 """
 
 import re
@@ -42,7 +43,7 @@ def _of_block(lines: list[str]) -> list[Command]:
 
 
 def shape(line: str) -> re.Pattern[str]:
-    """Matches the line with other numbers in it, other white space, and anything where it has `…`."""
+    """Match the line with other numbers and white space in it, and anything in place of `…`."""
     pattern = re.escape(" ".join(line.split()))
     pattern = re.sub(r"\d[\d.:]*(?<!\.)", r"[\\d.:]+", pattern.replace("\\.", "."))
     return re.compile(pattern.replace("…", ".*"))

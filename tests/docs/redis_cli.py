@@ -1,4 +1,6 @@
-"""Stands in for `redis-cli` where the documents show it: `python -m tests.docs.redis_cli PORT COMMAND …`."""
+"""Stands in for `redis-cli` where the documents show it: `python -m tests.docs.redis_cli PORT
+COMMAND …`.
+"""
 
 import sys
 

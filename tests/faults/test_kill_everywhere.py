@@ -1,4 +1,6 @@
-"""Every service is killed at every point between two of its writes, and started again: nothing is lost or run twice."""
+"""Every service is killed at every point between two of its writes, and started again: nothing is
+lost or run twice.
+"""
 
 import json
 import os
@@ -19,7 +21,7 @@ BY_API = [name for name in FAILPOINTS if name.startswith("queue_manager.")]
 
 
 class Life:
-    """Three jobs through everything that can happen to a job: success, eviction, cancel, clean-up."""
+    """Take three jobs through all that can happen: success, eviction, cancel, clean-up."""
 
     def __init__(self, system: System, tag: str) -> None:
         self.system = system
@@ -112,7 +114,9 @@ def test_an_error_in_the_middle_of_a_cycle(system: System, tmp_path: Path, name:
 
 @pytest.mark.parametrize("name", BY_API)
 def test_queue_manager(system: System, tmp_path: Path, name: str) -> None:
-    """The worker dies in the middle of a call; the same call again leaves exactly what one call would have left."""
+    """The worker dies in the middle of a call; the same call again leaves exactly what one call
+    would have left.
+    """
     user = f"q-{BY_API.index(name)}"
     fired = tmp_path / "fired"
     call = name.split(".")[1]

@@ -1,4 +1,6 @@
-"""The base image of the tests, from Debian's packages, because the tests reach no image registry: Python and venv."""
+"""The base image of the tests, from Debian's packages, because the tests reach no image registry:
+Python and venv.
+"""
 
 import platform
 import shutil
@@ -10,7 +12,9 @@ PACKAGES = "ca-certificates,python3,python3-venv"
 
 
 def ensure_base(folder: Path) -> str:
-    """The base image of this machine's Debian release, made in `folder` where buildah does not have it yet."""
+    """The base image of this machine's Debian release, made in `folder` where buildah does not have
+    it yet.
+    """
     release = platform.freedesktop_os_release()["VERSION_CODENAME"]
     image = f"{NAME}:{release}"
     if (

@@ -28,7 +28,9 @@ _SIZES = pytest.StashKey[dict[str, int]]()
 def images(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[dict[str, Image]]:
-    """name -> image; what was built stays in buildah's store, so that the next run builds only what has changed."""
+    """name -> image; what was built stays in buildah's store, so that the next run builds only what
+    has changed.
+    """
     base = ensure_base(tmp_path_factory.mktemp("base"))
     if TORCH == "cuda" or HAS_CPU_INDEX:
         _build(BASE_IMAGE=base)
@@ -64,7 +66,8 @@ def _build(**variables: str) -> None:
         **variables,
     }
     with log.open("wb") as output:
-        # Without namespaces and cgroups of its own, which a build needs not and a container may not make.
+        # Without namespaces and cgroups of its own, which a build needs not and a container may not
+        # make.
         env["BUILDAH_ISOLATION"] = "chroot"
         done = subprocess.run(["make", "images"], cwd=ROOT, env=env, stdout=output, stderr=output)
     assert done.returncode == 0, log.read_text(encoding="utf-8", errors="replace")[-5000:]

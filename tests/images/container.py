@@ -1,7 +1,9 @@
-"""Containers as Kubernetes starts them under Pod Security *restricted*, with runc and without a cluster.
+"""Containers as Kubernetes starts them under Pod Security *restricted*, with runc and without a
+cluster.
 
-Read-only root with a /tmp of its own, user 1000 or another one, no capabilities, no new privileges, no network but its
-own loopback; what an image says of environment, command and health check is taken from the image.
+Read-only root with a /tmp of its own, user 1000 or another one, no capabilities, no new privileges,
+no network but its own loopback; what an image says of environment, command and health check is
+taken from the image.
 """
 
 import json

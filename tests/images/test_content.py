@@ -28,8 +28,14 @@ WHERE = {
     "pytest": set(),
 }
 NOT_IN = ("pip", "pip3", "gcc", "cc", "c++", "make", "ld", "git")
-LIST = "import importlib.metadata as m, json; print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
-IMPORTS = "import importlib.util as u; print([name for name in ('pip', 'setuptools', 'ensurepip') if u.find_spec(name)])"
+LIST = (
+    "import importlib.metadata as m, json; "
+    "print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
+)
+IMPORTS = (
+    "import importlib.util as u; "
+    "print([name for name in ('pip', 'setuptools', 'ensurepip') if u.find_spec(name)])"
+)
 
 
 def test_the_tables_name_every_image() -> None:
@@ -47,10 +53,12 @@ def test_our_packages(images: dict[str, Image], name: str) -> None:
 def test_libraries_are_those_of_the_lock(start: Start, name: str) -> None:
     container = start(name, command=["python", "-c", LIST])
     assert container.process.wait(60) == 0, container.log
-    found = {_canonical(one) for one in json.loads(container.log)} - {"gpuq"}
+    found = {_canonical(one) for one in json.loads(container.log)} - {"gpuq-lab"}
     locked = _locked(name)
     assert found <= locked
-    assert {_canonical(re.split(r"[^\w-]", line)[0]) for line in _direct(name)} - {"gpuq"} <= found
+    assert {_canonical(re.split(r"[^\w-]", line)[0]) for line in _direct(name)} - {
+        "gpuq-lab"
+    } <= found
     assert {one for one in WHERE if one in found} == {
         one for one, where in WHERE.items() if name in where
     }

@@ -1,4 +1,6 @@
-"""Each image, started as in a pod: its service answers or says what is missing, is healthy, and ends on SIGTERM."""
+"""Each image, started as in a pod: its service answers or says what is missing, is healthy, and
+ends on SIGTERM.
+"""
 
 import json
 import shutil
@@ -153,7 +155,9 @@ def test_resource_monitor_answers(start: Start) -> None:
 
 
 class Data:
-    """What /data and /config are to a training: a generated data set, a config of `epochs`, a folder of its user."""
+    """What /data and /config are to a training: a generated data set, a config of `epochs`, a
+    folder of its user.
+    """
 
     def __init__(self, folder: Path, torch_mounts: dict[str, Path], epochs: int) -> None:
         self.data, self.config = folder / "data", folder / "config"

@@ -1,7 +1,9 @@
-"""An index with a PyTorch "CPU build" of a few bytes, because the real one's index is not reached from everywhere.
+"""An index with a PyTorch "CPU build" of a few bytes, because the real one's index is not reached
+from everywhere.
 
-What proto-gcn's Dockerfile does for TORCH=cpu is so done in full: index, version, hash. When the image is started, the
-PyTorch that `make setup` installed here, of the same version, is mounted over the empty package.
+What proto-gcn's Dockerfile does for TORCH=cpu is so done in full: index, version, hash. When the
+image is started, the PyTorch that `make setup` installed here, of the same version, is mounted over
+the empty package.
 """
 
 import hashlib
@@ -46,7 +48,9 @@ def stand_in_index(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def mounts_of_torch(image: Image) -> dict[str, Path]:
-    """Where this environment's PyTorch, and what it loads of CUDA when it is imported, is to stand in the image."""
+    """Where this environment's PyTorch, and what it loads of CUDA when it is imported, is to stand
+    in the image.
+    """
     (libraries,) = (image.root / "opt" / "venv" / "lib").glob("python3.*/site-packages")
     inside = libraries.parent.name
     assert inside == f"python{platform.python_version().rpartition('.')[0]}", (

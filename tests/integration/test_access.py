@@ -1,4 +1,6 @@
-"""Access tokens end to end: the real services with AUTH=token, and the `gpuq` command with GPUQ_TOKEN."""
+"""Access tokens end to end: the real services with AUTH=token, and the `gpuq` command with
+GPUQ_TOKEN.
+"""
 
 import os
 import subprocess
@@ -95,8 +97,8 @@ def test_without_and_with_anothers_token_it_is_exit_5_and_a_sentence(lab: Lab) -
     assert (nobody.code, nobody.out) == (5, "")
     assert nobody.err.startswith("This call needs an access token: ")
     assert lab.submit("bob", "gpuq_wrong").err.startswith("This token is unknown")
-    foreign = lab.submit("bob", eve)
-    assert (foreign.code, foreign.err) == (
+    other = lab.submit("bob", eve)
+    assert (other.code, other.err) == (
         5,
         "This token belongs to eve, so user must be eve, not bob; "
         "only an admin may name another user.\n",
@@ -105,9 +107,8 @@ def test_without_and_with_anothers_token_it_is_exit_5_and_a_sentence(lab: Lab) -
     for command in ("show", "logs", "cancel", "retry"):
         ran = lab.gpuq(command, job_id, token=eve)
         assert (ran.code, ran.out) == (5, ""), command
-        assert (
-            ran.err
-            == f"Job {job_id} is bob's and this token is eve's: only bob and admins may do that.\n"
+        assert ran.err == (
+            f"Job {job_id} belongs to bob and this token to eve; only bob and admins may do that.\n"
         )
     for command in (["queue"], ["status", "bob"]):
         assert lab.gpuq(*command, token=eve).code == 0
@@ -192,7 +193,7 @@ def test_while_redis_is_away_nobody_comes_in(tmp_path: Path) -> None:
         assert token not in system.log("queue_manager")
 
 
-def test_without_tokens_a_foreign_page_gets_nothing(tmp_path: Path) -> None:
+def test_without_tokens_a_page_of_another_origin_gets_nothing(tmp_path: Path) -> None:
     with running_system(tmp_path, "redis", "queue_manager") as system:
         rebound = requests.get(f"{system.api}/queue", headers={"Host": "evil.example"}, timeout=10)
         assert rebound.status_code == 403

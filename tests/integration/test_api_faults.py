@@ -1,7 +1,7 @@
 """Redis refuses, hangs, loads or is the wrong one: what the API says, and that it recovers.
 
-Each fault: every call that needs Redis is 503 within two seconds with one sentence that names the remedy, nothing in
-Redis has changed, and when the fault is over the same process serves again.
+Each fault: every call that needs Redis is 503 within two seconds with one sentence that names the
+remedy, nothing in Redis has changed, and when the fault is over the same process serves again.
 """
 
 import contextlib
@@ -31,7 +31,9 @@ WITHIN_S = 2.5
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One API process for all faults: that each test begins with a working one is the proof of recovery."""
+    """One API process for all faults: that each test begins with a working one is the proof of
+    recovery.
+    """
     url = {"REDIS_URL": ""}
     folder = tmp_path_factory.mktemp("faults")
     system = System(folder)
@@ -106,7 +108,7 @@ def assert_recovers(system: System) -> None:
     assert system.violations() == []
 
 
-# -- what a living Redis refuses -------------------------------------------------------------------------------------
+# -- what a living Redis refuses -------------------------------------------------------------------
 
 
 def test_a_wrong_password(api: System) -> None:
@@ -136,7 +138,9 @@ def test_a_read_only_replica(api: System) -> None:
 
 
 def test_out_of_memory(api: System) -> None:
-    """A script that frees something before it takes something is let through by Redis, and then wholly."""
+    """A script that frees something before it takes something is let through by Redis, and then
+    wholly.
+    """
     queued, cancelled = jobs(api)
     client = admin(api)
     before = kept(client)
@@ -153,7 +157,7 @@ def test_out_of_memory(api: System) -> None:
 
 
 def test_a_disk_that_takes_nothing(api: System) -> None:
-    """MISCONF: a folder stands where the snapshot should be written, which not even root gets past."""
+    """MISCONF: a folder has the name of the snapshot file, so even root cannot write it."""
     queued, cancelled = jobs(api)
     client = admin(api)
     before = kept(client)
@@ -264,7 +268,7 @@ def test_a_redis_that_hangs_while_somebody_waits(api: System) -> None:
     assert_recovers(api)
 
 
-# -- what only says that it is Redis ---------------------------------------------------------------------------------
+# -- what only says that it is Redis ---------------------------------------------------------------
 
 
 class FakeRedis(socketserver.ThreadingTCPServer):

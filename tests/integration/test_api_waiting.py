@@ -1,4 +1,6 @@
-"""The real API where it holds connections open, and where what comes is no HTTP, or comes through a proxy."""
+"""The real API where it holds connections open, and where a request is not HTTP, or comes through a
+proxy.
+"""
 
 import contextlib
 import signal
@@ -28,7 +30,7 @@ def api(shared: System) -> System:
     return shared
 
 
-# -- those who wait and those who follow -----------------------------------------------------------------------------
+# -- those who wait and those who follow -----------------------------------------------------------
 
 
 def test_a_wait_ends_with_the_change(api: System) -> None:
@@ -80,7 +82,7 @@ def test_32_followers_leave_health_quick_and_the_33rd_is_told(api: System) -> No
         ):
             assert refused.status_code == 503
             assert int(refused.headers["Retry-After"]) > 0
-            assert "32 requests follow or wait already" in refused.json()["error"]
+            assert "Limit of 32 open ?follow/?wait requests reached" in refused.json()["error"]
         assert statistics.median(health_s(api) for _ in range(10)) < 0.5
     wait_for(
         "the places are free again",
@@ -95,7 +97,7 @@ def health_s(system: System) -> float:
     return time.monotonic() - began
 
 
-# -- what is no HTTP -------------------------------------------------------------------------------------------------
+# -- requests that are not HTTP --------------------------------------------------------------------
 
 LONG = "x" * 9000
 
@@ -120,7 +122,9 @@ LONG = "x" * 9000
     ],
     ids=lambda value: str(value)[:40].replace("\r\n", " "),
 )
-def test_what_is_no_http_gets_a_problem_too(api: System, request_text: str, status: int) -> None:
+def test_a_request_that_is_not_http_is_answered_with_a_problem(
+    api: System, request_text: str, status: int
+) -> None:
     with socket.create_connection(("127.0.0.1", api.api_port), timeout=5) as connection:
         connection.sendall(request_text.encode())
         connection.shutdown(socket.SHUT_WR)

@@ -49,7 +49,9 @@ class TestTheSeedToTheLetter:
     def test_three_users_while_the_monitor_says_busy(
         self, system: System, by_hand, tmp_path: Path
     ) -> None:
-        """Positions 1, 2, 3; then one at a time in FIFO order; and by hand in Redis what the seed shows."""
+        """Positions 1, 2, 3; then one at a time in FIFO order; and by hand in Redis what the seed
+        shows.
+        """
         system.kill("monitor", signal.SIGTERM)
         system.start_one("monitor", CPU_PERCENT="0")  # the gate is strict: nothing is below 0 %
         users = ("user1", "user2", "user3")
@@ -175,12 +177,20 @@ class TestCancel:
         assert (again.status_code, again.json()["status"]) == (200, "cancelled")
         system.wait_sound()
 
-    def test_who_is_cancelled_before_being_looked_at_never_starts(self, system: System) -> None:
-        job_id = system.submitted("c3")
-        requests.delete(f"{system.api}/jobs/{job_id}", timeout=5)
-        job = system.wait_status(job_id, "cancelled", "succeeded")
-        if job["status"] == "cancelled" and job["started_at"] is None:
-            assert system.lives(job_id) == []
+    def test_a_job_cancelled_while_it_waits_never_starts(self, system: System) -> None:
+        """The scheduler is frozen meanwhile, so that it cannot have started the job before."""
+        scheduler = psutil.Process(system.processes["scheduler"].pid)
+        scheduler.suspend()
+        try:
+            job_id = system.submitted("c3")
+            answer = requests.delete(f"{system.api}/jobs/{job_id}", timeout=5)
+        finally:
+            scheduler.resume()
+        assert answer.json()["status"] == "cancelled"
+        system.wait_status(system.submitted("c4"), "succeeded")  # the scheduler works again
+        job = system.job(job_id)
+        assert (job["status"], job["started_at"]) == ("cancelled", None)
+        assert system.lives(job_id) == []
 
 
 def test_the_config_is_kept_as_it_was_when_submitted(system: System) -> None:

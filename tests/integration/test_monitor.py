@@ -36,7 +36,7 @@ def test_ready_only_after_the_second_sample(start: Callable[..., Monitor]) -> No
     eventually(lambda: monitor.code("/readyz") == 200)
 
 
-def test_the_status_is_about_this_machine_and_goes_on(monitor: Monitor) -> None:
+def test_the_status_is_about_this_machine_and_is_updated(monitor: Monitor) -> None:
     status = monitor.status()
     assert (status.node, status.thresholds.cpu_percent) == ("gpu-1", None)
     assert status.memory.total_mb == psutil.virtual_memory().total // 2**20

@@ -1,4 +1,6 @@
-"""Whatever a monitor answers, the client gives a node: with a snapshot that can be trusted, or with what is wrong."""
+"""Whatever a monitor answers, the client gives a node: with a snapshot that can be trusted, or with
+what is wrong.
+"""
 
 import json
 import math
@@ -216,7 +218,9 @@ def test_a_name_without_an_address() -> None:
 
 
 def test_every_address_of_a_name_is_asked(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with a headless Service: here two loopback addresses behind one name, of which one has a monitor."""
+    """As with a headless Service: here two loopback addresses behind one name, of which one has a
+    monitor.
+    """
     liar.says(json.dumps(GOOD.encode()).encode())
     port = liar.server.server_port
     found = [

@@ -1,4 +1,6 @@
-"""The real monitor and the real nvidia-ml-py over a libnvidia-ml.so.1 that says what a test tells it."""
+"""The real monitor and the real nvidia-ml-py over a libnvidia-ml.so.1 that says what a test tells
+it.
+"""
 
 import getpass
 import os
@@ -250,7 +252,7 @@ for _ in sys.stdin:
 
 
 @pytest.mark.parametrize(("reopen_after_s", "is_back"), [(0, True), (3600, False)])
-def test_a_gpu_that_was_reset_answers_only_who_opens_nvml_anew(
+def test_a_gpu_that_was_reset_answers_only_after_nvml_is_opened_again(
     nvml: FakeNvml, reopen_after_s: float, is_back: bool
 ) -> None:
     command = [sys.executable, "-c", READER, str(reopen_after_s)]

@@ -118,7 +118,7 @@ def test_a_log_that_cannot_be_written_ends_with_1_and_a_sentence(lab: Lab) -> No
     (lab.folder / "train.log").symlink_to("/dev/full")
     code, lines = lab.run()
     assert code == 1
-    sentence = "cannot use {}: No space left on device; free space or access, then retry"
+    sentence = "cannot use {}: No space left on device; free space or grant access, then retry"
     assert lines[-1] == sentence.format(lab.folder / "train.log")
 
 

@@ -65,7 +65,7 @@ def test_a_full_disk_at_a_small_file(
     assert code == FULL
     assert (
         lines[-1]
-        == f"cannot use {lab.folder / file}: File too large; free space or access, then retry"
+        == f"cannot use {lab.folder / file}: File too large; free space or grant access, then retry"
     )
     assert_ends_as(whole, lab)
 

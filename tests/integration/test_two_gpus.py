@@ -1,4 +1,4 @@
-"""`gpus: 2` from the submission to the training, on a machine whose (fake) NVML shows three GPUs."""
+"""`gpus: 2` from submission to training, on a machine whose (fake) NVML has three GPUs."""
 
 from collections.abc import Iterator
 from pathlib import Path

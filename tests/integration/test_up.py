@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from devtools import ROOT
+from devtools.testbed.demo import make_small_demo
 from devtools.testbed.system import free_port, wait_for
 
 TOY = {"seconds": 60}
@@ -164,7 +165,8 @@ def test_a_second_one_is_refused_and_the_first_goes_on(folder: Path) -> None:
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert second.returncode == 1
     assert second.stderr == (
-        f"Another gpuq up (pid {up.process.pid}) uses {folder}; stop it, or name another folder with --data-dir.\n"
+        f"Another gpuq up (pid {up.process.pid}) uses {folder}; "
+        "stop it, or use another folder with --data-dir.\n"
     )
     assert up.answers("/readyz")
     assert up.stop() == 0
@@ -176,7 +178,7 @@ def test_a_killed_service_is_started_again_and_the_training_goes_on(folder: Path
     for service in SERVICES:
         killed = wait_for(f"{service} runs", lambda service=service: up.pid(service))
         os.kill(killed, signal.SIGKILL)
-        up.wait_said(f"{service} was ended by signal 9; starting it again in 1 s")
+        up.wait_said(f"{service} was ended by signal 9; restarting it in 1 s")
         wait_for(
             f"{service} runs again",
             lambda service=service, killed=killed: up.pid(service) not in (None, killed),
@@ -231,7 +233,7 @@ def test_a_signal_in_the_middle_of_the_start_stops_what_was_started(folder: Path
 
 def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -> None:
     up = Up(folder, "--host", "0.0.0.0").wait_up()
-    token = up.wait_said(r"The first admin's token, shown this once: (gpuq_\S+)\n")[1]
+    token = up.wait_said(r"The first admin's token, shown only once: (gpuq_\S+)\n")[1]
     up.wait_said("gpuq admin token create --user <user>")
     assert requests.get(f"{up.api}/queue", timeout=5).status_code == 401
     bearer = {"Authorization": f"Bearer {token}"}
@@ -255,16 +257,6 @@ def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -
 
 
 # -- the demo ------------------------------------------------------------------------------------------------------
-
-
-def make_small_demo(folder: Path, **changes: str) -> None:
-    """The shipped demo, narrow and short; `changes` are further lines of its config to replace."""
-    text = (ROOT / "workflows" / "configs" / "demo.yaml").read_text()
-    for key, value in {"base_channels": "8", "total_epochs": "2", **changes}.items():
-        text, count = re.subn(rf"\b{key}: \S+", f"{key}: {value}", text)
-        assert count == 1, key
-    (folder / "configs").mkdir(parents=True)
-    (folder / "configs" / "demo.yaml").write_text(text)
 
 
 @pytest.fixture

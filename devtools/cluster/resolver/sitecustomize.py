@@ -1,4 +1,6 @@
-"""On PYTHONPATH of a service under test: TEST_HOSTS=`name=address,address` is what a headless Service's name says."""
+"""On PYTHONPATH of a service under test: TEST_HOSTS=`name=address,address` is what a headless
+Service's name says.
+"""
 
 import os
 import socket

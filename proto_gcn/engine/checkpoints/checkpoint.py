@@ -126,7 +126,7 @@ def write(path: Path, content: bytes) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Return the content of a .pth file (ours or a published one) on the CPU; runs no code from it.
 
-    Raises DamagedError, or OSError if it cannot be read now, which does not mean that the file is damaged.
+    Raises DamagedError. An OSError does not mean damage: the file cannot be read now.
     """
     try:
         stored = io.BytesIO(path.read_bytes())
@@ -145,10 +145,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def restore(content: dict[str, Any], learner: Learner, config: TrainConfig) -> Progress:
-    """Restore model, optimiser, scaler, contrastive memory and random generators.
-
-    Raises ConfigError if the checkpoint does not fit the config.
-    """
+    """Restore the learner's whole state; raises ConfigError if it does not fit the config."""
     then = _fitting_config(content, config)
     progress, states = Progress(**content["progress"]), _random_states(content)
     if progress.step:

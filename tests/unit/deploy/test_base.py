@@ -235,27 +235,3 @@ def test_no_secret_is_in_the_repository() -> None:
     assert not any(
         "secretGenerator" in content for path in KUSTOMIZATIONS for content in read(path)
     )
-
-
-#: (API group, resource) -> verbs that scheduler/engines/argo/ needs; tests/cluster has no others.
-_CALLS = {
-    ("argoproj.io", "workflows"): {"create", "get", "list", "watch", "patch", "delete"},
-    ("", "configmaps"): {"create", "get", "patch", "delete"},
-    ("", "pods"): {"list"},
-    ("", "pods/log"): {"get"},
-    ("", "events"): {"list"},
-    ("", "nodes"): {"get"},
-}
-
-
-def test_the_schedulers_verbs_are_its_calls() -> None:
-    calls = {(*what, verb) for what, verbs in _CALLS.items() for verb in verbs}
-    rules = find("Role", "scheduler")["rules"] + find("ClusterRole", "gpuq-scheduler")["rules"]
-    allowed = {
-        (group, resource, verb)
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    assert allowed == calls

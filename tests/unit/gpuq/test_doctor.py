@@ -11,8 +11,8 @@ import pytest
 
 from gpuq import checks
 from gpuq.up.ports import free_port
-from jobqueue.health import ProblemCode, WarningCode
 from jobqueue.resources import NodeReasonCode
+from jobqueue.service.health import ProblemCode, WarningCode
 
 READY: dict[str, Any] = {"status": "ready", "warnings": [], "coded_warnings": []}
 SNAPSHOT = {"available": True, "reasons": [], "gpus": []}
@@ -25,7 +25,7 @@ class Healthy:
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self.but("GET /version", {"name": "gpuq", "version": metadata.version("gpuq")})
+        self.but("GET /version", {"name": "gpuq", "version": metadata.version("gpuq-lab")})
         self.but("GET /readyz", READY)
         self.but("GET /nodes", {"nodes": [NODE]})
         self.but("GET /configs", {"configs": [{"name": "a.yaml"}, {"name": "b.yaml"}]})
@@ -94,7 +94,7 @@ def test_without_problems_every_line_is_ok(
     lines = ran.out.splitlines()
     assert lines[:-1] == [
         f"ok  server     {server.url} answers",
-        f"ok  version    {metadata.version('gpuq')} (client and server match)",
+        f"ok  version    {metadata.version('gpuq-lab')} (client and server match)",
         "ok  redis      reachable; never evicts, writes every change to disk",
         "ok  scheduler  alive; jobs submitted now are queued and will be started",
         "ok  token      not needed on this server",

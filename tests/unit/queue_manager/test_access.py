@@ -360,7 +360,7 @@ def test_with_auth_off_everybody_is_believed(client: FlaskClient) -> None:
     assert client.delete(f"/jobs/{answer.json['job_id']}").status_code == 200  # type: ignore[index]
 
 
-# -- web pages of other origins (AUTH=off) ------------------------------------------------------------------
+# -- web pages of other origins (AUTH=off) ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(

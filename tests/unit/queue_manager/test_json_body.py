@@ -148,9 +148,9 @@ QUERIES = st.dictionaries(
 def test_random_paths_and_queries_are_never_500(
     client: FlaskClient, path: str, part: str, query: dict[str, str], method: str
 ) -> None:
-    with client.open(
-        path.format(part.replace("?", "")), query_string=query, method=method
-    ) as answer:
+    # The test client would read what follows // as a host, and ? as the query.
+    url = path.format(part.replace("?", "").lstrip("/\\"))
+    with client.open(url, query_string=query, method=method) as answer:
         assert answer.status_code < 500
 
 
