@@ -1,4 +1,4 @@
-"""What can be wrong with Redis or the scheduler, as codes from closed lists with a sentence each."""
+"""This module declares what can be wrong with Redis or the scheduler, as codes with sentences."""
 
 from dataclasses import dataclass
 from enum import StrEnum
