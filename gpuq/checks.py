@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from gpuq.output.listing import Item
 from gpuq.output.text import duration
-from jobqueue.health import ProblemCode, WarningCode
 from jobqueue.resources import NodeReasonCode
+from jobqueue.service.health import ProblemCode, WarningCode
 
 #: The scheduler asks every node in each cycle; this is three of the slowest usual cycles.
 OLD_S = 90

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobqueue.clock import rfc3339, seconds
+from jobqueue.clock import rfc3339
 from jobqueue.errors import CorruptData, CorruptEntry, GpuqError
+from jobqueue.fields import IN_BACKUP
 from jobqueue.job import Job, JobSpec, QueueEntry, check_whole
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
@@ -67,23 +68,12 @@ def decode(text: str) -> Backup:
 
 
 def _job_to_dict(job: Job) -> dict[str, Any]:
-    spec = job.spec
-    return {
-        "job_id": job.job_id,
-        "user": spec.user,
-        "config": spec.config,
-        "workdir": spec.workdir,
-        "timestamp": QueueEntry.decode(job.entry).timestamp,
-        "name": spec.name,
-        "gpus": spec.gpus,
-        "time_limit_s": spec.time_limit_s,
-        "workflow": spec.workflow,
-        "submitted_at": rfc3339(job.submitted_at),
-        "queued_at": rfc3339(job.queued_at),
-        "attempt": job.attempt,
-        "requeues": job.requeues,
-        "config_text": spec.config_text,
-    }
+    entry = QueueEntry.decode(job.entry).__dict__.copy()
+    del entry["v"]
+    spec = JobSpec.FIELDS.to_json(job.spec)
+    large = {name: spec.pop(name) for name in JobSpec.FIELDS.large}
+    own = Job.FIELDS.to_json(job, IN_BACKUP)
+    return {"job_id": job.job_id} | entry | spec | own | large
 
 
 def _list(document: Mapping[str, Any], name: str) -> list[Any]:
@@ -101,36 +91,18 @@ def _read(read: Any, value: Any, where: str) -> Any:
         raise InvalidBackup(f"{where} of this backup cannot be read: {why}.") from error
 
 
-def _job(fields: Mapping[str, Any]) -> Job:
-    entry = QueueEntry(
-        user=fields["user"],
-        config=fields["config"],
-        workdir=fields["workdir"],
-        timestamp=str(fields["timestamp"]),
-        job_id=str(fields["job_id"]),
-    )
-    limit = fields["time_limit_s"]
-    spec = JobSpec(
-        user=fields["user"],
-        config=fields["config"],
-        workdir=fields["workdir"],
-        config_text=fields["config_text"],
-        name=fields["name"],
-        gpus=int(fields["gpus"]),
-        time_limit_s=None if limit is None else int(limit),
-        workflow=fields["workflow"],
-    )
+def _job(values: Mapping[str, Any]) -> Job:
+    spec = JobSpec(**JobSpec.FIELDS.from_json(values))
+    timestamp, job_id = str(values["timestamp"]), str(values["job_id"])
+    entry = QueueEntry(spec.user, spec.config, spec.workdir, timestamp, job_id)
     check_whole(entry, spec)
     return Job(
-        job_id=entry.job_id,
+        job_id=job_id,
         spec=spec,
         entry=entry.encode(),
         phase=Phase.QUEUED,
         reason=Reason(ReasonCode.RESTORED, ""),
-        submitted_at=seconds(fields["submitted_at"]),
-        queued_at=seconds(fields["queued_at"]),
-        attempt=int(fields["attempt"]),
-        requeues=int(fields["requeues"]),
+        **Job.FIELDS.from_json(values, IN_BACKUP),
     )
 
 

@@ -1,4 +1,8 @@
-"""The job: what a user submits, what stands in the queue, and the full record."""
+"""This module declares the job: what a user submits, the entry in the queue, and the full record.
+
+Each field of a submission and of a record is declared here once; `jobqueue.fields` derives the
+Redis hash, the API answer, the backup and the JSON Schema from the declaration.
+"""
 
 import json
 import re
@@ -6,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from jobqueue.clock import rfc3339, seconds
 from jobqueue.errors import CorruptEntry
+from jobqueue.fields import BY_SCRIPTS, IN_BACKUP, INTERNAL, LARGE, Fields
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason
 from jobqueue.user import broken_by_user
@@ -17,50 +21,39 @@ ENTRY_VERSION = 1
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What the user wrote, checked, and the text of the config as it was at submission."""
+    """A checked submission, with the text of the config as it was then."""
 
     user: str
-    config: (
-        str  #: name of a file below the config folder (`config.yaml` where the text came inline)
-    )
+    #: name of a file below the config folder (`config.yaml` if the text came inline)
+    config: str
     workdir: str  #: absolute, as people write it: /data/<user>/…
-    config_text: str = field(default="", repr=False)
+    config_text: str = field(default="", repr=False, metadata=LARGE)
     name: str = ""  #: a label for people
     gpus: int = 1
     time_limit_s: int | None = None
-    workflow: str = "proto-gcn"  #: the template's name
+    workflow: str = "proto-gcn"  #: the name of the template
+
+    FIELDS: ClassVar[Fields]
 
     def to_hash(self) -> dict[str, str]:
-        return {
-            "user": self.user,
-            "config": self.config,
-            "workdir": self.workdir,
-            "config_text": self.config_text,
-            "name": self.name,
-            "gpus": str(self.gpus),
-            "time_limit_s": "" if self.time_limit_s is None else str(self.time_limit_s),
-            "workflow": self.workflow,
-        }
+        """Return the submission as fields of a Redis hash."""
+        return self.FIELDS.to_hash(self)
 
     @classmethod
     def from_hash(cls, record: Mapping[str, str]) -> "JobSpec":
-        """The inverse of `to_hash`; raises KeyError, ValueError, TypeError."""
-        limit = record.get("time_limit_s")
-        return cls(
-            user=record["user"],
-            config=record["config"],
-            workdir=record["workdir"],
-            config_text=record.get("config_text", ""),
-            name=record.get("name", ""),
-            gpus=int(record.get("gpus") or 1),
-            time_limit_s=int(limit) if limit else None,
-            workflow=record.get("workflow") or "proto-gcn",
-        )
+        """Read what `to_hash` wrote; raises KeyError, ValueError, TypeError."""
+        return cls(**cls.FIELDS.from_hash(record))
+
+
+JobSpec.FIELDS = Fields(JobSpec)
 
 
 @dataclass(frozen=True)
 class QueueEntry:
-    """One element of `job_queue` and of `running_jobs`: the founding document's four fields, then `job_id` and `v`."""
+    """One element of `job_queue` and of `running_jobs`.
+
+    The first four fields are those of `docs/founding-document.md`.
+    """
 
     user: str
     config: str
@@ -70,37 +63,39 @@ class QueueEntry:
     v: int = ENTRY_VERSION
 
     def encode(self) -> str:
+        """Return the entry as JSON."""
         return json.dumps(self.__dict__, ensure_ascii=False)
 
     @classmethod
     def decode(cls, raw: str) -> "QueueEntry":
-        """Read an entry; raises CorruptEntry where it is not JSON, lacks a field, or is of an unknown version."""
+        """Read an entry.
+
+        Raises CorruptEntry if it is not JSON, lacks a field, or has an unknown version.
+        """
         try:
             data = json.loads(raw)
             entry = cls(**data)
         except (ValueError, TypeError, RecursionError) as error:
             raise CorruptEntry(raw, str(error)) from error
         if entry.v != ENTRY_VERSION:
-            raise CorruptEntry(raw, f"version {entry.v!r} is unknown here")
-        if not all(
-            isinstance(value, str)
-            for value in (entry.user, entry.config, entry.workdir, entry.job_id)
-        ):
-            raise CorruptEntry(raw, "a field is not text")
+            raise CorruptEntry(raw, f"version {entry.v!r} is unknown")
+        texts = (entry.user, entry.config, entry.workdir, entry.job_id)
+        if not all(isinstance(value, str) for value in texts):
+            raise CorruptEntry(raw, "a field is not a text")
         return entry
 
 
 def check_whole(entry: QueueEntry, spec: JobSpec) -> None:
-    """Raises ValueError unless the two are of one submission, and nothing in them can break a key or a command."""
+    """Raise ValueError unless both belong to one submission and are safe in keys and commands."""
     if not all(isinstance(value, str) for value in spec.to_hash().values()) or spec.gpus < 1:
-        raise ValueError("a field has a value of another kind")
+        raise ValueError("a field has a value of the wrong type")
     if (entry.user, entry.config, entry.workdir) != (spec.user, spec.config, spec.workdir):
-        raise ValueError("the entry and the rest are of different submissions")
+        raise ValueError("the queue entry and the record belong to different submissions")
     broken = broken_by_user(spec.user)
     if broken:
         raise ValueError(f"user {broken}")
     if not re.fullmatch(rf"{spec.user}_[0-9]{{14}}(_[0-9]{{1,9}})?", entry.job_id):
-        raise ValueError(f"{entry.job_id!r} is no id of a job of {spec.user}")
+        raise ValueError(f"{entry.job_id!r} is not the id of a job of {spec.user}")
 
 
 @dataclass(frozen=True)
@@ -108,183 +103,97 @@ class Result:
     """How a finished job's container ended, kept with the record."""
 
     exit_code: int | None = None
-    log_tail: tuple[str, ...] = ()
+    log_tail: tuple[str, ...] = field(default=(), metadata=LARGE)
+
+    FIELDS: ClassVar[Fields]
+
+
+Result.FIELDS = Fields(Result)
 
 
 @dataclass(frozen=True)
 class Job:
-    """The full record of a job, as it stands in `job:<job_id>`. Times are seconds since the epoch, None = not yet."""
+    """The full record of a job, stored in `job:<job_id>`.
+
+    Times are seconds since the epoch; None means that it has not happened.
+    """
 
     job_id: str
     spec: JobSpec
-    entry: str  #: the raw JSON that stands in the queue; never re-encoded
-    phase: Phase
+    entry: str = field(metadata=INTERNAL)  #: the JSON of the queue entry; never re-encoded
+    phase: Phase = field(metadata=BY_SCRIPTS)
     reason: Reason
-    submitted_at: float
-    queued_at: float
+    submitted_at: float = field(metadata=IN_BACKUP)
+    queued_at: float = field(metadata=IN_BACKUP)
     admitted_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
-    attempt: int = 1
-    requeues: int = 0
-    breaks: int = 0  #: how often handling it broke the scheduler since it last ran
-    slot: str | None = None
-    engine: str | None = (
-        None  #: the engine that runs it; None in records of versions with one engine
-    )
+    cancel_requested_at: float | None = field(default=None, metadata=BY_SCRIPTS)
+    attempt: int = field(default=1, metadata=IN_BACKUP)
+    requeues: int = field(default=0, metadata=IN_BACKUP)
+    #: number of internal errors while handling the job since it last ran
+    breaks: int = field(default=0, metadata=BY_SCRIPTS | INTERNAL)
+    slot: str | None = field(default=None, metadata=BY_SCRIPTS | INTERNAL)
+    #: the engine that runs it; None in records of versions with one engine
+    engine: str | None = field(default=None, metadata=INTERNAL)
     node: str | None = None
     gpu_uuids: tuple[str, ...] = ()
     workflow_name: str | None = None
-    workflow_uid: str | None = None
-    withdrawn_uid: str | None = (
-        None  #: this workflow of it is being deleted, so that it can start on another node
-    )
-    waited_until: float | None = (
-        None  #: until then nothing kept it from starting that was its fault
-    )
-    cancel_requested_at: float | None = None
+    workflow_uid: str | None = field(default=None, metadata=INTERNAL)
+    #: the uid of a workflow that is being deleted so that the job can start on another node
+    withdrawn_uid: str | None = field(default=None, metadata=BY_SCRIPTS | INTERNAL)
+    #: the start deadline counts from here: until then, the delay was not the job's fault
+    waited_until: float | None = field(default=None, metadata=BY_SCRIPTS | INTERNAL)
     result: Result = Result()
+
+    FIELDS: ClassVar[Fields]
+    #: The stored fields that are fetched for lists: all but the large ones.
+    LIST_FIELDS: ClassVar[tuple[str, ...]]
 
     @property
     def run_folder(self) -> str:
-        """Where the training writes, as people write it (below /data)."""
+        """Return the folder that the training writes to, as people write it (below /data)."""
         return f"{self.spec.workdir}/runs/{self.job_id}"
 
     @classmethod
     def from_hash(cls, record: Mapping[str, str]) -> "Job":
         """Read a record; fields that were not fetched keep their defaults. Raises CorruptEntry."""
         try:
+            message = record.get("reason_message", "")
             return cls(
-                job_id=record["job_id"],
                 spec=JobSpec.from_hash(record),
-                entry=record["entry"],
-                phase=Phase(record["phase"]),
-                reason=Reason.read(
-                    record["reason_code"],
-                    record.get("reason_message", ""),
-                    record.get("reason_detail"),
-                ),
-                submitted_at=seconds(record["submitted_at"]),
-                queued_at=seconds(record["queued_at"]),
-                admitted_at=_time(record, "admitted_at"),
-                started_at=_time(record, "started_at"),
-                finished_at=_time(record, "finished_at"),
-                attempt=int(record.get("attempt") or 1),
-                requeues=int(record.get("requeues") or 0),
-                breaks=int(record.get("breaks") or 0),
-                slot=record.get("slot") or None,
-                engine=record.get("engine") or None,
-                node=record.get("node") or None,
-                gpu_uuids=tuple(json.loads(record.get("gpu_uuids") or "[]")),
-                workflow_name=record.get("workflow_name") or None,
-                workflow_uid=record.get("workflow_uid") or None,
-                withdrawn_uid=record.get("withdrawn_uid") or None,
-                waited_until=_time(record, "waited_until"),
-                cancel_requested_at=_time(record, "cancel_requested_at"),
-                result=Result(
-                    exit_code=int(record["exit_code"]) if record.get("exit_code") else None,
-                    log_tail=tuple(json.loads(record.get("log_tail") or "[]")),
-                ),
+                reason=Reason.read(record["reason_code"], message, record.get("reason_detail")),
+                result=Result(**Result.FIELDS.from_hash(record)),
+                **cls.FIELDS.from_hash(record),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise CorruptEntry(json.dumps(dict(record))[:500], f"record: {error!r}") from error
 
     def to_hash(self) -> dict[str, str]:
-        """The record as `from_hash` reads it, without phase, reason and slot, which the scripts write."""
-        times = {
-            "submitted_at": self.submitted_at,
-            "queued_at": self.queued_at,
-            "admitted_at": self.admitted_at,
-            "started_at": self.started_at,
-            "finished_at": self.finished_at,
-        }
-        result = self.result
-        return {
-            **self.spec.to_hash(),
-            "job_id": self.job_id,
-            "entry": self.entry,
-            **{name: rfc3339(at) for name, at in times.items() if at is not None},
-            "attempt": str(self.attempt),
-            "requeues": str(self.requeues),
-            "engine": self.engine or "",
-            "node": self.node or "",
-            "gpu_uuids": json.dumps(list(self.gpu_uuids)),
-            "workflow_name": self.workflow_name or "",
-            "workflow_uid": self.workflow_uid or "",
-            "exit_code": "" if result.exit_code is None else str(result.exit_code),
-            "log_tail": json.dumps(result.log_tail),
-        }
-
-    #: What is fetched for lists: everything but the config's text and the log tail, which may be large.
-    LIST_FIELDS: ClassVar[tuple[str, ...]] = (
-        *(
-            "job_id",
-            "user",
-            "config",
-            "workdir",
-            "name",
-            "gpus",
-            "time_limit_s",
-            "workflow",
-            "entry",
-        ),
-        *(
-            "phase",
-            "reason_code",
-            "reason_message",
-            "reason_detail",
-            "submitted_at",
-            "queued_at",
-            "admitted_at",
-            "started_at",
-        ),
-        *(
-            "finished_at",
-            "attempt",
-            "requeues",
-            "breaks",
-            "slot",
-            "engine",
-            "node",
-            "gpu_uuids",
-            "workflow_name",
-        ),
-        *("workflow_uid", "withdrawn_uid", "waited_until", "cancel_requested_at", "exit_code"),
-    )
+        """Return the record as `from_hash` reads it, without what only the scripts write."""
+        own = self.FIELDS.to_hash(self)
+        return self.spec.to_hash() | own | Result.FIELDS.to_hash(self.result)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as the API shows it (times in RFC 3339); without the config's text."""
-
-        def shown(at: float | None) -> str | None:
-            return None if at is None else rfc3339(at)
-
-        return {
+        """Return the record as the API shows it (times in RFC 3339)."""
+        head = {
             "job_id": self.job_id,
             "user": self.spec.user,
             "status": self.phase.value,
             "reason": self.reason.to_dict(),
             "name": self.spec.name,
-            "config": self.spec.config,
-            "workdir": self.spec.workdir,
-            "gpus": self.spec.gpus,
-            "time_limit_s": self.spec.time_limit_s,
-            "workflow": self.spec.workflow,
-            "submitted_at": shown(self.submitted_at),
-            "queued_at": shown(self.queued_at),
-            "admitted_at": shown(self.admitted_at),
-            "started_at": shown(self.started_at),
-            "finished_at": shown(self.finished_at),
-            "cancel_requested_at": shown(self.cancel_requested_at),
-            "attempt": self.attempt,
-            "requeues": self.requeues,
-            "node": self.node,
-            "gpu_uuids": list(self.gpu_uuids),
-            "workflow_name": self.workflow_name,
-            "exit_code": self.result.exit_code,
-            "run_folder": self.run_folder,
         }
+        spec = JobSpec.FIELDS.shown(self.spec)
+        own = self.FIELDS.shown(self)
+        del own["phase"]  # its name in the API is `status`
+        result = Result.FIELDS.shown(self.result)
+        return head | spec | own | result | {"run_folder": self.run_folder}
 
 
-def _time(record: Mapping[str, str], name: str) -> float | None:
-    text = record.get(name)
-    return seconds(text) if text else None
+Job.FIELDS = Fields(Job)
+_REASON_FIELDS = ("reason_code", "reason_message", "reason_detail")
+_ALL = (JobSpec.FIELDS, Job.FIELDS, Result.FIELDS)
+Job.LIST_FIELDS = _REASON_FIELDS + tuple(name for each in _ALL for name in each.listed)
+
+#: What everybody may see of a job, by its names in the API; the rest is for its user and admins.
+PUBLIC = ("job_id", "user", "config", "status", "submitted_at", "started_at", "finished_at")

@@ -17,10 +17,10 @@ from redis.retry import Retry
 
 from jobqueue import errors
 from jobqueue.clock import id_stamp, rfc3339, seconds, seed_timestamp
-from jobqueue.health import HealthProblem, HealthWarning, ProblemCode, WarningCode
 from jobqueue.job import Job, JobSpec, QueueEntry
 from jobqueue.phase import TRANSITIONS, Phase
 from jobqueue.reason import Reason
+from jobqueue.service.health import HealthProblem, HealthWarning, ProblemCode, WarningCode
 from jobqueue.store import keys
 from jobqueue.store.redis_errors import translate
 from jobqueue.tokens import MOST_LIVE_PER_USER, Token

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobqueue.clock import seconds
-from jobqueue.health import HealthProblem, ProblemCode
 from jobqueue.reason import Reason, ReasonCode
+from jobqueue.service.health import HealthProblem, ProblemCode
 from jobqueue.store.client import Store
 
 #: After this many poll intervals without a heartbeat the scheduler counts as not responding.

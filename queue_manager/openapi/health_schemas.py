@@ -1,7 +1,8 @@
 """JSON Schema of the answers of /readyz, whose codes come from closed lists."""
 
-from jobqueue.health import ProblemCode, WarningCode
-from queue_manager.openapi.schemas import COMPONENTS, TEXT, Schema, always, list_of
+from jobqueue.fields import TEXT, Schema, list_of
+from jobqueue.service.health import ProblemCode, WarningCode
+from queue_manager.openapi.schemas import COMPONENTS, always
 
 _WARNING_CODE: Schema = {"type": "string", "enum": [code.value for code in WarningCode]}
 _PROBLEM_CODE: Schema = {"type": "string", "enum": [code.value for code in ProblemCode]}

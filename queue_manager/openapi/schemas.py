@@ -1,39 +1,28 @@
-"""What the API takes and gives, as JSON Schema: the components of /openapi.json, which a test holds answers against."""
+"""This module describes what the API takes and returns: the components of /openapi.json.
 
-from typing import Any
+The fields of a submission and of a job come from their declarations (`jobqueue/job.py`,
+`queue_manager/submission/field_rules.py`). A test compares real answers with these schemas.
+"""
 
+from jobqueue.fields import COUNT, TEXT, TIME, Schema, list_of
+from jobqueue.fields import nullable as maybe
+from jobqueue.job import PUBLIC, Job, JobSpec, Result
 from jobqueue.phase import Phase
-from jobqueue.user import USER_PATTERN
-from queue_manager.submission.parse import MAX_GPUS, MAX_TIME_LIMIT_S, REQUIRED
+from queue_manager.submission.field_rules import RULES, USER
+from queue_manager.submission.parse import REQUIRED
 
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
 YES_OR_NO: Schema = {"type": "boolean"}
-TIME: Schema = {"type": "string", "format": "date-time"}
-USER: Schema = {"type": "string", "pattern": f"^{USER_PATTERN.pattern}$", "examples": ["user1"]}
 PHASE: Schema = {"type": "string", "enum": [phase.value for phase in Phase]}
 ANYTHING: Schema = {"type": "object"}
 
 
 def ref(name: str) -> Schema:
+    """Return a reference to a component."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def list_of(schema: Schema) -> Schema:
-    return {"type": "array", "items": schema}
-
-
-def maybe(schema: Schema) -> Schema:
-    """The same, or null."""
-    if "type" not in schema or "enum" in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
-    return {**schema, "type": [schema["type"], "null"]}
-
-
 def always(**properties: Schema) -> Schema:
-    """An object that has all of these and nothing else."""
+    """Return the schema of an object that has all of these properties and no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -43,42 +32,28 @@ def always(**properties: Schema) -> Schema:
 
 
 _WAIT = {
-    "position": {**maybe(COUNT), "description": "1 = next; null where it is not queued"},
+    "position": {**maybe(COUNT), "description": "1 = next; null if the job is not queued"},
     "estimated_wait": {**maybe(TEXT), "examples": ["45 minutes", "unknown"]},
     "estimated_wait_s": maybe(COUNT),
     "estimated_start_at": maybe(TIME),
 }
-_BRIEF = {
-    "job_id": TEXT,
+_DECLARED = JobSpec.FIELDS.schemas | Job.FIELDS.schemas | Result.FIELDS.schemas
+_RECORD_ALONE = {
+    **{name: schema for name, schema in _DECLARED.items() if name != "phase"},
     "user": USER,
-    "config": TEXT,
     "status": PHASE,
-    "submitted_at": TIME,
-    "started_at": maybe(TIME),
-    "finished_at": maybe(TIME),
+    "reason": ref("Reason"),
+    "exit_code": maybe({"type": "integer"}),
+    "run_folder": TEXT,
+}
+_BRIEF = {
+    **{name: _RECORD_ALONE[name] for name in PUBLIC},
     "reason": ref("Reason"),
     **_WAIT,
     "estimated_end_at": maybe(TIME),
 }
-_RECORD = {
-    **_BRIEF,
-    "name": TEXT,
-    "workdir": TEXT,
-    "gpus": COUNT,
-    "time_limit_s": maybe(COUNT),
-    "workflow": TEXT,
-    "queued_at": TIME,
-    "admitted_at": maybe(TIME),
-    "cancel_requested_at": maybe(TIME),
-    "attempt": COUNT,
-    "requeues": COUNT,
-    "node": maybe(TEXT),
-    "gpu_uuids": list_of(TEXT),
-    "workflow_name": maybe(TEXT),
-    "exit_code": maybe({"type": "integer"}),
-    "run_folder": TEXT,
-}
-#: At the top of a status stands the most relevant job, or nothing of one.
+_RECORD = _BRIEF | _RECORD_ALONE
+#: The top of a status is the most relevant job; all its fields are null if there is none.
 _TOP = {
     **{
         name: schema if "null" in schema.get("type", "") else maybe(schema)
@@ -88,22 +63,7 @@ _TOP = {
     "status": {"type": "string", "enum": ["idle", *PHASE["enum"]]},
 }
 _SUBMISSION = {
-    "user": USER,
-    "config": {
-        "anyOf": [TEXT, ANYTHING],
-        "description": "a file's name below the config folder, or the configuration itself",
-        "examples": ["config.yaml"],
-    },
-    "workdir": {
-        **TEXT,
-        "description": "/data/<user> or a folder below it",
-        "examples": ["/data/user1"],
-    },
-    "name": {**maybe(TEXT), "description": "a label for people"},
-    "gpus": {**maybe({"type": "integer", "minimum": 1, "maximum": MAX_GPUS}), "default": 1},
-    "time_limit_s": maybe({"type": "integer", "minimum": 1, "maximum": MAX_TIME_LIMIT_S}),
-    "workflow": {**maybe(TEXT), "description": "a template's name; GET /workflows lists them"},
-    "dry_run": {**maybe(YES_OR_NO), "default": False},
+    name: rule.schema if name in REQUIRED else maybe(rule.schema) for name, rule in RULES.items()
 }
 _RESULT: Schema = {
     **always(checkpoint=TEXT, log=TEXT, metrics=TEXT),
@@ -111,7 +71,7 @@ _RESULT: Schema = {
         "checkpoint": TEXT,
         "log": TEXT,
         "metrics": TEXT,
-        "report": {**TEXT, "description": "where there is one"},
+        "report": {**TEXT, "description": "if there is one"},
     },
 }
 _MOVE = always(at=TIME, **{"from": TEXT}, to=PHASE, code=TEXT, message=TEXT, detail=TEXT)

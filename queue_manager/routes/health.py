@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, jsonify
 
 from jobqueue.errors import StoreUnavailable
-from jobqueue.health import HealthProblem, HealthWarning, ProblemCode
+from jobqueue.service.health import HealthProblem, HealthWarning, ProblemCode
 from jobqueue.store.client import Store
 from queue_manager.forecast.scheduler_health import read_heartbeat, scheduler_problem
 from queue_manager.http.problems import RETRY_SOON_S, Problem

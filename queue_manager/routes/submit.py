@@ -22,7 +22,8 @@ from queue_manager.http.query import take
 from queue_manager.requests import access
 from queue_manager.requests.services import Services, services
 from queue_manager.submission import config_text
-from queue_manager.submission.parse import Rules, Submission, parse
+from queue_manager.submission.field_rules import Rules
+from queue_manager.submission.parse import Submission, parse
 from queue_manager.views.job_view import wait_fields
 from workflows.render import TemplateError, load_template, render
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobqueue.clock import rfc3339
 from jobqueue.eta import in_words
-from jobqueue.job import Job
+from jobqueue.job import PUBLIC, Job
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason
 from queue_manager.forecast.scheduler_health import read_heartbeat, scheduler_reason
@@ -14,8 +14,6 @@ from queue_manager.forecast.wait import Outlook
 from queue_manager.requests import access
 from queue_manager.requests.services import Services
 from queue_manager.views.reason_view import shown_reason
-
-_PUBLIC = ("job_id", "user", "config", "status", "submitted_at", "started_at", "finished_at")
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class JobView:
     def brief(self, job: Job) -> dict[str, Any]:
         """Return what everybody may see: user, job id, config name, phase, reason and times."""
         record = job.to_dict()
-        return {**{name: record[name] for name in _PUBLIC}, **self._now_fields(job)}
+        return {**{name: record[name] for name in PUBLIC}, **self._now_fields(job)}
 
     def record(self, job: Job) -> dict[str, Any]:
         """Return the whole record, for the job's user and admins."""

@@ -107,9 +107,8 @@ def test_without_and_with_anothers_token_it_is_exit_5_and_a_sentence(lab: Lab) -
     for command in ("show", "logs", "cancel", "retry"):
         ran = lab.gpuq(command, job_id, token=eve)
         assert (ran.code, ran.out) == (5, ""), command
-        assert (
-            ran.err
-            == f"Job {job_id} is bob's and this token is eve's: only bob and admins may do that.\n"
+        assert ran.err == (
+            f"Job {job_id} belongs to bob and this token to eve; only bob and admins may do that.\n"
         )
     for command in (["queue"], ["status", "bob"]):
         assert lab.gpuq(*command, token=eve).code == 0

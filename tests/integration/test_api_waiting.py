@@ -82,7 +82,7 @@ def test_32_followers_leave_health_quick_and_the_33rd_is_told(api: System) -> No
         ):
             assert refused.status_code == 503
             assert int(refused.headers["Retry-After"]) > 0
-            assert "32 requests follow or wait already" in refused.json()["error"]
+            assert "Limit of 32 open ?follow/?wait requests reached" in refused.json()["error"]
         assert statistics.median(health_s(api) for _ in range(10)) < 0.5
     wait_for(
         "the places are free again",

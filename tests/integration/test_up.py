@@ -1,4 +1,4 @@
-"""The real `gpuq up` with the real services on free ports; parts of it, or all, are killed."""
+"""The real `gpuq up` with the real services on free ports; parts of it, or all of it, are killed."""
 
 import json
 import os
@@ -18,7 +18,6 @@ import requests
 from devtools import ROOT
 from devtools.testbed.demo import make_small_demo
 from devtools.testbed.system import free_port, wait_for
-from gpuq.up.preflight import has_nvidia_gpu
 
 TOY = {"seconds": 60}
 #: One after the other, also where several workers run the tests.
@@ -152,7 +151,7 @@ def test_it_says_where_it_is_and_stops_everything_in_order(folder: Path, number:
     up = Up(folder).wait_up()
     assert up.answers("/readyz")
     assert f"curl {up.api}/submit" in up.said()
-    assert ("REQUIRE_GPU=false" in up.said()) is not has_nvidia_gpu()
+    assert "REQUIRE_GPU=false" in up.said() or Path("/dev/nvidia0").exists()
     up.run_toy()
     assert up.stop(number) == 0
     assert up.left() == []
@@ -160,26 +159,26 @@ def test_it_says_where_it_is_and_stops_everything_in_order(folder: Path, number:
     assert "Traceback" not in up.said()
 
 
-def test_a_second_one_is_refused_and_the_first_keeps_running(folder: Path) -> None:
+def test_a_second_one_is_refused_and_the_first_goes_on(folder: Path) -> None:
     up = Up(folder).wait_up()
     command = [sys.executable, "-m", "gpuq", "up", "--data-dir", str(folder)]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert second.returncode == 1
     assert second.stderr == (
         f"Another gpuq up (pid {up.process.pid}) uses {folder}; "
-        "stop it, or name another folder with --data-dir.\n"
+        "stop it, or use another folder with --data-dir.\n"
     )
     assert up.answers("/readyz")
     assert up.stop() == 0
 
 
-def test_a_killed_service_is_restarted_and_the_training_continues(folder: Path) -> None:
+def test_a_killed_service_is_started_again_and_the_training_goes_on(folder: Path) -> None:
     up = Up(folder).wait_up()
     job_id = up.run_toy()
     for service in SERVICES:
         killed = wait_for(f"{service} runs", lambda service=service: up.pid(service))
         os.kill(killed, signal.SIGKILL)
-        up.wait_said(f"{service} was ended by signal 9; starting it again in 1 s")
+        up.wait_said(f"{service} was ended by signal 9; restarting it in 1 s")
         wait_for(
             f"{service} runs again",
             lambda service=service, killed=killed: up.pid(service) not in (None, killed),
@@ -191,7 +190,7 @@ def test_a_killed_service_is_restarted_and_the_training_continues(folder: Path) 
     assert up.left() == []
 
 
-def test_sigkill_leaves_nothing_and_the_next_one_resumes(folder: Path) -> None:
+def test_sigkill_leaves_nothing_and_the_next_one_goes_on(folder: Path) -> None:
     up = Up(folder).wait_up()
     job_id = up.run_toy()
     os.kill(up.process.pid, signal.SIGKILL)
@@ -234,7 +233,7 @@ def test_a_signal_in_the_middle_of_the_start_stops_what_was_started(folder: Path
 
 def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -> None:
     up = Up(folder, "--host", "0.0.0.0").wait_up()
-    token = up.wait_said(r"The first admin's token, shown this once: (gpuq_\S+)\n")[1]
+    token = up.wait_said(r"The first admin's token, shown only once: (gpuq_\S+)\n")[1]
     up.wait_said("gpuq admin token create --user <user>")
     assert requests.get(f"{up.api}/queue", timeout=5).status_code == 401
     bearer = {"Authorization": f"Bearer {token}"}
@@ -257,12 +256,12 @@ def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -
     assert not any(token.encode() in log.read_bytes() for log in (folder / "logs").iterdir())
 
 
-# -- the demo --------------------------------------------------------------------------------------
+# -- the demo ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    """The queue manager's usual port, taken: by us, or by another program."""
+    """The queue manager's usual port, taken: by us, or by whoever was here before."""
     with socket.socket() as listener:
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1

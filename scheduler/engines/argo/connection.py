@@ -22,22 +22,26 @@ class CredentialsMissing(Exception):
 
 
 class Connection:
-    """Calls to the API server that `load` leads to. One try each, never a hidden second one, always with a timeout."""
+    """Calls to the API server that `load` configures.
+
+    Each request is sent once, never retried unseen, and always has a timeout.
+    """
 
     def __init__(self, load: Callable[[], ApiClient], timeout_s: float) -> None:
-        self._load, self._timeout = load, (_CONNECT_S, timeout_s)
+        self._load = load
+        self._timeout = (_CONNECT_S, timeout_s)
         self._client = load()
 
     def call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
     ) -> dict[str, Any]:
-        said = self._ask(method, path, query or {}, body)
+        body_text = self._ask(method, path, query or {}, body)
         try:
-            answer = json.loads(said)
+            answer = json.loads(body_text)
         except ValueError as error:
-            raise NoAnswer(f"its answer to {method} {path} is no JSON, or was cut off") from error
+            raise NoAnswer(f"its answer to {method} {path} is not JSON, or was cut off") from error
         if not isinstance(answer, dict):
-            raise NoAnswer(f"its answer to {method} {path} is no object")
+            raise NoAnswer(f"its answer to {method} {path} is not an object")
         return answer
 
     def text(self, path: str, query: Mapping[str, str]) -> str:
@@ -64,7 +68,7 @@ class Connection:
         body: Any,
         timeout: tuple[float, float],
     ) -> urllib3.HTTPResponse:
-        """Send a request; a 401 gets one more try with credentials that were read anew."""
+        """Send a request; after a 401 the credentials are read again, for one more try."""
         client = self._client
         try:
             return _send(client, method, path, query, body, timeout)
@@ -120,7 +124,7 @@ def _send(
             body=body,
             auth_settings=["BearerToken"],
         )
-    except (ConfigException, OSError) as error:  # the token's file is read anew once a minute
+    except (ConfigException, OSError) as error:  # the token's file is read again once a minute
         raise NoAnswer(f"the credentials cannot be read ({error})", sent=False) from error
     with _no_answer():
         response: urllib3.HTTPResponse = client.call_api(
@@ -133,7 +137,7 @@ def _send(
 
 @contextmanager
 def _no_answer() -> Iterator[None]:
-    """Around whatever may meet the network: its errors as NoAnswer."""
+    """Wrap whatever uses the network: its errors become NoAnswer."""
     try:
         yield
     except (NewConnectionError, ConnectTimeoutError) as error:
@@ -145,7 +149,7 @@ def _no_answer() -> Iterator[None]:
 
 
 def load(kubeconfig: str | None) -> ApiClient:
-    """A client with the credentials of `kubeconfig`, else of the pod, else of KUBECONFIG."""
+    """Return a client with the credentials of `kubeconfig`, else the pod's, else KUBECONFIG's."""
     configuration = Configuration()
     in_cluster = kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ
     try:
@@ -159,8 +163,9 @@ def load(kubeconfig: str | None) -> ApiClient:
     except Exception as error:
         source = "the pod's ServiceAccount token" if in_cluster else "KUBECONFIG"
         raise CredentialsMissing(
-            f"ENGINE=argo finds no way into a cluster by {source} ({' '.join(str(error).split())}); run the scheduler "
-            "in the cluster, let KUBECONFIG name a file that works with kubectl, or set ENGINE=local."
+            f"ENGINE=argo cannot connect to a cluster by {source} ({' '.join(str(error).split())}); "
+            "run the scheduler in the cluster, set KUBECONFIG to a file that works with kubectl, or "
+            "set ENGINE=local."
         ) from error
-    configuration.retries = False  # urllib3's own would make things twice
+    configuration.retries = False  # urllib3's own could create an object twice
     return ApiClient(configuration)

@@ -1,14 +1,21 @@
-"""How a job's objects come to be: the ConfigMap with its config, the Workflow of the same name, and then they are tied.
+"""Create a job's objects: the ConfigMap with its config, the Workflow, and the tie between them.
 
-In this order a pod never waits for a config that was not made, and whatever a crash leaves behind is taken up by the
-next try, or found by `drop_orphan`.
+In this order a pod never waits for a config that does not exist, and whatever a crash leaves behind
+is reused by the next create, or found by `drop_orphan`.
 """
 
 from typing import Any
 
 from jobqueue.failpoints import failpoint
 from jobqueue.service.log import get_logger
-from scheduler.engines.argo.errors import Api, CallFailed, Refused, change, get_or_none, of_a_create
+from scheduler.engines.argo.errors import (
+    Api,
+    CallFailed,
+    Refused,
+    change,
+    get_or_none,
+    of_a_create,
+)
 from scheduler.engines.argo.manifests import (
     config_maps_path,
     config_of,
@@ -16,6 +23,7 @@ from scheduler.engines.argo.manifests import (
     make_config_map,
     make_delete_options,
     make_owner_patch,
+    name_of,
     owners,
     uid_of,
     workflows_path,
@@ -29,113 +37,109 @@ from scheduler.engines.contract import (
 
 log = get_logger(__name__)
 
+_CONFLICT = 409
+
 
 class Creator:
-    """Makes workflows in one namespace."""
+    """Creates workflows in one namespace."""
 
     def __init__(self, api: Api, namespace: str) -> None:
         self._api = api
         self._namespace = namespace
 
     def create(self, workflow: dict[str, Any], config_text: str) -> dict[str, Any]:
-        """The Workflow as the API server made it; raises every EngineError."""
+        """Return the Workflow as the API server created it; raises every EngineError."""
         name = workflow["metadata"]["name"]
-        config_uid = self._make_config_map(make_config_map(workflow, config_text))
+        config_uid = self._create_config_map(make_config_map(workflow, config_text))
         failpoint("argo.create.configmap")
-        made = self._make_workflow(workflow, name, config_uid)
+        created = self._create_workflow(workflow, name, config_uid)
         failpoint("argo.create.workflow")
-        self._tie(name, uid_of(made))
+        self._tie(name, uid_of(created))
         failpoint("argo.create.owner")
-        return made
+        return created
 
     def drop_orphan(self, name: str, job_id: str) -> None:
-        """Delete a ConfigMap of this job that was never tied to its workflow; a tied one goes by itself."""
+        """Delete a ConfigMap of this job that is not tied to a Workflow; a tied one needs no help."""
         present = get_or_none(self._api, self._config(name), name)
         if present is not None and job_label(present) == job_id and not owners(present):
-            self._drop(name, uid_of(present))
+            self._drop(present)
 
-    # -- the ConfigMap ---------------------------------------------------------------------------------------------
+    # -- the ConfigMap ---------------------------------------------------------------------------
 
-    def _make_config_map(self, wanted: dict[str, Any]) -> str:
-        """Make it, or take up the one that an earlier try left; returns its uid."""
+    def _create_config_map(self, wanted: dict[str, Any]) -> str:
+        """Create it, or reuse the one that an earlier create left; return its uid."""
         try:
             try:
                 return uid_of(self._api.call("POST", self._config(), body=wanted))
             except Refused as error:
-                if error.status != 409:
+                if error.status != _CONFLICT:
                     raise
-            return self._take_up(wanted)
+            return self._reuse(wanted)
         except CallFailed as error:
             raise _before_the_workflow(error) from error
 
-    def _take_up(self, wanted: dict[str, Any]) -> str:
-        """The name is taken: by a workflow's own, by what an earlier try or life of this job left, or by a stranger."""
-        name = wanted["metadata"]["name"]
+    def _reuse(self, wanted: dict[str, Any]) -> str:
+        """The name is taken: by a Workflow's own, by an earlier create of this job, or by others."""
+        name = name_of(wanted)
         if get_or_none(self._api, self._workflow(name), name) is not None:
             raise WorkflowExists(f"A workflow {name} exists already.")
         present = get_or_none(self._api, self._config(name), name)
-        if present is not None and job_label(present) != job_label(wanted):
-            raise WorkflowExists(f"A ConfigMap {name} exists already and is not this job's.")
-        if present is not None and not owners(present) and config_of(present) == config_of(wanted):
-            return uid_of(present)
-        if present is not None:  # it goes with a workflow that is gone, or holds another text
-            change(
-                self._api,
-                "DELETE",
-                self._config(name),
-                name,
-                make_delete_options(uid_of(present), "Background"),
-            )
+        if present is not None:
+            if job_label(present) != job_label(wanted):
+                text = f"A ConfigMap {name} exists already and does not belong to this job."
+                raise WorkflowExists(text)
+            if not owners(present) and config_of(present) == config_of(wanted):
+                return uid_of(present)
+            # It belongs to a Workflow that is gone, or has another text.
+            self._delete(present)
         return uid_of(self._api.call("POST", self._config(), body=wanted))
 
-    def _drop(self, name: str, uid: str) -> None:
+    def _delete(self, config_map: dict[str, Any]) -> None:
+        options = make_delete_options(uid_of(config_map), "Background")
+        name = name_of(config_map)
+        change(self._api, "DELETE", self._config(name), name, options)
+
+    def _drop(self, config_map: dict[str, Any]) -> None:
         try:
-            change(
-                self._api,
-                "DELETE",
-                self._config(name),
-                name,
-                make_delete_options(uid, "Background"),
-            )
-        except CallFailed as error:  # the next try of this name takes it up, or replaces it
-            log.warning(
-                "A ConfigMap stays behind without its workflow.", config_map=name, error=str(error)
-            )
+            self._delete(config_map)
+        except CallFailed as error:  # the next create of this name reuses or replaces it
+            name = name_of(config_map)
+            log.warning("ConfigMap left without a workflow.", config_map=name, error=str(error))
 
-    # -- the Workflow ----------------------------------------------------------------------------------------------
+    # -- the Workflow ----------------------------------------------------------------------------
 
-    def _make_workflow(
+    def _create_workflow(
         self, workflow: dict[str, Any], name: str, config_uid: str
     ) -> dict[str, Any]:
         try:
             return self._api.call("POST", self._workflow(), body=workflow)
         except CallFailed as error:
-            meant = of_a_create(error)
-            if not self._may_need_config(meant, name, workflow):
-                self._drop(name, config_uid)
-            raise meant from error
+            meaning = of_a_create(error)
+            if not self._may_need_config(meaning, name, workflow):
+                self._drop({"metadata": {"name": name, "uid": config_uid}})
+            raise meaning from error
 
-    def _may_need_config(self, meant: EngineError, name: str, workflow: dict[str, Any]) -> bool:
-        """Whether a workflow of this job may be there all the same: unknown, or made by another leader meanwhile."""
-        if isinstance(meant, EngineUnavailable):
+    def _may_need_config(self, meaning: EngineError, name: str, workflow: dict[str, Any]) -> bool:
+        """Return whether a Workflow of this job may exist all the same.
+
+        The answer is unknown, or another leader has created it meanwhile.
+        """
+        if isinstance(meaning, EngineUnavailable):
             return True
         try:
             present = get_or_none(self._api, self._workflow(name), name)
         except CallFailed:
             return True
         if present is None:
-            return isinstance(meant, WorkflowExists)  # it was there a moment ago
+            return isinstance(meaning, WorkflowExists)  # it existed a moment ago
         return job_label(present) == job_label(workflow)
 
     def _tie(self, name: str, uid: str) -> None:
         try:
             self._api.call("PATCH", self._config(name), body=make_owner_patch(name, uid))
-        except (
-            CallFailed
-        ) as error:  # the workflow is made all the same; `drop_orphan` finds what is not tied
-            log.warning(
-                "A ConfigMap is not tied to its workflow.", config_map=name, error=str(error)
-            )
+        except CallFailed as error:  # the workflow exists all the same; see `drop_orphan`
+            text = "ConfigMap not tied to its workflow."
+            log.warning(text, config_map=name, error=str(error))
 
     def _workflow(self, name: str = "") -> str:
         return workflows_path(self._namespace, name)
@@ -145,7 +149,7 @@ class Creator:
 
 
 def _before_the_workflow(error: CallFailed) -> EngineError:
-    """What a failed call means before the workflow was to be made: whatever is unknown of it, no workflow was made."""
-    meant = of_a_create(error)
-    is_not_made = isinstance(meant, EngineUnavailable | WorkflowExists)
-    return WorkflowNotMade(str(meant), meant.retry_after_s) if is_not_made else meant
+    """Return what a failed call means before the Workflow was to be created: none was, for sure."""
+    meaning = of_a_create(error)
+    is_not_made = isinstance(meaning, EngineUnavailable | WorkflowExists)
+    return WorkflowNotMade(str(meaning), meaning.retry_after_s) if is_not_made else meaning

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from scheduler.engines.argo.cache import Clocks, WorkflowCache
+from scheduler.engines.argo.cache import WorkflowCache
 from scheduler.engines.argo.connection import Connection, load
 from scheduler.engines.argo.create import Creator
 from scheduler.engines.argo.errors import Api, change, engine_errors, get_or_none, of_a_call
+from scheduler.engines.argo.inspector import Clocks
 from scheduler.engines.argo.manifests import (
     config_maps_path,
     config_of,
@@ -40,13 +41,13 @@ class ArgoEngine(Engine):
         namespace: str,
         *,
         look_back: int = _LOOK_BACK,
-        node_look_s: float = 30.0,
+        node_age_s: float = 30.0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`look_back`: at least as many as run at once.
 
-        `node_look_s`: how old the known readiness of a node may be, in seconds.
+        `node_age_s`: how old the known readiness of a node may be, in seconds.
         """
         self._api = api
         self._namespace = namespace
@@ -56,7 +57,7 @@ class ArgoEngine(Engine):
             Pods(api, namespace, monotonic),
             Clocks(clock, monotonic),
             max(look_back, _LOOK_BACK),
-            node_look_s,
+            node_age_s,
         )
 
     @classmethod
@@ -91,7 +92,7 @@ class ArgoEngine(Engine):
 
     def nodes_answering(self, nodes: Collection[str]) -> None:
         """Ask seldom about nodes whose monitors answered: they are not lost."""
-        self._cache.answering = frozenset(nodes)
+        self._cache.inspector.answering = frozenset(nodes)
 
     def stop(self, workflow: WorkflowStatus) -> None:
         """Ask Argo to stop the workflow."""
@@ -125,4 +126,4 @@ class ArgoEngine(Engine):
     def watch(self, on_change: Callable[[], None], stopping: threading.Event) -> None:
         """Follow a watch of the API server."""
         path = workflows_path(self._namespace)
-        Watcher(self._api, path, self._cache.version, on_change).run(stopping)
+        Watcher(self._api, path, self._cache.lister.version, on_change).run(stopping)

@@ -1,8 +1,8 @@
-"""What a call to the API server may come back with, and what that means: pure translation into the errors of engine.py.
+"""The errors of a call to the API server, and what they mean for an engine: a pure translation.
 
 CallFailed
-├── NoAnswer   nothing that can be relied on came back; `sent` tells whether the request may have taken effect
-└── Refused    the API server's own no, with its own words
+├── NoAnswer   no reliable answer; `sent` is whether the request may have taken effect
+└── Refused    the API server refused, with its own message
 """
 
 import json
@@ -21,7 +21,7 @@ from scheduler.engines.contract import (
     WorkflowRejected,
 )
 
-_SHOWN = 400  # of a proxy's page of HTML nobody wants to read more
+_MOST_SHOWN = 400  # characters: a proxy may answer with a page of HTML
 _QUOTA = re.compile(r"exceeded quota|failed quota")
 _DENIED = re.compile(
     r"denied (the )?request"
@@ -40,7 +40,7 @@ class NoAnswer(CallFailed):
 
 
 class Refused(CallFailed):
-    """An HTTP status above 299; `reason` and `name` are those of the Status object, empty where there was none."""
+    """An HTTP status above 299; `reason` and `name` are the Status object's, empty without one."""
 
     def __init__(
         self,
@@ -51,12 +51,15 @@ class Refused(CallFailed):
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(f"{message} ({status})")
-        self.status, self.message, self.reason, self.name = status, message, reason, name
+        self.status = status
+        self.message = message
+        self.reason = reason
+        self.name = name
         self.retry_after_s = retry_after_s
 
 
 class Stream(Protocol):
-    """A watch: its lines as they come, until the server ends it or `end` is called from another thread."""
+    """The lines of a watch, until the server ends it or `end` is called from another thread."""
 
     def __iter__(self) -> Iterator[bytes]: ...
 
@@ -69,19 +72,19 @@ class Api(Protocol):
     def call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
     ) -> dict[str, Any]:
-        """One request, one JSON object; the body of a PATCH is a merge patch."""
+        """Send one request and return a JSON object; the body of a PATCH is a merge patch."""
 
     def text(self, path: str, query: Mapping[str, str]) -> str:
-        """What is not JSON: a log."""
+        """Return what is not JSON: a log."""
 
     def stream(
         self, path: str, query: Mapping[str, str], silence_s: float
     ) -> AbstractContextManager[Stream]:
-        """A watch that counts as broken after `silence_s` without a word."""
+        """Return a watch that counts as broken after `silence_s` of silence."""
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
-    """The API server's no as it says it in a Status object; a proxy's in its own words."""
+    """Return a refusal, from the API server's Status object or from a proxy's own text."""
     try:
         said = json.loads(body)
     except ValueError:
@@ -96,7 +99,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
     wait = headers.get("Retry-After") or details.get("retryAfterSeconds")
     return Refused(
         status,
-        text[:_SHOWN],
+        text[:_MOST_SHOWN],
         str(said.get("reason") or ""),
         str(details.get("name") or ""),
         _seconds(wait),
@@ -104,12 +107,12 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
 
 
 def is_absent(error: CallFailed, name: str) -> bool:
-    """Whether the server says for certain that there is no `name`; a missing namespace or CRD is another 404."""
+    """Return whether there is certainly no `name`; a missing namespace or CRD is another 404."""
     return isinstance(error, Refused) and error.status == 404 and error.name == name
 
 
 def get_or_none(api: Api, path: str, name: str) -> dict[str, Any] | None:
-    """The object at `path`, whose name is `name`; None only where the server says that there is none."""
+    """Return the object `name` at `path`; None only if the server is certain that it is absent."""
     try:
         return api.call("GET", path)
     except CallFailed as error:
@@ -119,7 +122,7 @@ def get_or_none(api: Api, path: str, name: str) -> dict[str, Any] | None:
 
 
 def change(api: Api, method: str, path: str, name: str, body: dict[str, Any]) -> bool:
-    """Change one object whose uid stands in `body`; False where another one bears its name now."""
+    """Change the object whose uid is in `body`; False if another object has its name now."""
     try:
         api.call(method, path, body=body)
     except CallFailed as error:
@@ -133,38 +136,40 @@ def change(api: Api, method: str, path: str, name: str, body: dict[str, Any]) ->
 
 
 def of_a_look(error: CallFailed) -> EngineError:
-    """What a failed call means that makes nothing."""
+    """Return what a failed call means that creates nothing."""
     if not isinstance(error, Refused):
-        return EngineUnavailable(f"The API server does not answer: {error}.")
+        return EngineUnavailable(f"The API server is not responding: {error}.")
     if error.status == 401:
         return EngineForbidden(
             f"The API server does not accept the scheduler's credentials: {error}; restart the scheduler's pod, or "
-            "mend what KUBECONFIG names."
+            "fix the file that KUBECONFIG names."
         )
     if error.status == 403:
         return EngineForbidden(
-            f"The API server refuses the scheduler a right: {error}; give it back: kubectl apply -k deploy/"
+            f"The scheduler lacks a permission: {error}; restore it: kubectl apply -k deploy/"
         )
     if error.status == 404:
         return EngineForbidden(
-            f"The namespace or Argo Workflows itself is missing: {error}; see: kubectl get namespaces, and kubectl get "
-            "crd workflows.argoproj.io"
+            f"The namespace or Argo Workflows itself is missing: {error}; check: kubectl get namespaces, and "
+            "kubectl get crd workflows.argoproj.io"
         )
-    return EngineUnavailable(f"The API server cannot do it now: {error}.", error.retry_after_s)
+    return EngineUnavailable(
+        f"The API server cannot serve the call now: {error}.", error.retry_after_s
+    )
 
 
 def of_a_call(error: CallFailed) -> EngineError:
-    """What a failed call on one object means."""
+    """Return what a failed call on one object means."""
     if not is_of_one(error):
         return of_a_look(error)
     return WorkflowRefused(
-        f"The API server refuses a call on this one object: {error}; mend the object, or the policy that refuses it: "
-        "the call is made again in every cycle."
+        f"The API server refuses a call on this one object: {error}; fix the object, or the policy "
+        "that refuses it: the call is repeated in every cycle."
     )
 
 
 def is_of_one(error: CallFailed) -> bool:
-    """Whether one object is refused (by its schema, or an admission policy), and not a right of the scheduler."""
+    """Return whether one object is refused, by its schema or a policy, and not a permission."""
     if not isinstance(error, Refused):
         return False
     if _DENIED.search(error.message):
@@ -175,7 +180,7 @@ def is_of_one(error: CallFailed) -> bool:
 
 
 def of_a_create(error: CallFailed) -> EngineError:
-    """What a failed create means: certain that nothing was made, refused for good, or unknown."""
+    """Return what a failed create means: nothing created for certain, refused for good, or unknown."""
     if not isinstance(error, Refused):
         certain = isinstance(error, NoAnswer) and not error.sent
         return (
@@ -183,9 +188,8 @@ def of_a_create(error: CallFailed) -> EngineError:
             if certain
             else of_a_look(error)
         )
-    if (
-        error.status == 409 and error.reason != "Conflict"
-    ):  # a Conflict is a quota that was counted at the same time
+    # A Conflict is a quota that was counted at the same time.
+    if error.status == 409 and error.reason != "Conflict":
         return WorkflowExists(error.message)
     if error.status in (400, 413, 422) or (error.status == 403 and _DENIED.search(error.message)):
         return WorkflowRejected(error.message)
@@ -193,22 +197,25 @@ def of_a_create(error: CallFailed) -> EngineError:
         return of_a_look(error)
     if _is_certain(error):
         return WorkflowNotMade(
-            f"The API server did not make the workflow: {error}.", error.retry_after_s
+            f"The API server did not create the workflow: {error}.", error.retry_after_s
         )
     return of_a_look(error)
 
 
 @contextmanager
-def engine_errors(meant: Callable[[CallFailed], EngineError] = of_a_look) -> Iterator[None]:
-    """Around calls that make nothing; `meant` is of_a_call where they are all on one object."""
+def engine_errors(meaning: Callable[[CallFailed], EngineError] = of_a_look) -> Iterator[None]:
+    """Wrap calls that create nothing; `meaning` is of_a_call if they are all on one object."""
     try:
         yield
     except CallFailed as error:
-        raise meant(error) from error
+        raise meaning(error) from error
 
 
 def _is_certain(error: Refused) -> bool:
-    """Whether this no was said before anything was stored; a timeout (408, 504) and etcd's errors (500) never tell."""
+    """Return whether it was refused before anything was stored.
+
+    A timeout (408, 504) and the errors of etcd (500) leave that open.
+    """
     if error.status < 500:
         return error.status != 408
     if error.status == 500:

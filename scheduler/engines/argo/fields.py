@@ -1,4 +1,4 @@
-"""Single fields out of a Workflow or a pod, whatever a person's edit has made of them: pure, and never an error."""
+"""Read single fields of a Workflow or a pod: pure, and never an error, whatever an edit has made."""
 
 import json
 import re
@@ -12,28 +12,34 @@ _ATTEMPT = re.compile(r"-r([0-9]{1,6})$")
 
 
 def as_dict(value: Any) -> dict[str, Any]:
+    """Return the value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list; empty if the value is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def seconds(text: Any) -> float | None:
-    """A Kubernetes time as seconds since the epoch."""
+    """Return a Kubernetes time as seconds since the epoch; None if it is not one."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except (TypeError, ValueError):
         return None
 
 
+def is_final(workflow: dict[str, Any]) -> bool:
+    """Return whether Argo is done with it."""
+    return as_dict(workflow.get("status")).get("phase") in ("Succeeded", "Failed", "Error")
+
+
 def identity(workflow: dict[str, Any]) -> tuple[str, int]:
-    """The job id and the attempt, by its labels, else by what `render` wrote beside; ('', 0): it is not ours."""
+    """Return job id and attempt, by its labels, else by its submission; ('', 0) if it is not ours."""
     metadata = as_dict(workflow.get("metadata"))
     labels = as_dict(metadata.get("labels"))
-    job_id = labels.get(LABEL_JOB) or as_dict((submission(workflow) or {}).get("entry")).get(
-        "job_id"
-    )
+    entry = as_dict((submission(workflow) or {}).get("entry"))
+    job_id = labels.get(LABEL_JOB) or entry.get("job_id")
     if not isinstance(job_id, str) or not job_id:
         return "", 0
     attempt = str(labels.get(LABEL_ATTEMPT, ""))
@@ -44,16 +50,17 @@ def identity(workflow: dict[str, Any]) -> tuple[str, int]:
 
 
 def submission(workflow: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the submission that `render` wrote into an annotation; None if it cannot be read."""
     annotations = as_dict(as_dict(workflow.get("metadata")).get("annotations"))
     try:
-        said = json.loads(annotations[ANNOTATION_SUBMISSION])
+        found = json.loads(annotations[ANNOTATION_SUBMISSION])
     except (KeyError, TypeError, ValueError):
         return None
-    return said if isinstance(said, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def pod_node(workflow: dict[str, Any]) -> dict[str, Any]:
-    """The newest of the Workflow's nodes that is a pod of its entrypoint; {} where there is none yet."""
+    """Return the newest pod of its entrypoint among the nodes of its status; {} if none exists."""
     nodes = as_dict(as_dict(workflow.get("status")).get("nodes")).values()
     pods = [node for node in nodes if isinstance(node, dict) and node.get("type") == "Pod"]
     entrypoint = as_dict(workflow.get("spec")).get("entrypoint")
@@ -62,13 +69,13 @@ def pod_node(workflow: dict[str, Any]) -> dict[str, Any]:
 
 
 def node_name(workflow: dict[str, Any], pod: dict[str, Any] | None) -> str | None:
-    """Where its pod is, else where it has to go."""
+    """Return the machine that its pod is on, else the one that it has to run on."""
     at = pod_node(workflow).get("hostNodeName") or as_dict((pod or {}).get("spec")).get("nodeName")
     return at or pinned_node(workflow)
 
 
 def pinned_node(workflow: dict[str, Any]) -> str | None:
-    """The node that `render` pinned it to."""
+    """Return the machine that `render` pinned it to."""
     affinity = as_dict(as_dict(as_dict(workflow.get("spec")).get("affinity")).get("nodeAffinity"))
     required = as_dict(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"))
     for term in as_list(required.get("nodeSelectorTerms")):
@@ -79,7 +86,7 @@ def pinned_node(workflow: dict[str, Any]) -> str | None:
 
 
 def main_state(pod: dict[str, Any] | None, which: str) -> dict[str, Any]:
-    """The main container's state `which` (waiting, running, terminated); {} where it is in another one."""
+    """Return the main container's state `which` (waiting, running, terminated); {} if in another."""
     for container in as_list(as_dict((pod or {}).get("status")).get("containerStatuses")):
         if container.get("name") == MAIN:
             return as_dict(as_dict(container.get("state")).get(which))
@@ -87,21 +94,21 @@ def main_state(pod: dict[str, Any] | None, which: str) -> dict[str, Any]:
 
 
 def exit_code(workflow: dict[str, Any], pod: dict[str, Any] | None) -> int | None:
-    """The main container's exit code, by its pod, else by Argo."""
-    said: Any = main_state(pod, "terminated").get("exitCode")
-    if said is None:
-        said = as_dict(pod_node(workflow).get("outputs")).get("exitCode")
+    """Return the main container's exit code, by its pod, else by Argo."""
+    found: Any = main_state(pod, "terminated").get("exitCode")
+    if found is None:
+        found = as_dict(pod_node(workflow).get("outputs")).get("exitCode")
     try:
-        return int(said)
+        return int(found)
     except (TypeError, ValueError):
         return None
 
 
-def folder_hint(workflow: dict[str, Any], said: str) -> str:
-    """The command that mends a user's folder which cannot be mounted; '' where that is not the trouble."""
-    if "subpath" not in said.lower():
+def folder_hint(workflow: dict[str, Any], message: str) -> str:
+    """Return the command that fixes a user's folder which cannot be mounted; else an empty text."""
+    if "subpath" not in message.lower():
         return ""
     context = as_dict(as_dict(workflow.get("spec")).get("securityContext"))
     owner = f"-o {context.get('runAsUser', 1000)} -g {context.get('runAsGroup', 1000)}"
     user = as_dict(as_dict(workflow.get("metadata")).get("labels")).get(LABEL_USER, "<user>")
-    return f"; make the folder on the node: install -d {owner} /data/{user}"
+    return f"; create the folder on the node: install -d {owner} /data/{user}"

@@ -1,31 +1,38 @@
-"""The objects that a job has in the cluster, and where they are found: pure makers of paths and dicts."""
+"""The objects that a job has in the cluster, and their paths: pure makers of texts and dicts."""
 
 from typing import Any
 
 from workflows.render import LABEL_JOB
 
 COMPLETED = "workflows.argoproj.io/completed"
-#: All workflows of ours; those submitted by hand carry no job's label.
+#: All workflows of ours; those that a person submits directly carry no job's label.
 OURS = f"app.kubernetes.io/part-of=gpuq,{LABEL_JOB}"
-#: Those that Argo has not labelled as over. A cycle asks for these alone: tombstones are many, and do not change.
+#: Those that Argo has not labelled as completed. A cycle asks for these alone, because the completed
+#: ones are many and do not change.
 OPEN = f"{OURS},{COMPLETED}!=true"
 _CONFIG = "config"
 
 
 def workflows_path(namespace: str, name: str = "") -> str:
+    """Return the path of a Workflow, or of all of a namespace."""
     return _path(f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows", name)
 
 
 def config_maps_path(namespace: str, name: str = "") -> str:
+    """Return the path of a ConfigMap, or of all of a namespace."""
     return _path(f"/api/v1/namespaces/{namespace}/configmaps", name)
 
 
 def pods_path(namespace: str, name: str = "") -> str:
+    """Return the path of a pod, or of all of a namespace."""
     return _path(f"/api/v1/namespaces/{namespace}/pods", name)
 
 
 def make_config_map(workflow: dict[str, Any], config_text: str) -> dict[str, Any]:
-    """The config as it was submitted, beside the workflow of the same name; immutable, so that no edit changes it."""
+    """Return the ConfigMap with the submitted config; it has the Workflow's name.
+
+    It is immutable, so that no edit changes what a retry trains with.
+    """
     metadata = workflow["metadata"]
     return {
         "apiVersion": "v1",
@@ -37,18 +44,24 @@ def make_config_map(workflow: dict[str, Any], config_text: str) -> dict[str, Any
 
 
 def make_owner_patch(name: str, uid: str) -> dict[str, Any]:
-    """What makes a ConfigMap go with its workflow."""
+    """Return the patch that makes a ConfigMap disappear with its Workflow."""
     owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": name, "uid": uid}
     return {"metadata": {"ownerReferences": [owner]}}
 
 
 def make_stop_patch(uid: str) -> dict[str, Any]:
-    """Argo's stop. A suspended workflow would never get to it, and one that is stopped starts nothing any more."""
+    """Return the patch that stops a Workflow.
+
+    A suspended Workflow would not react to a stop, and a stopped one starts nothing any more.
+    """
     return {"metadata": {"uid": uid}, "spec": {"shutdown": "Stop", "suspend": None}}
 
 
 def make_delete_options(uid: str, propagation: str = "Foreground") -> dict[str, Any]:
-    """Only the object of this uid; in the foreground it stays until its pod is gone."""
+    """Return options that delete only the object of this uid.
+
+    In the foreground the object stays until its pod is gone.
+    """
     return {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
@@ -58,21 +71,28 @@ def make_delete_options(uid: str, propagation: str = "Foreground") -> dict[str, 
 
 
 def job_label(obj: dict[str, Any]) -> str | None:
-    """The job id that an object carries."""
+    """Return the job id that an object is labelled with."""
     labels = obj.get("metadata", {}).get("labels") or {}
     return labels.get(LABEL_JOB)
 
 
 def owners(obj: dict[str, Any]) -> list[str]:
-    """The uids of an object's owners."""
+    """Return the uids of an object's owners."""
     return [str(owner.get("uid")) for owner in obj.get("metadata", {}).get("ownerReferences") or []]
 
 
 def config_of(config_map: dict[str, Any]) -> str | None:
+    """Return the config's text."""
     return (config_map.get("data") or {}).get(_CONFIG)
 
 
+def name_of(obj: dict[str, Any]) -> str:
+    """Return an object's name."""
+    return str(obj["metadata"].get("name"))
+
+
 def uid_of(obj: dict[str, Any]) -> str:
+    """Return an object's uid."""
     return str(obj.get("metadata", {}).get("uid") or "")
 
 

@@ -1,4 +1,4 @@
-"""What wakes the loop: a watch of the workflows. A hint only; a gap in it costs a poll interval, never a job."""
+"""Watch the workflows. It is only a hint: a gap in it costs a poll interval, never a job."""
 
 import json
 import random
@@ -15,16 +15,16 @@ from scheduler.engines.argo.manifests import OPEN
 
 log = get_logger(__name__)
 
-#: The server ends a watch after so long, and sends a bookmark about once a minute until then (s).
+#: The server ends a watch after this time, and sends a bookmark about once a minute (s).
 WATCH_S = 1800
 SILENCE_S = 150.0
-#: One that lasted so long was a good one: the pause before the next starts small again (s).
+#: After a watch that lasted this long the pause before the next one is short again (s).
 _GOOD_S = 5.0
 _LONGEST_PAUSE_S = 60.0
 
 
 class Watcher:
-    """Calls `on_change` when a Workflow changes in a way that the loop may act on."""
+    """Calls `on_change` when a Workflow changes in a way that a cycle may act on."""
 
     def __init__(
         self, api: Api, path: str, version: str | None, on_change: Callable[[], None]
@@ -37,16 +37,15 @@ class Watcher:
         self._stream: Stream | None = None
 
     def run(self, stopping: threading.Event) -> None:
-        """Until `stopping`; ends within a second of it."""
+        """Watch until `stopping` is set; return within a second of it."""
         reader = threading.Thread(
             target=self._keep_watching, args=(stopping,), name="argo-watch", daemon=True
         )
         reader.start()
         while reader.is_alive() and not stopping.wait(0.5):
             pass
-        for _ in range(
-            20
-        ):  # it may have opened the next one just now; one that was never answered is left behind
+        # It may have opened the next watch just now; one that never got an answer is left behind.
+        for _ in range(20):
             stream = self._stream
             if stream is not None:
                 stream.end()
@@ -58,16 +57,16 @@ class Watcher:
             began = time.monotonic()
             try:
                 self._watch(stopping)
-                trouble = ""
+                problem = ""
             except CallFailed as error:
-                trouble = str(error)
+                problem = str(error)
                 self._expire(error)
             failures = 0 if time.monotonic() - began > _GOOD_S else failures + 1
             pause = min(2.0 ** max(0, failures - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1)
-            if trouble and not stopping.is_set():
+            if problem and not stopping.is_set():
                 log.info(
-                    "The watch of the workflows broke off; it goes on.",
-                    error=trouble,
+                    "Workflow watch ended; restarting it.",
+                    error=problem,
                     pause_s=round(pause, 1),
                 )
             stopping.wait(pause)
@@ -103,11 +102,11 @@ class Watcher:
             if kind != "BOOKMARK" and self._matters(str(kind), str(metadata.get("uid")), obj):
                 self._on_change()
             return
-        raise NoAnswer("a watch's line that is no JSON")
+        raise NoAnswer("a line of the watch is not JSON")
 
     def _matters(self, kind: str, uid: str, obj: dict[str, Any]) -> bool:
-        """Whether the loop would see anything new; Argo's progress and bookkeeping are nothing."""
-        if kind == "DELETED":  # gone, or labelled as completed
+        """Return whether a cycle would see anything new; Argo's bookkeeping is not."""
+        if kind == "DELETED":  # deleted, or labelled as completed
             self._seen.pop(uid, None)
             return True
         now, before = _essence(obj), self._seen.get(uid)
@@ -115,7 +114,7 @@ class Watcher:
         return now != before and not (before is None and now == _essence({}))
 
     def _expire(self, error: CallFailed) -> None:
-        """What happened since a version that the server has forgotten is not known: look now, watch from now on."""
+        """The server has forgotten the version: run a cycle now, and watch from now on."""
         if isinstance(error, Refused) and error.status == 410:
             self._version = None
             self._seen.clear()

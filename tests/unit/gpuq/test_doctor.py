@@ -11,8 +11,8 @@ import pytest
 
 from gpuq import checks
 from gpuq.up.ports import free_port
-from jobqueue.health import ProblemCode, WarningCode
 from jobqueue.resources import NodeReasonCode
+from jobqueue.service.health import ProblemCode, WarningCode
 
 READY: dict[str, Any] = {"status": "ready", "warnings": [], "coded_warnings": []}
 SNAPSHOT = {"available": True, "reasons": [], "gpus": []}

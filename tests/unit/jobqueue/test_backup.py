@@ -74,9 +74,9 @@ def test_what_does_not_wait_is_left_out() -> None:
         (json.dumps(document(queue=[7])), r"queue\[0\] of this backup cannot be read"),
         (
             queue_with(job_id="bob"),
-            r"queue\[1\] of this backup cannot be read: 'bob' is no id of a job of bob",
+            r"queue\[1\] of this backup cannot be read: 'bob' is not the id of a job of bob",
         ),
-        (queue_with(job_id="ann_20261124120002"), "is no id of a job of bob"),
+        (queue_with(job_id="ann_20261124120002"), "is not the id of a job of bob"),
         (queue_with(user="../bob"), "user must be 1 to 28"),
         (queue_with(gpus="many"), "cannot be read"),
         (queue_with(gpus=0), "cannot be read"),

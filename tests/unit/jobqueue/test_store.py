@@ -11,10 +11,10 @@ from devtools.testbed.fakes import NOW
 from devtools.testbed.invariants import LiveWorkflow, violations
 from jobqueue import errors
 from jobqueue.failpoints import FAILPOINTS
-from jobqueue.health import ProblemCode, WarningCode
 from jobqueue.job import Job, JobSpec, Result
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
+from jobqueue.service.health import ProblemCode, WarningCode
 from jobqueue.store import keys
 from jobqueue.store.client import Caps, Store
 from jobqueue.store.leader import Leader, Outcome, Recorded, RequeueEffect, SlotLimits, Start

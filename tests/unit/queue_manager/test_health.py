@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from devtools.testbed.fakes import NOW, FakeClock
 from jobqueue.clock import rfc3339
-from jobqueue.health import ProblemCode
+from jobqueue.service.health import ProblemCode
 from jobqueue.store.client import Store
 from jobqueue.store.leader import Leader
 from queue_manager import create_app

@@ -77,7 +77,7 @@ HOSTILE: dict[str, tuple[bytes, int, str]] = {
     "text root": (b'"user1"', 400, "must be a JSON object"),
     "list as user": (body(user=["user1"]), 400, "user: must be a text"),
     "object as workdir": (body(workdir={"a": 1}), 400, "workdir: must be a text"),
-    "number as config": (body(config=1.5), 400, "must be a file's name or an object"),
+    "number as config": (body(config=1.5), 400, "must be a file name or an object"),
     "text as gpus": (body(gpus="2"), 400, "whole number"),
     "true as time limit": (body(time_limit_s=True), 400, "whole number"),
     "number as dry run": (body(dry_run=0), 400, "true or false"),

@@ -115,7 +115,7 @@ LONG = "x" * 29
             "config",
             "there is no file confg.yaml in the config folder (did you mean config",
         ),
-        ({"config": 3}, "config", "must be a file's name or an object"),
+        ({"config": 3}, "config", "must be a file name or an object"),
         ({"name": "a\u200bb"}, "name", "invisible"),
         ({"name": "x" * 201}, "name", "200 bytes"),
         ({"gpus": True}, "gpus", "whole number from 1 to 64"),

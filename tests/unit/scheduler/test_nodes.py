@@ -201,7 +201,7 @@ class TestShort:
 
 # -- a node that takes no pods ---------------------------------------------------------------------------------------
 
-CORDONED = "gpu-1 is cordoned; when it may take pods again: kubectl uncordon gpu-1"
+CORDONED = "gpu-1 is cordoned; to let it accept pods again: kubectl uncordon gpu-1"
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def trained(
     whole = made.best.read_bytes()
     Path("half.pth").write_bytes(whole[: len(whole) // 2])
     content = torch.load(made.best, weights_only=True)
-    torch.save({"model": content["state_dict"]}, "foreign.pth")
+    torch.save({"model": content["state_dict"]}, "unknown.pth")
     torch.save(content | {"meta": {"config": {"model": 3}}}, "meta.pth")
     Path("bad.yaml").write_text("model: 3\n")
     Path("text").write_bytes(b"\xff\n" * 4)
@@ -96,8 +96,8 @@ NETWORK = [
     ),
     ("evaluate --checkpoint half.pth", "half.pth is not a readable checkpoint"),
     (
-        "evaluate --checkpoint foreign.pth",
-        "foreign.pth is not a checkpoint: it has no state_dict; name a checkpoint of",
+        "evaluate --checkpoint unknown.pth",
+        "unknown.pth is not a checkpoint: it has no state_dict; name a checkpoint of",
     ),
     (
         "evaluate --checkpoint meta.pth",

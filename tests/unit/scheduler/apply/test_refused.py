@@ -136,9 +136,7 @@ def test_a_right_that_the_scheduler_lacks_is_everybodys(rig: Rig) -> None:
     stuck, scheduler = rig.submit("a"), rig.scheduler()
     scheduler.run_cycle()
     rig.store.cancel(stuck, NOW)
-    rig.engine.locked[name(rig, stuck)] = EngineForbidden(
-        "The API server refuses the scheduler a right."
-    )
+    rig.engine.locked[name(rig, stuck)] = EngineForbidden("The API server lacks a permission.")
     for _ in range(9):
         scheduler.guarded_cycle(True)
     assert scheduler.outages.halt is not None

@@ -215,7 +215,7 @@ def test_a_failure_shows_the_engines_word(
 
 def test_what_the_engine_says_of_a_running_one_is_told_as_long_as_it_says_so() -> None:
     known = replace(RUNNING, reason=Reason(ReasonCode.RUNNING, "Running on gpu-1."))
-    suspended = replace(LIVE, message="It is suspended by hand; its container runs on.")
+    suspended = replace(LIVE, message="It is suspended; its container continues to run.")
     assert decide(known, LIVE) == []
     assert decide(known, suspended) == [Explain(Reason(ReasonCode.RUNNING, suspended.message))]
     told = replace(known, reason=Reason(ReasonCode.RUNNING, suspended.message))

@@ -599,7 +599,7 @@ def test_a_node_declared_dead_says_nothing_about_what_fits() -> None:
 
 
 def test_a_node_that_took_no_pod_is_sent_nothing_else() -> None:
-    said = "gpu-1 is cordoned; when it may take pods again: kubectl uncordon gpu-1"
+    said = "gpu-1 is cordoned; to let it accept pods again: kubectl uncordon gpu-1"
     nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {}, [], {"gpu-1": said})
     [admission] = nominate([make_job()], nodes, [], MANY).admissions
     assert admission.node == "gpu-2"

@@ -189,10 +189,10 @@ class TestCreate:
             (status(504, "Timeout", "did not complete"), EngineUnavailable, "did not complete"),
             (Said("<html>502 Bad Gateway</html>", 502), EngineUnavailable, "502 Bad Gateway"),
             (Said("Service Unavailable", 503), EngineUnavailable, "Service Unavailable"),
-            (Said(make_workflow(), 201, cut=20), EngineUnavailable, "does not answer"),
-            (Said("[1", 201), EngineUnavailable, "no JSON, or was cut off"),
-            (Said("[1]", 201), EngineUnavailable, "is no object"),
-            (Reset(), EngineUnavailable, "does not answer"),
+            (Said(make_workflow(), 201, cut=20), EngineUnavailable, "is not responding"),
+            (Said("[1", 201), EngineUnavailable, "not JSON, or was cut off"),
+            (Said("[1]", 201), EngineUnavailable, "is not an object"),
+            (Reset(), EngineUnavailable, "is not responding"),
             (Silence(), EngineUnavailable, "timed out"),
         ],
     )
@@ -321,7 +321,7 @@ class TestCreateWhereTheNameIsTaken:
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         self.serve(server, absent(NAME), Said(config_map(labels={})))
-        with pytest.raises(WorkflowExists, match="is not this job's"):
+        with pytest.raises(WorkflowExists, match="does not belong to this job"):
             create(engine)
         assert "POST workflows" not in server.calls()
 
@@ -420,7 +420,7 @@ class TestCredentials:
     ) -> None:
         server.on("GET", WORKFLOW, status(401, "Unauthorized", "Unauthorized"))
         server.kubeconfig.unlink()
-        with pytest.raises(EngineForbidden, match="finds no way into a cluster"):
+        with pytest.raises(EngineForbidden, match="cannot connect to a cluster"):
             engine.get(NAME)
 
     @pytest.mark.parametrize("text", [None, "", "[", "{}", "clusters: 3"])
@@ -431,7 +431,7 @@ class TestCredentials:
         with pytest.raises(CredentialsMissing) as raised:
             ArgoEngine.connect("gpuq", str(path))
         assert str(raised.value).count("\n") == 0
-        assert "let KUBECONFIG name a file that works with kubectl" in str(raised.value)
+        assert "set KUBECONFIG to a file that works with kubectl" in str(raised.value)
 
     def test_a_pod_without_its_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
@@ -454,7 +454,7 @@ class TestCredentials:
         command = [sys.executable, "-m", "scheduler"]
         ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
         assert ended.returncode == 2
-        assert ended.stderr.startswith("ENGINE=argo finds no way into a cluster by KUBECONFIG")
+        assert ended.stderr.startswith("ENGINE=argo cannot connect to a cluster by KUBECONFIG")
         assert ended.stderr.count("\n") == 1
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from scheduler.engines.argo.pods import LOG_TAIL_LINES, tail
+from scheduler.engines.argo.pods import tail
+from scheduler.engines.log_tail import LOG_TAIL_LINES
 
 REFUSED = "cannot create /data/carl/runs/carl_1: Permission denied"
 #: Argo 4.1.2, its JSON log format, and 3.6.

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.testbed.fakes import NOW
-from scheduler.engines.argo.status import Look, is_over, needs_pod, status_of
+from scheduler.engines.argo.pending import needs_pod
+from scheduler.engines.argo.sight import Sight
+from scheduler.engines.argo.status import is_over, status_of
 from scheduler.engines.contract import EndedBy, Obstacle, WorkflowPhase, WorkflowStatus
 from tests.unit.scheduler.engines.argo_shapes import (
     BEGAN,
@@ -29,7 +31,7 @@ LATER = NOW + 200
 
 
 def see(workflow: dict[str, Any], now: float = LATER, **look: Any) -> WorkflowStatus:
-    return status_of(workflow, Look(**look), now)
+    return status_of(workflow, Sight(**look), now)
 
 
 def end(workflow: dict[str, Any], pod: dict[str, Any] | None, **look: Any) -> WorkflowStatus:
@@ -95,7 +97,7 @@ class TestLive:
         seen = see(make_workflow(), now=MADE + 121)
         assert (seen.phase, seen.obstacle) == (WorkflowPhase.PENDING, Obstacle.UNATTENDED)
         assert seen.message.startswith(
-            "The Argo controller is not running: nothing has looked at it for 121 s"
+            "The Argo controller is not running: nothing has processed it for 121 s"
         )
 
     @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ class TestLive:
             make_workflow("Running", node={"phase": "Pending", "message": said, "host": None})
         )
         assert (
-            seen.message == "gpu-1 is cordoned; when it may take pods again: kubectl uncordon gpu-1"
+            seen.message == "gpu-1 is cordoned; to let it accept pods again: kubectl uncordon gpu-1"
         )
         assert seen.obstacle is Obstacle.UNSCHEDULABLE
 
@@ -173,7 +175,7 @@ class TestLive:
         seen = see(make_workflow("Running", node={"phase": "Pending", "message": said}))
         assert (
             seen.message
-            == f"{said}; make the folder on the node: install -d -o 1000 -g 1000 /data/ann"
+            == f"{said}; create the folder on the node: install -d -o 1000 -g 1000 /data/ann"
         )
 
     def test_running_as_the_pod_says(self) -> None:
@@ -190,13 +192,13 @@ class TestLive:
         seen = see(make_workflow("Running", spec={"suspend": True}))
         # no start deadline holds for it
         assert (seen.phase, seen.obstacle) == (WorkflowPhase.PENDING, Obstacle.UNATTENDED)
-        assert seen.message == f"It is suspended by hand; it goes on with: argo resume {NAME}"
+        assert seen.message == f"It is suspended; resume it with: argo resume {NAME}"
 
     def test_suspended_while_it_runs(self) -> None:
         seen = see(make_workflow("Running", node={"phase": "Running"}, spec={"suspend": True}))
         assert (seen.phase, seen.message) == (
             WorkflowPhase.RUNNING,
-            "It is suspended by hand; its container runs on.",
+            "It is suspended; its container continues to run.",
         )
 
     def test_on_a_lost_node(self) -> None:
@@ -315,7 +317,7 @@ class TestEnded:
     def test_a_deleted_pod(self) -> None:
         seen = end(failed("pod deleted", phase="Error"), None)
         assert (seen.phase, seen.ended_by) == (WorkflowPhase.FAILED, EndedBy.EVICTION)
-        assert seen.message == "Its pod was taken away from gpu-1: pod deleted"
+        assert seen.message == "Its pod was removed from gpu-1: pod deleted"
         assert seen.started_at == MADE + 1  # it may have run
 
     def test_out_of_memory_says_how_much_it_may_use(self) -> None:
@@ -356,7 +358,7 @@ class TestStopped:
 
     def test_argo_calls_it_failed_while_its_container_runs(self) -> None:
         workflow, pod = self.stopped(), make_pod("Running", running())
-        assert not is_over(workflow, Look(asked=True, pod=pod))
+        assert not is_over(workflow, Sight(asked=True, pod=pod))
         seen = end(workflow, pod)
         assert (seen.phase, seen.started_at) == (WorkflowPhase.RUNNING, BEGAN)
         assert seen.message == "It is being stopped; its container has not ended yet."
@@ -421,7 +423,7 @@ class TestLostNode:
             Obstacle.NODE_LOST,
             "gpu-1",
         )
-        assert seen.message == "The node gpu-1 does not answer, and its pod cannot be asked"
+        assert seen.message == "The node gpu-1 is not responding, and its pod cannot be inspected"
 
     def test_its_node_is_back(self) -> None:
         assert end(failed("pod deleted", phase="Error"), None).phase is WorkflowPhase.FAILED
@@ -483,4 +485,4 @@ def test_no_edit_by_hand_breaks_the_look(
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    assert status_of(workflow, Look(asked=asked), LATER).name == NAME
+    assert status_of(workflow, Sight(asked=asked), LATER).name == NAME
