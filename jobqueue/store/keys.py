@@ -34,8 +34,6 @@ HEARTBEAT = "scheduler_heartbeat"
 QUARANTINE = "quarantine"
 ADMIN = "admin"
 TOKENS = "tokens"
-LEADER = "scheduler_leader"
-EPOCH = "scheduler_epoch"
 
 IDEMPOTENCY_TTL_S = 7 * 24 * 3600
 

@@ -150,7 +150,7 @@ def is_restored(doomed: Doomed) -> list[str]:
     job_id = doomed.submitted(LONG)
     pod = doomed.system.wait_pod(job_id)
     doomed.system.wait_status(job_id, "running")
-    doomed.system.store._redis.flushall()
+    doomed.system.empty_redis()
     doomed.dies()
     wait_for("it is known again", lambda: doomed.system.store.running_raw())
     doomed.system.acknowledged[:] = [job_id]  # of the others even the Workflows may be gone

@@ -42,7 +42,7 @@ def test_an_emptied_redis_is_filled_again(system: ClusterSystem, trainings: Trai
     job_id = system.submitted("ida", {"seconds": 600})
     pod = system.wait_pod(job_id)
     before = system.wait_status(job_id, "running")
-    system.store._redis.flushall()
+    system.empty_redis()
     wait_for("it is known again", lambda: _known(system, job_id) and _known(system, over))
     after = system.wait_status(job_id, "running")
     same = ("user", "config", "workdir", "attempt", "node", "started_at")

@@ -238,7 +238,7 @@ def test_a_redis_that_hangs(api: System) -> None:
     pid = admin(api).info("server")["process_id"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        says = "Redis does not answer in time; look at its load and its disk."
+        says = "Redis does not answer in time; check its load and its disk."
         with ThreadPoolExecutor(8) as pool:
             list(
                 pool.map(

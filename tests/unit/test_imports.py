@@ -47,7 +47,7 @@ MAY_IMPORT = {
 
 #: library -> the files that may import it (a folder ends with /)
 FENCES = {
-    "redis": {"jobqueue/store/client.py"},
+    "redis": {"jobqueue/store/connection.py", "jobqueue/store/redis_errors.py"},
     "structlog": {"jobqueue/service/log.py"},
     "pydantic_settings": {
         "jobqueue/service/settings.py",

@@ -1,7 +1,8 @@
--- One more token of a user, unless she has as many as she may: between the count and the write nobody else comes.
--- Her expired ones go. Times are RFC 3339 of one width (tokens.py), so they compare as texts.
--- ARGV: user, digest, record, now, how many live ones she may have
-local user, now, live, expired = ARGV[1], ARGV[4], 0, {}
+-- Add an access token, unless its user has as many valid ones as allowed. Counting and writing are
+-- one step. Expired tokens of the user are deleted. Times are RFC 3339 of one width
+-- (jobqueue/tokens.py), so they compare as texts.
+local user, digest, token_record, now, limit = unpack(ARGV)
+local live, expired = 0, {}
 local entries = redis.call('HGETALL', 'tokens')
 for i = 1, #entries, 2 do
   local is_read, token = pcall(cjson.decode, entries[i + 1])
@@ -13,7 +14,7 @@ for i = 1, #entries, 2 do
     end
   end
 end
-if live >= tonumber(ARGV[5]) then return fail('GPUQ_TOKENS', user .. ' ' .. ARGV[5]) end
-for _, digest in ipairs(expired) do redis.call('HDEL', 'tokens', digest) end
-redis.call('HSET', 'tokens', ARGV[2], ARGV[3])
+if live >= tonumber(limit) then return fail('GPUQ_TOKENS', user .. ' ' .. limit) end
+for _, expired_digest in ipairs(expired) do redis.call('HDEL', 'tokens', expired_digest) end
+redis.call('HSET', 'tokens', digest, token_record)
 return 1

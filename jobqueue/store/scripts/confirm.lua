@@ -1,5 +1,6 @@
--- Right before the create: still the leader, and the job still wants to start? ARGV: epoch, job id
-if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'confirm') end
-local r = record(ARGV[2], 'phase', 'cancel_requested_at')
-if r[1] == 'admitted' and (r[2] or '') == '' then return 1 end
+-- Right before the create: return 1 if the caller still leads and the job is still to be started.
+local epoch, id = unpack(ARGV)
+if is_stale(epoch) then return fail('GPUQ_STALE', 'confirm') end
+local phase, cancel_requested_at = unpack(record(id, 'phase', 'cancel_requested_at'))
+if phase == 'admitted' and (cancel_requested_at or '') == '' then return 1 end
 return 0

@@ -1,4 +1,5 @@
--- Handling this job broke the scheduler once more; returns how often since it last ran. ARGV: epoch, job id
-if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'count_break') end
-if redis.call('EXISTS', 'job:' .. ARGV[2]) == 0 then return fail('GPUQ_NOT_FOUND', ARGV[2]) end
-return redis.call('HINCRBY', 'job:' .. ARGV[2], 'breaks', 1)
+-- Count one more internal error while handling this job; returns how many since it last ran.
+local epoch, id = unpack(ARGV)
+if is_stale(epoch) then return fail('GPUQ_STALE', 'count_break') end
+if redis.call('EXISTS', 'job:' .. id) == 0 then return fail('GPUQ_NOT_FOUND', id) end
+return redis.call('HINCRBY', 'job:' .. id, 'breaks', 1)

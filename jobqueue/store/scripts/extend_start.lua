@@ -1,6 +1,6 @@
--- What kept an admitted job from starting was not its fault and is over: its start deadline counts from here.
--- ARGV: epoch, job id, at
-if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'extend_start') end
-if record(ARGV[2], 'phase')[1] ~= 'admitted' then return 0 end
-redis.call('HSET', 'job:' .. ARGV[2], 'waited_until', ARGV[3])
+-- Count the start deadline of an admitted job from `at`: the delay until then was not its fault.
+local epoch, id, at = unpack(ARGV)
+if is_stale(epoch) then return fail('GPUQ_STALE', 'extend_start') end
+if record(id, 'phase')[1] ~= 'admitted' then return 0 end
+redis.call('HSET', 'job:' .. id, 'waited_until', at)
 return 1

@@ -1,13 +1,14 @@
--- Become or stay the leader; a new leader gets an epoch that none had before, not even where Redis was emptied or set
--- back meanwhile: the time in it grows all the same. Returns the epoch, or 0 where another one leads.
--- ARGV: holder, lease (ms)
+-- Become or stay the leader; returns the epoch, or '0' while another scheduler leads.
+-- A new leader gets an epoch that was never used before, even if Redis was emptied or restored
+-- from an old file in between: the epoch contains the time.
+local holder, lease_ms = unpack(ARGV)
 local leader = redis.call('GET', 'scheduler_leader')
-if leader and leader ~= ARGV[1] then return '0' end
+if leader and leader ~= holder then return '0' end
 if not leader then
   local last = tonumber(redis.call('GET', 'scheduler_epoch')) or 0
   local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
   redis.call('SET', 'scheduler_epoch', string.format('%.0f', math.max(last + 1, now)))
 end
-redis.call('SET', 'scheduler_leader', ARGV[1], 'PX', ARGV[2])
+redis.call('SET', 'scheduler_leader', holder, 'PX', lease_ms)
 return redis.call('GET', 'scheduler_epoch')

@@ -1,9 +1,17 @@
--- Stands before every script (store.py), behind the table TRANSITIONS that is made from phase.py.
--- Keys: see jobqueue/store/keys.py. A script validates first and writes last: Redis runs it alone, but rolls nothing back.
--- Refusals are error replies that begin with GPUQ_…; store.py turns them into jobqueue.errors.
+-- These functions precede every script (connection.py), after the table TRANSITIONS, which is made
+-- from phase.py. The keys are described in keys.py. A script validates first and writes last:
+-- nothing runs beside it, but Redis rolls nothing back. Each names its ARGV in its first statement.
+-- A refusal is an error reply that begins with GPUQ_…; redis_errors.py makes exceptions of them.
 
 local function fail(code, detail)
   return redis.error_reply(code .. ' ' .. detail)
+end
+
+-- Return the arguments from number `first` on: a list of any length behind the named ones.
+local function rest(first)
+  local found = {}
+  for i = first, #ARGV do found[#found + 1] = ARGV[i] end
+  return found
 end
 
 local function is_stale(epoch)
@@ -18,7 +26,7 @@ local function may(from, to)
   return TRANSITIONS[from] ~= nil and TRANSITIONS[from][to] == true
 end
 
--- Refuse early where a key has another type than ours: LLEN and the like answer WRONGTYPE before anything was written.
+-- Fail before anything is written if a key has the wrong type: LLEN etc. answer WRONGTYPE then.
 local function check_types(user, id)
   redis.call('LLEN', 'job_timeline:' .. id)
   redis.call('LLEN', 'job_queue')
@@ -31,13 +39,13 @@ local function check_types(user, id)
   redis.call('HLEN', 'finished_counts')
 end
 
--- scheduler_epoch etc. are read only; an event says who wrote it (api or scheduler), so that the loop does not wake itself.
+-- `by` (api or scheduler) is who caused the event, so that the scheduler does not wake itself.
 local function publish(id, from, to, code, at, by)
   redis.call('XADD', 'events', 'MAXLEN', '~', '10000', '*',
     'job_id', id, 'from', from, 'to', to, 'code', code, 'at', at, 'by', by)
 end
 
--- A reason travels as JSON: {code, message, detail}.
+-- `reason` is a table {code, message, detail}, and arrives as JSON.
 local function write_reason(id, reason)
   redis.call('HSET', 'job:' .. id, 'reason_code', reason.code, 'reason_message', reason.message,
     'reason_detail', reason.detail or '')
@@ -53,7 +61,7 @@ local function move(id, from, to, at, reason, by)
   publish(id, from, to, reason.code, at, by)
 end
 
--- The dispatch order of a job that joins at the back ('last') or at the front ('first').
+-- Return the dispatch order of a job that joins at the back ('last') or the front ('first').
 local function new_order(place)
   local command, step = 'ZREVRANGE', 1
   if place == 'first' then command, step = 'ZRANGE', -1 end
@@ -63,7 +71,7 @@ end
 
 local function join_queue(id, user, entry, place)
   local order = new_order(place)
-  if place == 'first' then redis.call('RPUSH', 'job_queue', entry) else redis.call('LPUSH', 'job_queue', entry) end
+  redis.call(place == 'first' and 'RPUSH' or 'LPUSH', 'job_queue', entry)
   redis.call('ZADD', 'queue_order', order, id)
   redis.call('ZADD', 'user_queue:' .. user, order, id)
 end
@@ -74,7 +82,7 @@ local function leave_queue(id, user, entry)
   redis.call('ZREM', 'user_queue:' .. user, id)
 end
 
--- Free whatever slot holds the job, also where its record does not say which.
+-- Free the slot of the job; if its record has lost the slot's name, search for it.
 local function leave_slot(id, slot, entry)
   if slot and slot ~= '' then
     redis.call('HDEL', 'running_jobs', slot)
@@ -91,7 +99,7 @@ local function position(id)
   return redis.call('ZRANK', 'queue_order', id) + 1
 end
 
--- The cap that one more queued job of this user would break, if any.
+-- Return the refusal if one more queued job of this user breaks a cap, otherwise nil.
 local function broken_cap(user, max_per_user, max_total)
   if redis.call('ZCARD', 'user_queue:' .. user) >= tonumber(max_per_user) then
     return fail('GPUQ_QUEUE_FULL', 'user ' .. max_per_user)
@@ -109,7 +117,7 @@ local function check_durations(user, config)
   for _, key in ipairs(durations(user, config)) do redis.call('LLEN', key) end
 end
 
--- How long a whole training took, for the estimates; '' where there is nothing to learn.
+-- Keep the run time (seconds; '' = unknown) of a whole training for the estimates.
 local function learn(user, config, phase, run_time)
   if phase ~= 'succeeded' or run_time == '' then return end
   for _, key in ipairs(durations(user, config)) do
@@ -118,10 +126,9 @@ local function learn(user, config, phase, run_time)
   end
 end
 
--- Into a final phase from any other: out of the queue or the slot, into the history.
+-- Move a job from any phase into a final one: out of queue or slot, into the history.
 local function finish(id, to, at, score, reason, by)
-  local r = record(id, 'phase', 'user', 'entry', 'slot')
-  local from, user, entry, slot = r[1], r[2], r[3], r[4]
+  local from, user, entry, slot = unpack(record(id, 'phase', 'user', 'entry', 'slot'))
   if from == 'queued' then leave_queue(id, user, entry) else leave_slot(id, slot, entry) end
   redis.call('HSET', 'job:' .. id, 'finished_at', at)
   redis.call('ZADD', 'finished_jobs', score, id)

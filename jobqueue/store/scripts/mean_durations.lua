@@ -1,4 +1,4 @@
--- The mean of each list of run times (s), '' for one without any. ARGV: the lists' keys
+-- Return the mean of each list of run times (seconds), '' if it has none. ARGV: the lists' keys.
 local means = {}
 for i, key in ipairs(ARGV) do
   local sum, count = 0, 0

@@ -1,8 +1,10 @@
--- What this cycle saw: the heartbeat, and what each monitor said.
--- ARGV: epoch, heartbeat (JSON), then node and JSON for each node
-if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'observe') end
+-- Write the heartbeat and the answers of the monitors, both as JSON.
+-- The nodes follow the named arguments: name, answer, name, answer, …
+local epoch, heartbeat = unpack(ARGV, 1, 2)
+local nodes = rest(3)
+if is_stale(epoch) then return fail('GPUQ_STALE', 'observe') end
 redis.call('HLEN', 'nodes')
-redis.call('SET', 'scheduler_heartbeat', ARGV[2])
-if #ARGV > 2 then redis.call('DEL', 'nodes') end -- a node that is gone, or was known by its address only, is forgotten
-for i = 3, #ARGV, 2 do redis.call('HSET', 'nodes', ARGV[i], ARGV[i + 1]) end
+redis.call('SET', 'scheduler_heartbeat', heartbeat)
+if #nodes > 0 then redis.call('DEL', 'nodes') end -- forget nodes that no longer exist
+for i = 1, #nodes, 2 do redis.call('HSET', 'nodes', nodes[i], nodes[i + 1]) end
 return 1

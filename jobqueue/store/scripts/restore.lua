@@ -1,25 +1,27 @@
--- Redis had lost this job, and its workflow is still there: the record anew, into a slot or into the history.
--- Returns 0, and changes nothing, where there is a record already.
--- ARGV: epoch, job id, user, config, phase, at, entry, submission's score, finish's score, run time (s) to learn from
---       or '', reason (JSON), then the record's fields and values
-local id, user, config, to, at = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'restore') end
+-- Write the record of a job that Redis has lost while its workflow still exists, into a slot or
+-- into the history. Returns 0, and changes nothing, if there is a record already. `reason` is JSON;
+-- `run_time` (seconds, for the estimates) may be ''. The record's fields and values follow.
+local epoch, id, user, config, to, at, entry, submitted_score, finished_score, run_time,
+  reason = unpack(ARGV, 1, 11)
+local fields = rest(12)
+if is_stale(epoch) then return fail('GPUQ_STALE', 'restore') end
 check_types(user, id)
 check_durations(user, config)
+local why = cjson.decode(reason)
 if redis.call('EXISTS', 'job:' .. id) == 1 then return 0 end
-redis.call('HSET', 'job:' .. id, unpack(ARGV, 12))
-redis.call('ZADD', 'user_jobs:' .. user, ARGV[8], id)
+redis.call('HSET', 'job:' .. id, unpack(fields))
+redis.call('ZADD', 'user_jobs:' .. user, submitted_score, id)
 if to == 'admitted' or to == 'running' then
-  local slot, n = user, 1 -- it runs, whatever the limits say
+  local slot, n = user, 1 -- the job runs already, so no limit applies
   while redis.call('HEXISTS', 'running_jobs', slot) == 1 do
     n = n + 1
     slot = user .. '#' .. n
   end
-  redis.call('HSET', 'running_jobs', slot, ARGV[7])
+  redis.call('HSET', 'running_jobs', slot, entry)
   redis.call('HSET', 'job:' .. id, 'slot', slot)
 else
-  redis.call('ZADD', 'finished_jobs', ARGV[9], id)
-  learn(user, config, to, ARGV[10])
+  redis.call('ZADD', 'finished_jobs', finished_score, id)
+  learn(user, config, to, run_time)
 end
-move(id, '', to, at, cjson.decode(ARGV[11]), 'scheduler')
+move(id, '', to, at, why, 'scheduler')
 return 1

@@ -1,4 +1,6 @@
--- An admission that lost the lead did not break its scheduler: the next leader counts a break for it, or did already.
--- No epoch: whoever lost the lead says so. ARGV: job id
-if redis.call('EXISTS', 'job:' .. ARGV[1]) == 0 then return 0 end
-return redis.call('HINCRBY', 'job:' .. ARGV[1], 'breaks', -1)
+-- Take back one internal error of the job: its scheduler lost the lead during an admission, but
+-- did not crash. The next leader counts an error for it, before or after this. There is no epoch,
+-- because the caller no longer leads.
+local id = unpack(ARGV)
+if redis.call('EXISTS', 'job:' .. id) == 0 then return 0 end
+return redis.call('HINCRBY', 'job:' .. id, 'breaks', -1)

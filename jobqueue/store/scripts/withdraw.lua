@@ -1,12 +1,12 @@
--- The workflow of an admitted job is about to be deleted, because another node can take the job: marked before anything
--- is deleted, so that whoever finds it gone knows that it was not deleted by hand. Returns 0 where it is too late.
--- ARGV: epoch, job id, the workflow's uid, at, reason (JSON)
-local id = ARGV[2]
-if is_stale(ARGV[1]) then return fail('GPUQ_STALE', 'withdraw') end
-local r = record(id, 'phase', 'user', 'workflow_uid', 'cancel_requested_at')
-if not r[1] then return fail('GPUQ_NOT_FOUND', id) end
-check_types(r[2], id)
-if r[1] ~= 'admitted' or r[3] ~= ARGV[3] or (r[4] or '') ~= '' then return 0 end
-redis.call('HSET', 'job:' .. id, 'withdrawn_uid', ARGV[3])
-move(id, 'admitted', 'admitted', ARGV[4], cjson.decode(ARGV[5]), 'scheduler')
+-- Mark the workflow of an admitted job as withdrawn before it is deleted, so that its absence is
+-- not taken for a deletion by a person. Returns 0 if it is too late. `reason` is JSON.
+local epoch, id, uid, at, reason = unpack(ARGV)
+if is_stale(epoch) then return fail('GPUQ_STALE', 'withdraw') end
+local phase, user, current_uid, cancel_requested_at = unpack(record(id, 'phase', 'user',
+  'workflow_uid', 'cancel_requested_at'))
+if not phase then return fail('GPUQ_NOT_FOUND', id) end
+check_types(user, id)
+if phase ~= 'admitted' or current_uid ~= uid or (cancel_requested_at or '') ~= '' then return 0 end
+redis.call('HSET', 'job:' .. id, 'withdrawn_uid', uid)
+move(id, 'admitted', 'admitted', at, cjson.decode(reason), 'scheduler')
 return 1

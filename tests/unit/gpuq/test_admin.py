@@ -197,11 +197,11 @@ class TestBackup:
         assert says in ran.err
 
     def test_a_file_that_is_not_a_backup_changes_nothing(
-        self, admin: Callable[..., Any], store: Store, tmp_path: Path
+        self, admin: Callable[..., Any], store: Store, raw_redis: Any, tmp_path: Path
     ) -> None:
         submit(store, "a")
         document = json.loads(admin("backup").out)
-        store._redis.flushall()
+        raw_redis.flushall()
         document["queue"].append({})
         (tmp_path / "queue.json").write_text(json.dumps(document))
         ran = admin("restore", str(tmp_path / "queue.json"))

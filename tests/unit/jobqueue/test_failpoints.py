@@ -1,8 +1,11 @@
-"""Failpoints do what they are told, and nothing outside tests."""
+"""Failpoints act as configured, and never outside tests."""
+
+import re
 
 import pytest
 
-from jobqueue.failpoints import FailpointRaised, check_failpoints, failpoint
+from devtools import ROOT
+from jobqueue.failpoints import FAILPOINTS, FailpointRaised, check_failpoints, failpoint
 
 NAME = "scheduler.admit.after"
 
@@ -39,3 +42,12 @@ def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAILPOINT", "scheduler.admitt.after:kill")
     with pytest.raises(SystemExit, match="admitt"):
         check_failpoints()
+
+
+def test_the_list_names_each_point_of_the_code_once() -> None:
+    rooms = ("jobqueue", "queue_manager", "scheduler")
+    texts = [
+        path.read_text(encoding="utf-8") for room in rooms for path in (ROOT / room).rglob("*.py")
+    ]
+    used = [name for text in texts for name in re.findall(r'\bfailpoint\(\s*"([a-z_.]+)"', text)]
+    assert sorted(set(used)) == sorted(FAILPOINTS)

@@ -1,20 +1,22 @@
 """How settings are read, refused and shown, for every service."""
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from jobqueue.service.settings import load_settings, shown
+from resource_monitor.settings import Settings as MonitorSettings
 from scheduler.settings import SchedulerSettings
 
 
-def test_the_names_and_defaults_of_the_design() -> None:
-    settings = SchedulerSettings()
-    assert (settings.poll_interval_s, settings.max_running_jobs, settings.max_running_per_user) == (
-        10,
-        1,
-        1,
-    )
-    assert (settings.redis_retries, settings.redis_retry_delay_s) == (3, 5)
-    assert settings.resource_monitor_url == "http://resource-monitor:8080"
+@pytest.mark.parametrize(
+    "settings",
+    [SchedulerSettings, MonitorSettings],
+    ids=lambda it: it.__name__,
+)
+def test_every_default_keeps_its_own_rule(settings: type[BaseSettings]) -> None:
+    """Pydantic does not check defaults, so a default outside its range would only show later."""
+    defaults = settings()
+    assert settings(**dict(defaults)) == defaults
 
 
 @pytest.mark.parametrize(

@@ -454,13 +454,15 @@ class TestTwoSchedulers:
         assert rig.engine.stopped == [name(job_id)]
         assert rig.job(job_id).phase is Phase.CANCELLED
 
-    def test_an_epoch_never_comes_again_not_even_on_an_emptied_redis(self, store: Store) -> None:
+    def test_an_epoch_never_comes_again_not_even_on_an_emptied_redis(
+        self, store: Store, raw_redis: "redis.Redis"
+    ) -> None:
         seen = set()
         for _ in range(3):
             lead = Leader.lead(store, "me", 60)
             assert lead is not None
             seen.add(lead.epoch)
-            store._redis.flushall()
+            raw_redis.flushall()
         assert len(seen) == 3
 
     def test_a_lead_that_was_renewed_on_an_emptied_redis_reconciles_first(self, rig: Rig) -> None:

@@ -1,0 +1,76 @@
+"""This module reads what the scheduler reports, and keeps what admins ask of it."""
+
+import json
+from typing import Any
+
+from jobqueue.clock import seconds
+from jobqueue.store import keys
+from jobqueue.store.connection import Connection
+
+_DEAD = "node_dead:"  # the prefix of such fields in the hash `admin`
+
+
+class SchedulerState(Connection):
+    """Reads heartbeat, nodes and quarantine; reads and writes the requests of admins."""
+
+    def heartbeat(self) -> dict[str, Any] | None:
+        with self._translated():
+            text = self._redis.get(keys.HEARTBEAT)
+        return json.loads(text) if text else None
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """node -> what its monitor last said (`snapshot` or `error`), with `at`, which is None where nobody knows."""
+        with self._translated():
+            return {
+                node: _node_record(text)
+                for node, text in sorted(self._redis.hgetall(keys.NODES).items())
+            }
+
+    def quarantine_length(self) -> int:
+        with self._translated():
+            return int(self._redis.llen(keys.QUARANTINE))
+
+    def resume_requested_at(self) -> float:
+        """When an admin last asked a halted scheduler to resume; 0 = never."""
+        with self._translated():
+            return float(self._redis.hget(keys.ADMIN, "resume_requested_at") or 0)
+
+    def request_resume(self, at: float) -> None:
+        with self._translated():
+            self._redis.hset(keys.ADMIN, "resume_requested_at", at)
+
+    def dead_nodes(self) -> dict[str, float]:
+        """The nodes that an admin has declared dead, and since when."""
+        with self._translated():
+            asked = self._redis.hgetall(keys.ADMIN)
+        return {
+            name.removeprefix(_DEAD): float(at)
+            for name, at in asked.items()
+            if name.startswith(_DEAD)
+        }
+
+    def declare_dead(self, node: str, at: float) -> None:
+        with self._translated():
+            self._redis.hset(keys.ADMIN, _DEAD + node, at)
+
+    def declare_alive(self, node: str) -> bool:
+        """Take the declaration back; False where there was none."""
+        with self._translated():
+            return bool(self._redis.hdel(keys.ADMIN, _DEAD + node))
+
+
+def _node_record(text: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(text)
+        seconds(record["at"])
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+    ):  # a hand was there; the scheduler writes it anew in its next cycle
+        return {
+            "at": None,
+            "snapshot": None,
+            "error": "what Redis holds about this node cannot be read",
+        }
+    return record

@@ -1,0 +1,98 @@
+"""This module has the writes of the API: submit, cancel, retry, restore from a backup."""
+
+import json
+from dataclasses import dataclass
+
+from jobqueue.clock import id_stamp, rfc3339, seed_timestamp
+from jobqueue.job import Job, JobSpec, QueueEntry
+from jobqueue.phase import Phase
+from jobqueue.store import keys
+from jobqueue.store.connection import Connection
+
+#: The place in an entry where enqueue.lua inserts the job id, which it alone can make unique.
+_ID_PLACEHOLDER = "\x00"
+_ID_PLACEHOLDER_IN_JSON = json.dumps(_ID_PLACEHOLDER)[1:-1]
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How many jobs may wait: of one user, and in all."""
+
+    per_user: int = 100
+    total: int = 10_000
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """Where a submission ended up; `existing` when its Idempotency-Key had been used before."""
+
+    job_id: str
+    position: int | None
+    existing: bool
+
+
+class Submissions(Connection):
+    """Writes jobs on behalf of users."""
+
+    def enqueue(
+        self, spec: JobSpec, at: float, caps: Caps, idempotency_key: str = "", digest: str = ""
+    ) -> Enqueued:
+        """Put a job at the back of the queue. Raises QueueFull, IdempotencyConflict."""
+        entry = QueueEntry(
+            spec.user, spec.config, spec.workdir, seed_timestamp(at), _ID_PLACEHOLDER
+        ).encode()
+        before, _, after = entry.rpartition(_ID_PLACEHOLDER_IN_JSON)  # the job id stands last
+        fields = [item for pair in spec.to_hash().items() for item in pair]
+        answer = self.run(
+            "enqueue",
+            spec.user,
+            f"{spec.user}_{id_stamp(at)}",
+            before,
+            after,
+            rfc3339(at),
+            at,
+            caps.per_user,
+            caps.total,
+            keys.idempotency(spec.user, idempotency_key) if idempotency_key else "",
+            digest,
+            keys.IDEMPOTENCY_TTL_S,
+            "Just submitted; the scheduler looks at it within seconds.",
+            *fields,
+        )
+        kind, job_id, position = answer
+        return Enqueued(job_id, int(position) or None, existing=kind == "existing")
+
+    def cancel(self, job_id: str, at: float) -> Phase:
+        """Cancel a queued job, or ask for an admitted or running one's end; returns its phase now. Idempotent."""
+        phase = self.run(
+            "cancel",
+            job_id,
+            rfc3339(at),
+            at,
+            "Cancelled by its user before it started.",
+            "A cancel was asked for; the training is being stopped.",
+        )
+        return Phase(phase)
+
+    def retry(self, job_id: str, at: float, caps: Caps) -> int:
+        """Queue a failed or cancelled job again as its next attempt; returns the position. Raises InvalidTransition."""
+        message = "Queued again; it resumes from its last checkpoint."
+        return int(self.run("retry", job_id, rfc3339(at), caps.per_user, caps.total, message))
+
+    def restore_queued(self, job: Job, at: float) -> bool:
+        """Put a queued job of a backup at the back of the queue; False where it is known already. No cap applies."""
+        message = "Restored from a backup; the scheduler looks at it within seconds."
+        head = (
+            job.job_id,
+            job.spec.user,
+            rfc3339(at),
+            job.submitted_at,
+            job.entry,
+            job.attempt,
+            message,
+        )
+        return bool(
+            self.run(
+                "restore_queued", *head, *(word for pair in job.to_hash().items() for word in pair)
+            )
+        )
