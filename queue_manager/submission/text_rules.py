@@ -3,9 +3,9 @@
 import posixpath
 import unicodedata
 
+from queue_manager.files.disk import DATA
 from queue_manager.http.problems import short
 
-DATA = "/data"
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
 _MAX_BYTES = 4096
