@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobqueue.clock import rfc3339
+from jobqueue.codec.fields import IN_BACKUP
 from jobqueue.errors import CorruptData, CorruptEntry, GpuqError
-from jobqueue.fields import IN_BACKUP
 from jobqueue.job import Job, JobSpec, QueueEntry, check_whole
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode

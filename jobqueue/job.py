@@ -1,6 +1,6 @@
 """This module declares the job: what a user submits, the entry in the queue, and the full record.
 
-Each field of a submission and of a record is declared here once; `jobqueue.fields` derives the
+Each field of a submission and of a record is declared here once; `jobqueue.codec.fields` derives the
 Redis hash, the API answer, the backup and the JSON Schema from the declaration.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from jobqueue.codec.fields import BY_SCRIPTS, IN_BACKUP, INTERNAL, LARGE, Fields
 from jobqueue.errors import CorruptEntry
-from jobqueue.fields import BY_SCRIPTS, IN_BACKUP, INTERNAL, LARGE, Fields
 from jobqueue.phase import Phase
 from jobqueue.reason import Reason
 from jobqueue.user import broken_by_user

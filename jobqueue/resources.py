@@ -2,7 +2,7 @@
 
 `NodeSnapshot.decode` refuses whatever is not exactly a snapshot with `InvalidSnapshot`, so that a
 broken monitor makes its node unavailable and never free. An unknown value is `None` (`null`), never
-0. Megabytes are MiB. A field is declared once, with its type and its rule; `jobqueue.wire` reads it.
+0. Megabytes are MiB. A field is declared once, with its type and its rule; `jobqueue.codec.wire` reads it.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
-from jobqueue.wire import MAY_BE_ABSENT, InvalidRecord, Rule, decode
+from jobqueue.codec.wire import MAY_BE_ABSENT, InvalidRecord, Rule, decode
 
 NODE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 OFF = "off"

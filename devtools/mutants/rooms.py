@@ -32,7 +32,7 @@ ROOMS = {
     "jobqueue/phase": Room(("jobqueue/phase.py",), (f"{_UNIT}/jobqueue", _DECIDE)),
     "jobqueue/job": Room(("jobqueue/job.py",), (f"{_UNIT}/jobqueue",)),
     "jobqueue/eta": Room(("jobqueue/eta.py",), (f"{_UNIT}/jobqueue/test_eta.py",)),
-    "jobqueue/resources": Room(("jobqueue/resources.py", "jobqueue/wire.py"), (_WIRE,)),
+    "jobqueue/resources": Room(("jobqueue/resources.py", "jobqueue/codec/wire.py"), (_WIRE,)),
     "queue_manager/submission": Room(
         ("queue_manager/submission/*.py",),
         (f"{_UNIT}/queue_manager/test_submit.py", f"{_UNIT}/queue_manager/test_config.py"),

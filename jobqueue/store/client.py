@@ -3,12 +3,12 @@
 Each part is a file of its own; the scheduler's writes are in `leader.py`, on top of `run`.
 """
 
-from jobqueue.store.access_tokens import AccessTokens
-from jobqueue.store.history import History
-from jobqueue.store.queue import Queue
-from jobqueue.store.readiness import Readiness
-from jobqueue.store.scheduler_state import SchedulerState
-from jobqueue.store.submissions import Caps, Enqueued, Submissions
+from jobqueue.store.parts.access_tokens import AccessTokens
+from jobqueue.store.parts.history import History
+from jobqueue.store.parts.queue import Queue
+from jobqueue.store.parts.readiness import Readiness
+from jobqueue.store.parts.scheduler_state import SchedulerState
+from jobqueue.store.parts.submissions import Caps, Enqueued, Submissions
 
 __all__ = ["Caps", "Enqueued", "Store"]
 

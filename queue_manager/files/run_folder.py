@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobqueue.job import Job
-from queue_manager.files.disk import LeadsOut, on_disk, open_inside, stays_inside
+from queue_manager.files.disk import DATA, LeadsOut, on_disk, open_inside, stays_inside
 from queue_manager.http.problems import Problem
-from queue_manager.submission.text_rules import DATA
 
 LOG = "train.log"
 METRICS = "metrics.jsonl"

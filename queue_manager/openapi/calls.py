@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobqueue.fields import COUNT, TEXT, TIME, Schema
+from jobqueue.codec.fields import COUNT, TEXT, TIME, Schema
 from queue_manager.http import query
 from queue_manager.openapi.schemas import PHASE, ref
 from queue_manager.requests.long_poll import MAX_WAIT_S

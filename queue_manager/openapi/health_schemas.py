@@ -1,6 +1,6 @@
 """JSON Schema of the answers of /readyz, whose codes come from closed lists."""
 
-from jobqueue.fields import TEXT, Schema, list_of
+from jobqueue.codec.fields import TEXT, Schema, list_of
 from jobqueue.service.health import ProblemCode, WarningCode
 from queue_manager.openapi.schemas import COMPONENTS, always
 

@@ -4,8 +4,8 @@ The fields of a submission and of a job come from their declarations (`jobqueue/
 `queue_manager/submission/field_rules.py`). A test compares real answers with these schemas.
 """
 
-from jobqueue.fields import COUNT, TEXT, TIME, Schema, list_of
-from jobqueue.fields import nullable as maybe
+from jobqueue.codec.fields import COUNT, TEXT, TIME, Schema, list_of
+from jobqueue.codec.fields import nullable as maybe
 from jobqueue.job import PUBLIC, Job, JobSpec, Result
 from jobqueue.phase import Phase
 from queue_manager.submission.field_rules import RULES, USER

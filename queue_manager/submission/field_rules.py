@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from jobqueue.fields import TEXT, Schema
+from jobqueue.codec.fields import TEXT, Schema
 from jobqueue.user import USER_PATTERN, broken_by_user
 from queue_manager.http.problems import short
 from queue_manager.submission import text_rules

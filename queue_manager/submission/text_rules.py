@@ -6,9 +6,9 @@ Each function is pure and returns the rule that the text breaks, or None.
 import posixpath
 import unicodedata
 
+from queue_manager.files.disk import DATA
 from queue_manager.http.problems import short
 
-DATA = "/data"
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
 _MAX_BYTES = 4096

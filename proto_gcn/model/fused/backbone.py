@@ -12,11 +12,11 @@ from proto_gcn.model.backbone import Backbone, Block, Residual, at_least_float32
 from proto_gcn.model.fused.absent_persons import Rows, every_slot, merge_absent
 from proto_gcn.model.fused.compiled import compile_each, compiler_advice
 from proto_gcn.model.fused.gcn import FusedGraphUnit
-from proto_gcn.model.fused.norm import batch_norm, conv_norm
-from proto_gcn.model.fused.pointwise import ConvNorm
+from proto_gcn.model.fused.operations.norm import batch_norm, conv_norm
+from proto_gcn.model.fused.operations.pointwise import ConvNorm
+from proto_gcn.model.fused.operations.recompute import Recompute, recomputing_activations
+from proto_gcn.model.fused.operations.statistics import frozen_statistics
 from proto_gcn.model.fused.prototype import FusedPrototypeReconstruction
-from proto_gcn.model.fused.recompute import Recompute, recomputing_activations
-from proto_gcn.model.fused.statistics import frozen_statistics
 from proto_gcn.model.fused.tcn import FusedTemporalUnit
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from proto_gcn.model.backbone import at_least_float32
-from proto_gcn.model.fused.norm import batch_norm, conv_norm, conv_norm_relu_then, folds
-from proto_gcn.model.fused.pointwise import ConvNorm, conv_and_norm, convolved, pointwise
-from proto_gcn.model.fused.refinement import Factors, factors, mix, topology
+from proto_gcn.model.fused.operations.norm import batch_norm, conv_norm, conv_norm_relu_then, folds
+from proto_gcn.model.fused.operations.pointwise import ConvNorm, conv_and_norm, convolved, pointwise
+from proto_gcn.model.fused.operations.refinement import Factors, factors, mix, topology
 from proto_gcn.model.gcn import GraphUnit
 
 

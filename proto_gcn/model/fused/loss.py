@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from proto_gcn.model.fused.all_reduce import summed
+from proto_gcn.model.fused.operations.all_reduce import summed
 from proto_gcn.model.loss import EPSILON, ContrastiveLoss
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from proto_gcn.model.fused.pointwise import pointwise
+from proto_gcn.model.fused.operations.pointwise import pointwise
 from proto_gcn.model.prototype import PrototypeReconstruction
 
 

@@ -7,10 +7,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from proto_gcn.model.fused.mean_joint import fold_mean_joint, with_mean_joint
-from proto_gcn.model.fused.norm import batch_norm, conv_norm, folded_weights, folds, norm_relu_then
-from proto_gcn.model.fused.pointwise import ConvNorm, conv_and_norm, convolved, folded, pointwise
-from proto_gcn.model.fused.time_max import max_over_time
+from proto_gcn.model.fused.operations.mean_joint import fold_mean_joint, with_mean_joint
+from proto_gcn.model.fused.operations.norm import (
+    batch_norm,
+    conv_norm,
+    folded_weights,
+    folds,
+    norm_relu_then,
+)
+from proto_gcn.model.fused.operations.pointwise import (
+    ConvNorm,
+    conv_and_norm,
+    convolved,
+    folded,
+    pointwise,
+)
+from proto_gcn.model.fused.operations.time_max import max_over_time
 from proto_gcn.model.tcn import TemporalUnit
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from jobqueue.service.log import get_logger
 from scheduler.engines.argo.errors import Api, Refused, get_or_none, is_of_one
-from scheduler.engines.argo.fields import as_dict, identity, is_final, seconds
 from scheduler.engines.argo.inspector import Clocks, Inspector, Known
 from scheduler.engines.argo.lister import Lister
 from scheduler.engines.argo.manifests import OPEN, OURS, name_of, uid_of, workflows_path
 from scheduler.engines.argo.pods import Pods
-from scheduler.engines.argo.sight import NO_SIGHT
-from scheduler.engines.argo.status import status_of
+from scheduler.engines.argo.status.fields import as_dict, identity, is_final, seconds
+from scheduler.engines.argo.status.sight import NO_SIGHT
+from scheduler.engines.argo.status.status import status_of
 from scheduler.engines.contract import WorkflowPhase, WorkflowStatus
 
 log = get_logger(__name__)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scheduler.engines.argo.fields import as_dict, is_final, main_state, pod_node, seconds
 from scheduler.engines.argo.manifests import name_of, uid_of
-from scheduler.engines.argo.pending import needs_pod, pod_problem
 from scheduler.engines.argo.pods import Pods
-from scheduler.engines.argo.sight import NO_SIGHT, Sight
-from scheduler.engines.argo.status import is_over
+from scheduler.engines.argo.status.fields import as_dict, is_final, main_state, pod_node, seconds
+from scheduler.engines.argo.status.pending import needs_pod, pod_problem
+from scheduler.engines.argo.status.sight import NO_SIGHT, Sight
+from scheduler.engines.argo.status.status import is_over
 from scheduler.engines.contract import WorkflowPhase, WorkflowStatus
 
 #: How often a pod that does not start is inspected (s).

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from scheduler.engines.argo.errors import Api, NoAnswer, Refused
-from scheduler.engines.argo.fields import as_dict
 from scheduler.engines.argo.manifests import workflows_path
+from scheduler.engines.argo.status.fields import as_dict
 
 PAGE = 250
 _TRIES = 3

@@ -6,8 +6,8 @@ from typing import Any
 
 from jobqueue.service.log import get_logger
 from scheduler.engines.argo.errors import Api, CallFailed, NoAnswer, is_absent
-from scheduler.engines.argo.fields import MAIN, as_dict, as_list, seconds
 from scheduler.engines.argo.manifests import name_of, owners, pods_path
+from scheduler.engines.argo.status.fields import MAIN, as_dict, as_list, seconds
 from scheduler.engines.log_tail import LOG_TAIL_BYTES, LOG_TAIL_LINES
 
 log = get_logger(__name__)

@@ -10,8 +10,8 @@ from typing import Any
 
 from jobqueue.service.log import get_logger
 from scheduler.engines.argo.errors import Api, CallFailed, NoAnswer, Refused, Stream
-from scheduler.engines.argo.fields import as_dict
 from scheduler.engines.argo.manifests import OPEN
+from scheduler.engines.argo.status.fields import as_dict
 
 log = get_logger(__name__)
 

@@ -12,7 +12,7 @@ from devtools.reference.matrix import MODES
 from devtools.reference.pairs import clips, fast, model_config
 from proto_gcn.config.train import ModelConfig
 from proto_gcn.model.fused.absent_persons import merge_absent
-from proto_gcn.model.fused.norm import batch_norm
+from proto_gcn.model.fused.operations.norm import batch_norm
 from proto_gcn.model.head import ProtoGCN
 
 TINY: dict[str, Any] = {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from devtools.reference.pairs import clips, fast, model_config
 from proto_gcn.model.fused.head import FusedProtoGCN
-from proto_gcn.model.fused.recompute import Recipe
+from proto_gcn.model.fused.operations.recompute import Recipe
 from proto_gcn.model.head import Output
 
 TINY: dict[str, Any] = {

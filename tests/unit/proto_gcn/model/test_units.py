@@ -14,9 +14,9 @@ from devtools.reference.pairs import copied_state
 from proto_gcn.config.train import ContrastConfig
 from proto_gcn.model.fused.gcn import FusedGraphUnit
 from proto_gcn.model.fused.loss import FusedContrastiveLoss
+from proto_gcn.model.fused.operations.time_max import max_over_time
 from proto_gcn.model.fused.prototype import FusedPrototypeReconstruction
 from proto_gcn.model.fused.tcn import FusedTemporalUnit
-from proto_gcn.model.fused.time_max import max_over_time
 from proto_gcn.model.gcn import GraphUnit
 from proto_gcn.model.loss import ContrastiveLoss
 from proto_gcn.model.prototype import PrototypeReconstruction

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.testbed.fakes import NOW
-from scheduler.engines.argo.pending import needs_pod
-from scheduler.engines.argo.sight import Sight
-from scheduler.engines.argo.status import is_over, status_of
+from scheduler.engines.argo.status.pending import needs_pod
+from scheduler.engines.argo.status.sight import Sight
+from scheduler.engines.argo.status.status import is_over, status_of
 from scheduler.engines.contract import EndedBy, Obstacle, WorkflowPhase, WorkflowStatus
 from tests.unit.scheduler.engines.argo_shapes import (
     BEGAN,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from proto_gcn.model.fused import all_reduce
-from proto_gcn.model.fused.recompute import Recipe
+from proto_gcn.model.fused.operations import all_reduce
+from proto_gcn.model.fused.operations.recompute import Recipe
 
 
 class Scale(NamedTuple):

@@ -3,7 +3,7 @@
 from jobqueue import errors
 from jobqueue.job import Job, QueueEntry
 from jobqueue.store import keys
-from jobqueue.store.records import Records
+from jobqueue.store.parts.records import Records
 
 
 class Queue(Records):

@@ -8,8 +8,8 @@ is: there the phase of its node counts.
 
 from typing import Any
 
-from scheduler.engines.argo.ended import ended_status
-from scheduler.engines.argo.fields import (
+from scheduler.engines.argo.status.ended import ended_status
+from scheduler.engines.argo.status.fields import (
     as_dict,
     exit_code,
     identity,
@@ -20,8 +20,8 @@ from scheduler.engines.argo.fields import (
     seconds,
     submission,
 )
-from scheduler.engines.argo.pending import pending_reason
-from scheduler.engines.argo.sight import NO_SIGHT, Sight
+from scheduler.engines.argo.status.pending import pending_reason
+from scheduler.engines.argo.status.sight import NO_SIGHT, Sight
 from scheduler.engines.contract import Obstacle, WorkflowPhase, WorkflowStatus
 
 __all__ = ["NO_SIGHT", "Sight", "is_final", "is_over", "status_of"]

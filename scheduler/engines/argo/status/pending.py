@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from scheduler.engines.argo.fields import (
+from scheduler.engines.argo.status.fields import (
     as_dict,
     as_list,
     folder_hint,
@@ -12,7 +12,7 @@ from scheduler.engines.argo.fields import (
     pod_node,
     seconds,
 )
-from scheduler.engines.argo.sight import Sight
+from scheduler.engines.argo.status.sight import Sight
 from scheduler.engines.contract import Obstacle
 
 #: How long a Workflow may be without a phase until it is reported that no controller runs (s).

@@ -3,8 +3,15 @@
 import re
 from typing import Any
 
-from scheduler.engines.argo.fields import as_dict, as_list, exit_code, main_state, pod_node, seconds
-from scheduler.engines.argo.sight import Sight
+from scheduler.engines.argo.status.fields import (
+    as_dict,
+    as_list,
+    exit_code,
+    main_state,
+    pod_node,
+    seconds,
+)
+from scheduler.engines.argo.status.sight import Sight
 from scheduler.engines.contract import EndedBy, WorkflowPhase, WorkflowStatus
 
 _EXIT_KILLED = 137

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from proto_gcn.model.fused.out_variant import write_into
+from proto_gcn.model.fused.operations.out_variant import write_into
 
 
 def max_over_time(x: Tensor, kernel: int, stride: int) -> Tensor:

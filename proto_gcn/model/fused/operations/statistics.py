@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from proto_gcn.model.fused import all_reduce
+from proto_gcn.model.fused.operations import all_reduce
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 _frozen = ContextVar("_frozen", default=False)

@@ -7,10 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from proto_gcn.model.fused.batch_norm_function import How, Scale, normalised, normalised_values
-from proto_gcn.model.fused.pointwise import ConvNorm, convolved, folded
-from proto_gcn.model.fused.recompute import Recipe, chained, recomputes_activations
-from proto_gcn.model.fused.statistics import Norm, batch_statistics
+from proto_gcn.model.fused.operations.batch_norm_function import (
+    How,
+    Scale,
+    normalised,
+    normalised_values,
+)
+from proto_gcn.model.fused.operations.pointwise import ConvNorm, convolved, folded
+from proto_gcn.model.fused.operations.recompute import Recipe, chained, recomputes_activations
+from proto_gcn.model.fused.operations.statistics import Norm, batch_statistics
 
 Consumers = Sequence[Callable[[Tensor], Any]]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from scheduler.engines.argo.fields import main_state, seconds
+from scheduler.engines.argo.status.fields import main_state, seconds
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from proto_gcn.model.fused.out_variant import write_into
+from proto_gcn.model.fused.operations.out_variant import write_into
 
 
 def with_mean_joint(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:

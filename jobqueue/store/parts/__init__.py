@@ -1,0 +1,1 @@
+"""The parts of the store, one subject each; `client.py` composes them."""
