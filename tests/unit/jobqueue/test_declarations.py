@@ -8,7 +8,7 @@ import pytest
 
 from devtools.testbed.fakes import NOW, make_job
 from jobqueue import backup
-from jobqueue.fields import Fields
+from jobqueue.codec.fields import Fields
 from jobqueue.job import Job, JobSpec, QueueEntry, Result
 from jobqueue.store.client import Caps, Store
 from queue_manager.openapi.schemas import COMPONENTS
