@@ -1,7 +1,7 @@
 """This module declares the job: what a user submits, the entry in the queue, and the full record.
 
-Each field of a submission and of a record is declared here once; `jobqueue.codec.fields` derives the
-Redis hash, the API answer, the backup and the JSON Schema from the declaration.
+Each field of a submission and of a record is declared here once; `jobqueue.codec.fields` derives
+the Redis hash, the API answer, the backup and the JSON Schema from the declaration.
 """
 
 import json
