@@ -328,7 +328,7 @@ class TestRequeue:
         scheduler.run_cycle()
         job = rig.job(job_id)
         assert (job.phase, job.attempt, job.requeues) == (Phase.QUEUED, 2, 0)
-        assert "its GPU was in use when this job last started there" in job.reason.message
+        assert "this job could not run there when it was last tried" in job.reason.message
         rig.clock.tick(61)
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.ADMITTED
@@ -436,6 +436,20 @@ class TestOutages:
         rig.engine.away = None
         scheduler.guarded_cycle(True)
         assert scheduler.vitals.outages.halt is None
+
+    def test_an_outage_of_many_hours_does_not_end_the_loop(self, rig) -> None:
+        scheduler = rig.scheduler()
+        rig.engine.away = EngineUnavailable("no answer")
+        scheduler.vitals.outages.engine.failures = 2000
+        assert 30 <= scheduler.guarded_cycle(True) <= 60
+
+    def test_a_resume_by_an_admin_does_not_claim_that_redis_is_back(self, rig) -> None:
+        rig.settings = rig.settings.model_copy(update={"resume": "manual"})
+        scheduler = rig.scheduler()
+        halt(scheduler, "Check it.")
+        rig.store.request_resume(rig.clock() + 1)
+        scheduler.run_cycle()
+        assert rig.alerts.sent[-1] == "Scheduling resumed: an admin requested it."
 
     def test_an_unforeseen_error_does_not_end_the_loop(self, rig) -> None:
         scheduler = rig.scheduler()

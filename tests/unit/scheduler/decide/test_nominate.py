@@ -130,7 +130,7 @@ def test_a_gpu_is_free_only_by_ledger_and_measurement() -> None:
     """Just admitted, NVML still shows its GPU free; the reservation holds."""
     nomination = nominate([make_job()], [make_node()], [running()], MANY)
     assert names(nomination) == []
-    assert "0 of 1 GPUs free (1 promised to running jobs)" in why(nomination)[1]
+    assert "0 free GPUs (1 promised to running jobs); the job needs 1" in why(nomination)[1]
 
 
 def test_the_second_gpu_of_the_node_goes_to_the_second_job() -> None:
@@ -184,7 +184,7 @@ def test_a_user_at_the_limit_is_passed_over() -> None:
     assert [admission.job.spec.user for admission in nomination.admissions] == ["a"]
     assert why(nomination) == (
         ReasonCode.USER_LIMIT,
-        "1st in line; zoe already runs 1 of at most 1 at once",
+        "1st in line; zoe already has 1 job running (limit: 1)",
     )
 
 
@@ -262,7 +262,7 @@ def test_reasons_name_the_position_and_the_cause() -> None:
     """Each head that waits gets its own position, and everybody behind the first one its cause."""
     heads = [make_job("a", spec_gpus=2), make_job("b"), make_job("c")]
     nomination = nominate(heads, [make_node(gpus=2, busy=(0,))], [], MANY)
-    cause = "gpu-1 has 1 of 2 GPUs free"
+    cause = "gpu-1 has 1 free GPU; the job needs 2"
     assert [reason.message.partition("; ")[0] for _, reason in nomination.reasons] == [
         "1st in line",
         "2nd in line",
@@ -371,12 +371,13 @@ def test_a_job_for_two_gpus_is_told_what_holds_the_other() -> None:
     nomination = nominate([make_job(spec_gpus=2)], [node], [], MANY)
     assert why(nomination) == (
         ReasonCode.RESOURCES_BUSY,
-        f"1st in line; gpu-1 has 1 of 2 GPUs free; GPU 1 is at 93 % (limit: below 80 %), {BY_BOB}",
+        f"1st in line; gpu-1 has 1 free GPU; the job needs 2; GPU 1 is at 93 % (limit: below 80 %), {BY_BOB}",
     )
     ours = running(uuids=("GPU-1",))
     nomination = nominate([make_job(spec_gpus=2)], [node], [ours], MANY)
     assert (
-        why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (1 promised to running jobs)"
+        why(nomination)[1]
+        == "1st in line; gpu-1 has 1 free GPU (1 promised to running jobs); the job needs 2"
     )
 
 
@@ -417,7 +418,8 @@ def test_a_node_full_of_ours_says_so_and_not_how_busy_we_are() -> None:
     ours = [at_work(8, Phase.RUNNING), at_work(9, Phase.RUNNING)]
     nomination = nominate([make_job()], [make_node(gpus=2, busy=(0, 1))], ours, COUNTED)
     assert (
-        why(nomination)[1] == "1st in line; gpu-1 has 0 of 1 GPUs free (2 promised to running jobs)"
+        why(nomination)[1]
+        == "1st in line; gpu-1 has 0 free GPUs (2 promised to running jobs); the job needs 1"
     )
 
 
@@ -426,11 +428,12 @@ def test_somebody_elses_load_is_named_where_ours_does_not_explain_it() -> None:
     wants_two = make_job(spec_gpus=2)
     nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING)], COUNTED)
     assert why(nomination)[1].startswith(
-        "1st in line; gpu-1 has 1 of 2 GPUs free (1 promised to running jobs); GPU 0 is at"
+        "1st in line; gpu-1 has 1 free GPU (1 promised to running jobs); the job needs 2; GPU 0 is at"
     )
     nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING, gpus=2)], COUNTED)
     assert (
-        why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (2 promised to running jobs)"
+        why(nomination)[1]
+        == "1st in line; gpu-1 has 1 free GPU (2 promised to running jobs); the job needs 2"
     )
 
 
