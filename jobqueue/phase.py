@@ -1,13 +1,14 @@
-"""The phases of a job and which may follow which."""
+"""This module defines the phases of a job and which phase may follow which."""
 
 from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """Where a job stands; the HTTP field `status` carries it."""
+    """A job is in exactly one phase, which the API calls `status`."""
 
     QUEUED = "queued"  #: waits in `job_queue`
-    ADMITTED = "admitted"  #: holds a slot and a reservation; its workflow is being made or has no container yet
+    #: holds a slot, and GPUs are promised to it; its container has not been seen running yet
+    ADMITTED = "admitted"
     RUNNING = "running"  #: its container was seen running
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -25,7 +26,7 @@ class Phase(StrEnum):
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
 #: Admitted or running back to queued is a requeue; failed or cancelled back to queued is a retry.
-#: The Lua scripts are given this very table (store.py), so that there is one truth.
+#: The Lua scripts get this table too (store/connection.py), so that it exists only once.
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.ADMITTED, Phase.CANCELLED, Phase.FAILED}),
     Phase.ADMITTED: frozenset({Phase.RUNNING, Phase.QUEUED, Phase.FAILED, Phase.CANCELLED}),

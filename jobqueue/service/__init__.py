@@ -1,1 +1,1 @@
-"""What every service process does at its start: read its settings, configure its log, bind its socket."""
+"""This package starts a service: it reads settings, configures the log and binds the socket."""

@@ -1,4 +1,4 @@
-"""One log format for all services: JSON lines in pods, coloured lines on a terminal."""
+"""This module configures the log of every service: JSON in pods, coloured text on a terminal."""
 
 import logging
 import sys
@@ -8,9 +8,10 @@ import structlog
 
 
 def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> None:
-    """Set up structlog for this process; `fmt` is `json` or `console`. Every line carries the service's name.
+    """Configure structlog for this process; `fmt` is `json` or `console`.
 
-    Lines go to stdout of the process; records of other libraries (gunicorn, werkzeug) take the same way.
+    Every line has the service's name and goes to stdout, and so do records of other libraries
+    (gunicorn, werkzeug).
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -23,7 +24,7 @@ def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> N
         if fmt == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     )
-    # Our own lines do not go through `logging`: it would cost every one of them as much again.
+    # Our own lines bypass `logging`, which would double the cost of each.
     structlog.configure(
         processors=[*shared, renderer],
         logger_factory=structlog.WriteLoggerFactory(_Lines(sys.stdout)),  # type: ignore[arg-type]
@@ -44,7 +45,7 @@ def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> N
 
 
 class _Lines:
-    """A stream on which a full disk or a closed pipe costs log lines, and never what a service is doing."""
+    """A full disk or a closed pipe loses log lines, but does not stop what the service is doing."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -53,7 +54,7 @@ class _Lines:
         try:
             self._stream.write(text)
         except (OSError, ValueError):
-            pass  # where else should it be told?
+            pass  # the log itself is broken, so there is nowhere to report this
 
     def flush(self) -> None:
         try:
@@ -63,11 +64,11 @@ class _Lines:
 
 
 def get_logger(name: str = "") -> Any:
-    """A structlog logger: `log.info("one sentence", job_id=…)`."""
+    """Return a structlog logger: `log.info("One sentence.", job_id=…)`."""
     return structlog.get_logger(name)
 
 
 def bind_log(**values: str) -> None:
-    """From now on every line of this thread carries these values, and no others bound before."""
+    """Add these values to every further line of this thread, instead of those bound before."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**values)

@@ -1,1 +1,4 @@
-"""The Redis contract: keys, scripts, and the two clients (`client.py` for the API, `leader.py` for the scheduler)."""
+"""This package holds the Redis contract: keys, scripts, and the clients.
+
+The API uses `client.py`, the scheduler also `leader.py`.
+"""

@@ -21,7 +21,7 @@ _MAX_NAME_BYTES = 200
 
 @dataclass(frozen=True)
 class Rules:
-    """What the settings allow. `workflows` are the names of all templates, `workflow` the default."""
+    """These rules come from the settings; `workflows` are all templates, `workflow` the default."""
 
     workflows: Sequence[str]
     workflow: str = "proto-gcn"
@@ -34,7 +34,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class FieldRule:
-    """The rule of one field; `schema` is that of a value, and null is allowed where it is optional."""
+    """A field has a check and the schema of its value; null is allowed if the field is optional."""
 
     check: Callable[[Any, Body, Rules], str | None]
     schema: Schema

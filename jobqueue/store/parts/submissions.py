@@ -16,7 +16,7 @@ _ID_PLACEHOLDER_IN_JSON = json.dumps(_ID_PLACEHOLDER)[1:-1]
 
 @dataclass(frozen=True)
 class Caps:
-    """How many jobs may wait: of one user, and in all."""
+    """The caps limit the queued jobs per user and in total."""
 
     per_user: int = 100
     total: int = 10_000
@@ -24,7 +24,7 @@ class Caps:
 
 @dataclass(frozen=True)
 class Enqueued:
-    """Where a submission ended up; `existing` when its Idempotency-Key had been used before."""
+    """A submission was stored, or is `existing`: its Idempotency-Key had been used before."""
 
     job_id: str
     position: int | None
@@ -32,7 +32,7 @@ class Enqueued:
 
 
 class Submissions(Connection):
-    """Writes jobs on behalf of users."""
+    """This part writes jobs on behalf of users."""
 
     def enqueue(
         self, spec: JobSpec, at: float, caps: Caps, idempotency_key: str = "", digest: str = ""
@@ -41,7 +41,7 @@ class Submissions(Connection):
         entry = QueueEntry(
             spec.user, spec.config, spec.workdir, seed_timestamp(at), _ID_PLACEHOLDER
         ).encode()
-        before, _, after = entry.rpartition(_ID_PLACEHOLDER_IN_JSON)  # the job id stands last
+        before, _, after = entry.rpartition(_ID_PLACEHOLDER_IN_JSON)  # the job id comes last
         fields = [item for pair in spec.to_hash().items() for item in pair]
         answer = self.run(
             "enqueue",
@@ -63,24 +63,33 @@ class Submissions(Connection):
         return Enqueued(job_id, int(position) or None, existing=kind == "existing")
 
     def cancel(self, job_id: str, at: float) -> Phase:
-        """Cancel a queued job, or ask for an admitted or running one's end; returns its phase now. Idempotent."""
+        """Cancel a queued job, or request it for an admitted or running one; return the phase.
+
+        A second cancel changes nothing.
+        """
         phase = self.run(
             "cancel",
             job_id,
             rfc3339(at),
             at,
             "Cancelled by its user before it started.",
-            "A cancel was asked for; the training is being stopped.",
+            "A cancel was requested; the training is being stopped.",
         )
         return Phase(phase)
 
     def retry(self, job_id: str, at: float, caps: Caps) -> int:
-        """Queue a failed or cancelled job again as its next attempt; returns the position. Raises InvalidTransition."""
+        """Queue a failed or cancelled job again as its next attempt; return the position.
+
+        Raises InvalidTransition.
+        """
         message = "Queued again; it resumes from its last checkpoint."
         return int(self.run("retry", job_id, rfc3339(at), caps.per_user, caps.total, message))
 
     def restore_queued(self, job: Job, at: float) -> bool:
-        """Put a queued job of a backup at the back of the queue; False where it is known already. No cap applies."""
+        """Put a queued job from a backup at the back of the queue, whatever the caps.
+
+        Return False if the job is known already.
+        """
         message = "Restored from a backup; the scheduler looks at it within seconds."
         head = (
             job.job_id,
