@@ -15,9 +15,11 @@ from devtools import ROOT
 from devtools.testbed.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
 from devtools.testbed.system import running_system
 from jobqueue.store.client import Store
+from scheduler.clocks import Clocks
+from scheduler.context import Context
 from scheduler.engines.by_name import Engines
 from scheduler.engines.contract import WorkflowPhase
-from scheduler.loop import Outside, Scheduler
+from scheduler.loop import Scheduler
 from scheduler.settings import SchedulerSettings
 
 JOBS = 100_000
@@ -49,8 +51,9 @@ def _cycles(store: Store) -> list[float]:
         FakeMonitors(make_node()),
         FakeAlerts(),
     )
-    outside = Outside(store, Engines([engine]), monitors, alerts)  # type: ignore[arg-type]
-    scheduler = Scheduler(settings, outside, "me", clock, clock)
+    clocks = Clocks(clock, clock)
+    context = Context(store, Engines([engine]), monitors, alerts, settings, clocks)  # type: ignore[arg-type]
+    scheduler = Scheduler(context, "me")
     scheduler.run_cycle()
     engine.set(engine.created[0], phase=WorkflowPhase.RUNNING, started_at=clock.now)
     scheduler.run_cycle()

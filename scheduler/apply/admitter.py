@@ -10,10 +10,10 @@ from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader, Outcome, Recorded, RequeueEffect, SlotLimits, Start
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import MAX_BREAKS, fail_with_internal_error, isolated
 from scheduler.apply.open_creates import OpenCreates
 from scheduler.apply.recording import record_workflow
+from scheduler.context import Context
 from scheduler.decide.next_action import name_taken
 from scheduler.decide.nominate import Admission
 from scheduler.engines.contract import (
@@ -107,7 +107,7 @@ class Admitter:
         )
         limits = SlotLimits(settings.max_running_jobs, settings.max_running_per_user)
         try:
-            leader.admit(job, self._context.clock(), start, limits)
+            leader.admit(job, self._context.now(), start, limits)
         except (InvalidTransition, NoFreeSlot):
             return False  # cancelled a moment ago, or the slot is taken: the next cycle decides
         return True
@@ -119,7 +119,7 @@ class Admitter:
         if leader.confirm(job.job_id):
             return self._create(leader, job, workflow, placement)
         reason = Reason(ReasonCode.CANCELLED, "Cancelled by its user.")
-        leader.requeue(job.job_id, self._context.clock(), reason)
+        leader.requeue(job.job_id, self._context.now(), reason)
         return False
 
     def _create(
@@ -165,11 +165,11 @@ class Admitter:
         # It was just being deleted: the next create finds the name free.
         text = f"Requeued at the front: the name {name} was still taken by a deleted workflow."
         reason = Reason(ReasonCode.NAME_IN_USE, text)
-        leader.requeue(job.job_id, self._context.clock(), reason, RequeueEffect(breaks=True))
+        leader.requeue(job.job_id, self._context.now(), reason, RequeueEffect(breaks=True))
         return False
 
     def _fail(self, leader: Leader, job: Job, reason: Reason) -> bool:
-        leader.finish(job.job_id, self._context.clock(), Outcome(Phase.FAILED, reason))
+        leader.finish(job.job_id, self._context.now(), Outcome(Phase.FAILED, reason))
         log.error("Job failed.", job_id=job.job_id, reason=reason.message)
         return False
 
@@ -182,7 +182,7 @@ class Admitter:
         self._backoff.failed(job.job_id, error)
         reason = Reason(ReasonCode.CREATE_FAILED, str(error))
         effect = RequeueEffect(nothing_made=True)
-        leader.requeue(job.job_id, self._context.clock(), reason, effect)
+        leader.requeue(job.job_id, self._context.now(), reason, effect)
         log.error("Workflow not created; job requeued.", job_id=job.job_id, error=str(error))
         remedy = (
             "Give the scheduler what it lacks (a permission, disk space); it retries by itself."

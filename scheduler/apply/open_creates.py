@@ -2,8 +2,8 @@
 
 from jobqueue.job import Job
 from jobqueue.store.leader import Leader
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import REFUSED_REMEDY
+from scheduler.context import Context
 from scheduler.engines.contract import WorkflowRefused
 from workflows.render import workflow_name
 

@@ -13,10 +13,10 @@ from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader, SlotLimits, Start
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import REFUSED_REMEDY
 from scheduler.apply.rebuilder import Rebuilder
 from scheduler.apply.recording import record_workflow
+from scheduler.context import Context
 from scheduler.engines.contract import WorkflowRefused, WorkflowStatus
 from workflows.render import workflow_name
 
@@ -96,7 +96,7 @@ class Orphans:
             message=f"Found running as {workflow.name}.",
             engine=workflow.engine,
         )
-        now = self._context.clock()
+        now = self._context.now()
         try:
             leader.admit(replace(job, attempt=workflow.attempt), now, start, _NO_LIMIT)
         except InvalidTransition:
@@ -110,7 +110,7 @@ class Orphans:
         if job is not None and not job.phase.is_finished:
             return
         ended = (job and job.finished_at) or workflow.finished_at or workflow.started_at or 0
-        if self._context.clock() - ended > self._context.settings.workflow_retention_s:
+        if self._context.now() - ended > self._context.settings.workflow_retention_s:
             self._context.engines.of(workflow).delete(workflow)
             failpoint("scheduler.delete.after")
 

@@ -7,10 +7,10 @@ from jobqueue.job import Job
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader
 from scheduler.apply.actor import Actor
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import isolated
 from scheduler.apply.open_creates import OpenCreates
 from scheduler.apply.orphans import Orphans
+from scheduler.context import Context
 from scheduler.decide.actions import Action, Finish, MarkRunning, Requeue
 from scheduler.decide.next_action import (
     Conditions,
@@ -99,7 +99,7 @@ class Reconciler:
         )
         self._creates.clear()
         settings = self._context.settings
-        leader.trim(self._context.clock() - settings.history_s, settings.history_jobs)
+        leader.trim(self._context.now() - settings.history_s, settings.history_jobs)
         return Reconciled(
             self._still_running([job.job_id for job in running], adopted),
             unmanaged,
@@ -141,7 +141,7 @@ class Reconciler:
 
     def _conditions(self, job: Job) -> Conditions:
         return Conditions(
-            now=self._context.clock(),
+            now=self._context.now(),
             start_deadline_s=self._context.settings.start_deadline_s,
             is_unanswered=self._creates.is_unanswered(job.job_id),
             dead_nodes=self._dead,

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from jobqueue.service.log import get_logger
+from scheduler.clocks import Clocks
 from scheduler.engines.argo.errors import Api, Refused, get_or_none, is_of_one
-from scheduler.engines.argo.inspector import Clocks, Inspector, Known
+from scheduler.engines.argo.inspector import Inspector, Known
 from scheduler.engines.argo.lister import Lister
 from scheduler.engines.argo.manifests import OPEN, OURS, name_of, uid_of, workflows_path
 from scheduler.engines.argo.pods import Pods

@@ -4,15 +4,14 @@
 """
 
 import threading
-import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from scheduler.clocks import SYSTEM_CLOCKS, Clocks
 from scheduler.engines.argo.cache import WorkflowCache
 from scheduler.engines.argo.connection import Connection, load
 from scheduler.engines.argo.create import Creator
 from scheduler.engines.argo.errors import Api, change, engine_errors, get_or_none, of_a_call
-from scheduler.engines.argo.inspector import Clocks
 from scheduler.engines.argo.manifests import (
     config_maps_path,
     config_of,
@@ -42,8 +41,7 @@ class ArgoEngine(Engine):
         *,
         look_back: int = _LOOK_BACK,
         node_age_s: float = 30.0,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         """`look_back`: at least as many as run at once.
 
@@ -54,8 +52,8 @@ class ArgoEngine(Engine):
         self._creator = Creator(api, namespace)
         self._cache = WorkflowCache(
             api,
-            Pods(api, namespace, monotonic),
-            Clocks(clock, monotonic),
+            Pods(api, namespace, clocks.monotonic),
+            clocks,
             max(look_back, _LOOK_BACK),
             node_age_s,
         )

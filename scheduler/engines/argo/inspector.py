@@ -1,9 +1,9 @@
 """Inspect one workflow more closely than a list shows it: its pod, its node and its log."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scheduler.clocks import Clocks
 from scheduler.engines.argo.manifests import name_of, uid_of
 from scheduler.engines.argo.pods import Pods
 from scheduler.engines.argo.status.fields import as_dict, is_final, main_state, pod_node, seconds
@@ -18,14 +18,6 @@ _NODE_AGE_AT_THE_END_S = 5
 #: How old a node's readiness may be while its monitor answers (s): its kubelet may be down all the
 #: same.
 ANSWERING_NODE_AGE_S = 300
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """Two clocks in seconds: since the epoch, and one that never jumps."""
-
-    wall: Callable[[], float]
-    monotonic: Callable[[], float]
 
 
 @dataclass

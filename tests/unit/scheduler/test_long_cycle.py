@@ -169,7 +169,7 @@ def _outlast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def late(*_args: object) -> str:
-        Leader.resign(rig.store, slow.lead.holder)  # its lease ran out
+        Leader.resign(rig.store, slow.vitals.lead.holder)  # its lease ran out
         rig.monitors.answer = [make_node(busy=(0,))]
         other.guarded_cycle(True)
         assert rig.job(job_id).phase is Phase.QUEUED
@@ -179,7 +179,7 @@ def _outlast(
 
     monkeypatch.setattr(rig.engine, "create", late)
     rig.monitors.answer = [make_node()]
-    Leader.resign(rig.store, other.lead.holder)
+    Leader.resign(rig.store, other.vitals.lead.holder)
     slow.guarded_cycle(True)
     slow.guarded_cycle(True)
     assert rig.job(job_id).phase is Phase.QUEUED

@@ -388,8 +388,8 @@ class TestHurry:
 
 def halt(scheduler: Scheduler, remedy: str) -> None:
     """Let Redis fail more often than it is retried."""
-    while scheduler.outages.halt is None:
-        scheduler.outages.redis.failed("Redis was unreachable.", remedy)
+    while scheduler.vitals.outages.halt is None:
+        scheduler.vitals.outages.redis.failed("Redis was unreachable.", remedy)
 
 
 class TestOutages:
@@ -435,7 +435,7 @@ class TestOutages:
         assert len(rig.alerts.sent) == 1
         rig.engine.away = None
         scheduler.guarded_cycle(True)
-        assert scheduler.outages.halt is None
+        assert scheduler.vitals.outages.halt is None
 
     def test_an_unforeseen_error_does_not_end_the_loop(self, rig) -> None:
         scheduler = rig.scheduler()
@@ -494,7 +494,7 @@ class TestReviewed:
         assert heartbeat is not None
         assert heartbeat["halted"]["why"] == "The cluster does not answer."
         rig.clock.tick(45)
-        scheduler.renew()  # as it does within a long backoff
+        scheduler.vitals.renew()  # as it does within a long backoff
         assert rig.store.heartbeat()["at"] > heartbeat["at"]
 
     def test_a_cycle_that_breaks_again_and_again_is_told_once(self, rig) -> None:

@@ -471,7 +471,7 @@ class TestTwoSchedulers:
         scheduler = rig.scheduler()
         scheduler.run_cycle()
         rig.redis.flushall()
-        scheduler.renew()
+        scheduler.vitals.renew()
         rig.submit("zoe")
         scheduler.run_cycle(full=False)
         assert rig.engine.created == [name(running)]

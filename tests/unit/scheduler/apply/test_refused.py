@@ -50,7 +50,7 @@ def test_a_stop_that_is_refused_is_said_on_its_job_and_the_queue_goes_on(rig: Ri
         str(REFUSED),
     )
     assert rig.alerts.sent == [f"{stuck}: {REFUSED}"]
-    assert scheduler.outages.halt is None
+    assert scheduler.vitals.outages.halt is None
     rig.engine.locked.clear()
     scheduler.run_cycle()
     assert rig.engine.stopped == [name(rig, stuck)]
@@ -139,4 +139,4 @@ def test_a_right_that_the_scheduler_lacks_is_everybodys(rig: Rig) -> None:
     rig.engine.locked[name(rig, stuck)] = EngineForbidden("The API server lacks a permission.")
     for _ in range(9):
         scheduler.guarded_cycle(True)
-    assert scheduler.outages.halt is not None
+    assert scheduler.vitals.outages.halt is not None

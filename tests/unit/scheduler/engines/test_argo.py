@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from devtools.testbed.fakes import FakeClock, make_job
+from scheduler.clocks import Clocks
 from scheduler.engines.argo.connection import CredentialsMissing
 from scheduler.engines.argo.engine import ArgoEngine
 from scheduler.engines.contract import (
@@ -77,7 +78,7 @@ def engine(server: ApiServer, clock: FakeClock) -> ArgoEngine:
 
 
 def connect(server: ApiServer, clock: FakeClock, **options: Any) -> ArgoEngine:
-    options = {"clock": clock, "monotonic": clock, "request_timeout_s": 0.3, **options}
+    options = {"clocks": Clocks(clock, clock), "request_timeout_s": 0.3, **options}
     return ArgoEngine.connect("gpuq", str(server.kubeconfig), **options)
 
 

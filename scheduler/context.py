@@ -1,12 +1,18 @@
-"""What every step that changes something needs."""
+"""What every part of the scheduler needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobqueue.store.client import Store
+from scheduler.clocks import SYSTEM_CLOCKS, Clocks
 from scheduler.engines.by_name import Engines
 from scheduler.health.alerts import Alerts
+from scheduler.monitors import MonitorClient
 from scheduler.settings import SchedulerSettings
+
+
+def _no_op() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,12 @@ class Context:
 
     store: Store
     engines: Engines
+    monitors: MonitorClient
     alerts: Alerts
     settings: SchedulerSettings
-    clock: Callable[[], float]  #: seconds since the epoch
-    keep_alive: Callable[[], None]
+    clocks: Clocks = SYSTEM_CLOCKS
+    keep_alive: Callable[[], None] = _no_op
+
+    def now(self) -> float:
+        """Return the time in seconds since the epoch."""
+        return self.clocks.wall()
