@@ -54,7 +54,7 @@ def decode(text: str) -> Backup:
         )
     if document[_MARK] != VERSION:
         raise InvalidBackup(
-            f"This backup has version {document[_MARK]!r}, and this gpuq reads {VERSION}."
+            f"This backup has version {document[_MARK]!r}, but this gpuq reads only {VERSION}."
         )
     jobs = [
         _read(_job, each, f"queue[{number}]")

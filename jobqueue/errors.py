@@ -38,18 +38,21 @@ class InvalidTransition(GpuqError):
         super().__init__(
             retry if to == "queued" else f"Job {job_id} is {phase}, so it cannot become {to}."
         )
-        self.job_id, self.phase, self.to = job_id, phase, to
+        self.job_id = job_id
+        self.phase = phase
+        self.to = to
 
 
 class QueueFull(GpuqError):
-    """`scope` is `user` or `total`, `limit` the cap that was reached."""
+    """A limit on queued jobs is reached; `scope` is `user` or `total`."""
 
     def __init__(self, scope: str, limit: int) -> None:
         whose = "This user has" if scope == "user" else "The queue holds"
         super().__init__(
             f"{whose} {limit} queued jobs, which is the limit; submit again when some have started."
         )
-        self.scope, self.limit = scope, limit
+        self.scope = scope
+        self.limit = limit
 
 
 class IdempotencyConflict(GpuqError):
@@ -64,14 +67,15 @@ class IdempotencyConflict(GpuqError):
 
 
 class TooManyTokens(GpuqError):
-    """`user` has `limit` valid tokens already."""
+    """The user already has `limit` valid tokens."""
 
     def __init__(self, user: str, limit: int) -> None:
         super().__init__(
             f"{user} has {limit} valid tokens, which is the limit; revoke one first: "
             "gpuq admin token list shows them, gpuq admin token revoke ID revokes one."
         )
-        self.user, self.limit = user, limit
+        self.user = user
+        self.limit = limit
 
 
 class StaleLeader(GpuqError):

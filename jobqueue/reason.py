@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class ReasonCode(StrEnum):
-    """The closed list of reasons. A new one is added here and where it arises (CONTRIBUTING.md)."""
+    """The list of reason codes is closed; CONTRIBUTING.md describes how to add one."""
 
     # queued: why it waits
     SUBMITTED = "submitted"  #: the scheduler has not considered it yet
@@ -22,9 +22,8 @@ class ReasonCode(StrEnum):
     MONITOR_UNAVAILABLE = "monitor_unavailable"  #: no monitor returns a usable answer
     NEVER_FITS = "never_fits"  #: it needs more GPUs than any known node has
     TEMPLATE_INVALID = "template_invalid"  #: its template cannot be used until an admin fixes it
-    CREATE_FAILED = (
-        "create_failed"  #: the engine could not create its workflow; retried with backoff
-    )
+    #: the engine could not create its workflow; retried with backoff
+    CREATE_FAILED = "create_failed"
     NAME_IN_USE = "name_in_use"  #: the object of an earlier attempt is still being deleted
     ENGINE_UNREACHABLE = "engine_unreachable"  #: the engine did not answer
     CONTROLLER_DOWN = "controller_down"  #: no Argo controller processes its workflow
@@ -82,7 +81,7 @@ NO_KNOWN_END = frozenset(
 #: reasons.
 REASONS_WRITTEN = 100
 
-#: Codes that earlier versions wrote, and what they are called now.
+#: Codes that earlier versions wrote, with their present names.
 _RENAMED = {
     "poison": ReasonCode.INTERNAL_ERROR,
     "engine_unavailable": ReasonCode.ENGINE_UNREACHABLE,

@@ -12,4 +12,4 @@ def broken_by_user(user: str) -> str | None:
     """Return the rule that the name breaks, or None."""
     if not USER_PATTERN.fullmatch(user):
         return USER_RULE
-    return f"{user} is reserved; it is no user's name" if user in RESERVED_USERS else None
+    return f"{user} is reserved and cannot be a user's name" if user in RESERVED_USERS else None

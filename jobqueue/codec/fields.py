@@ -46,7 +46,7 @@ def list_of(schema: Schema) -> Schema:
 
 @dataclass(frozen=True)
 class Codec:
-    """How values of one type are written: `write`/`read` as text, `show`/`take` as JSON."""
+    """A codec converts values of one type: `write`/`read` as text, `show`/`take` as JSON."""
 
     write: Callable[[Any], str]
     read: Callable[[str], Any]

@@ -49,7 +49,7 @@ def load_settings(kind: type[SettingsT]) -> SettingsT:
 
 
 def refuse_to_start(*sentences: str) -> NoReturn:
-    """End the process (exit 2) with these sentences on stderr."""
+    """Print these sentences to stderr and end the process with exit code 2."""
     for sentence in sentences:
         print(sentence, file=sys.stderr)
     sys.exit(EXIT_BAD_SETTINGS)

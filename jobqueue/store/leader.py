@@ -20,7 +20,7 @@ _PAGE = 500
 
 @dataclass(frozen=True)
 class Start:
-    """Where and as what an admitted job starts; `message` is its reason."""
+    """A start places a job: its node, GPUs and workflow; `message` becomes the job's reason."""
 
     node: str
     gpu_uuids: tuple[str, ...]
@@ -39,7 +39,7 @@ class SlotLimits:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A workflow as the engine reports it, for the job's record."""
+    """The job's record keeps its workflow as the engine reports it."""
 
     name: str
     uid: str
@@ -49,19 +49,19 @@ class Recorded:
 
 @dataclass(frozen=True)
 class RequeueEffect:
-    """What a requeue changes in the job's record besides its place."""
+    """A requeue has these effects on the job's record, besides moving it to the queue."""
 
     next_attempt: bool = False  #: a container may have started, so the next one is another attempt
     counts: bool = False  #: it counts towards the requeue limit
     breaks: bool = False  #: it counts towards `internal_error`
-    #: no workflow was made, for certain: the job has waited all along, and one more try that ends
-    #: with the same reason code replaces the line of the last one in its timeline
+    #: it is certain that no workflow was made: the job has waited the whole time, and another try
+    #: that ends with the same reason code replaces the lines of the last one in the timeline
     nothing_made: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended; `run_time_s` (None = nothing to learn) feeds the estimates."""
+    """An outcome is how a job ended; `run_time_s` (None = unknown) is used for estimates."""
 
     phase: Phase
     reason: Reason
@@ -70,7 +70,7 @@ class Outcome:
 
 
 class Leader:
-    """A lead over the queue, for as long as its epoch is the newest."""
+    """A leader may write as long as its epoch is the newest."""
 
     def __init__(self, store: Store, epoch: str) -> None:
         self.store = store
@@ -78,7 +78,7 @@ class Leader:
 
     @classmethod
     def lead(cls, store: Store, holder: str, lease_s: float) -> "Leader | None":
-        """Become or stay the leader for `lease_s`; None while another one leads."""
+        """Become or stay the leader for `lease_s`; return None while another scheduler leads."""
         epoch = str(store.run("lead", holder, int(lease_s * 1000)))
         return None if epoch == "0" else cls(store, epoch)
 
@@ -105,12 +105,12 @@ class Leader:
         return str(self._run("admit", job.job_id, rfc3339(at), *caps, *args))
 
     def record_workflow(self, job_id: str, workflow: Recorded) -> None:
-        """Record the workflow of this attempt, and where it really is."""
+        """Record the workflow of this attempt with its actual node and GPUs."""
         uuids = json.dumps(list(workflow.gpu_uuids))
         self._run("record_workflow", job_id, workflow.name, workflow.uid, workflow.node, uuids)
 
     def mark_running(self, job_id: str, started_at: float, message: str) -> None:
-        """Record that the job's container was seen running since `started_at`."""
+        """Record that the job's container has been running since `started_at`."""
         self._run("mark_running", job_id, rfc3339(started_at), message)
 
     def requeue(
@@ -143,7 +143,7 @@ class Leader:
         return bool(self._run("withdraw", job_id, uid, rfc3339(at), reason.encode()))
 
     def extend_start(self, job_id: str, at: float) -> None:
-        """Let an admitted job's start deadline count from `at`."""
+        """Count an admitted job's start deadline from `at`."""
         self._run("extend_start", job_id, rfc3339(at))
 
     def restore(self, job: Job, at: float, run_time_s: float | None = None) -> bool:

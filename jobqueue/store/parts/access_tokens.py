@@ -9,7 +9,7 @@ from jobqueue.tokens import MOST_LIVE_PER_USER, Token
 
 
 class AccessTokens(Connection):
-    """Reads and writes access tokens."""
+    """This part reads and writes access tokens."""
 
     def token_and_owner(self, digest: str, job_id: str) -> tuple[Token | None, str | None]:
         """Return the token of this digest and the user of the job, or None for each; one call."""

@@ -1,4 +1,4 @@
-"""This module reads what has happened: users' jobs, finished jobs, run times, events."""
+"""This module reads the history: users' jobs, finished jobs, run times, events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from jobqueue.store.connection import MAX_BLOCK_S, Connection
 
 
 class History(Connection):
-    """Reads the history of all jobs."""
+    """This part reads the history of all jobs."""
 
     def user_jobs(self, user: str, start: int, count: int) -> list[str]:
         """Return the user's job ids from `start`, the newest submission first."""

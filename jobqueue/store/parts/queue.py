@@ -7,7 +7,7 @@ from jobqueue.store.parts.records import Records
 
 
 class Queue(Records):
-    """Reads what waits and what holds a slot."""
+    """This part reads the queued jobs and the jobs that hold a slot."""
 
     def queue_length(self) -> int:
         with self._translated():

@@ -11,7 +11,7 @@ from jobqueue.store.connection import Connection
 
 
 class Records(Connection):
-    """Reads the records of jobs."""
+    """This part reads the records of jobs."""
 
     def job(self, job_id: str) -> Job:
         """Return the whole record; raises JobNotFound."""

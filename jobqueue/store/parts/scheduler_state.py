@@ -1,4 +1,4 @@
-"""This module reads what the scheduler reports, and keeps what admins ask of it."""
+"""This module reads the scheduler's reports, and stores the requests of admins."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ _DEAD = "node_dead:"  # the prefix of such fields in the hash `admin`
 
 
 class SchedulerState(Connection):
-    """Reads heartbeat, nodes and quarantine; reads and writes the requests of admins."""
+    """This part reads heartbeat, nodes and quarantine; it reads and writes admins' requests."""
 
     def heartbeat(self) -> dict[str, Any] | None:
         with self._translated():

@@ -32,7 +32,7 @@ class Enqueued:
 
 
 class Submissions(Connection):
-    """Writes jobs on behalf of users."""
+    """This part writes jobs on behalf of users."""
 
     def enqueue(
         self, spec: JobSpec, at: float, caps: Caps, idempotency_key: str = "", digest: str = ""
@@ -41,7 +41,7 @@ class Submissions(Connection):
         entry = QueueEntry(
             spec.user, spec.config, spec.workdir, seed_timestamp(at), _ID_PLACEHOLDER
         ).encode()
-        before, _, after = entry.rpartition(_ID_PLACEHOLDER_IN_JSON)  # the job id stands last
+        before, _, after = entry.rpartition(_ID_PLACEHOLDER_IN_JSON)  # the job id comes last
         fields = [item for pair in spec.to_hash().items() for item in pair]
         answer = self.run(
             "enqueue",

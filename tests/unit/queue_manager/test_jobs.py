@@ -258,7 +258,7 @@ def test_nodes_with_their_age(
     assert [(node["node"], node["age_s"], node["error"]) for node in answer["nodes"]] == [
         ("gpu-1", 2.5, None),
         ("gpu-2", 2.5, "does not answer"),
-        ("gpu-3", None, "what Redis holds about this node cannot be read"),
+        ("gpu-3", None, "the data about this node in Redis cannot be read"),
     ]
 
 
