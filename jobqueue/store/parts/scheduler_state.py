@@ -74,6 +74,6 @@ def _node_record(text: str) -> dict[str, Any]:
         return {
             "at": None,
             "snapshot": None,
-            "error": "what Redis holds about this node cannot be read",
+            "error": "the data about this node in Redis cannot be read",
         }
     return record

@@ -69,7 +69,7 @@ def test_what_does_not_wait_is_left_out() -> None:
         ("[" * 100_000, "not JSON"),
         ("[]", "not a backup of gpuq"),
         ("{}", "not a backup of gpuq"),
-        (json.dumps(document(gpuq_backup=2)), "has version 2, and this gpuq reads 1"),
+        (json.dumps(document(gpuq_backup=2)), "has version 2, but this gpuq reads only 1"),
         (json.dumps(document(queue={})), "queue of this backup must be a list"),
         (json.dumps(document(queue=[7])), r"queue\[0\] of this backup cannot be read"),
         (
