@@ -101,6 +101,16 @@ class TestOneJob:
         scheduler.run_cycle()
         assert rig.job(other).phase is Phase.ADMITTED
 
+    def test_running_jobs_are_read_once_a_cycle(self, rig, monkeypatch) -> None:
+        read, running = [], rig.store.running
+        monkeypatch.setattr(rig.store, "running", lambda: read.append(1) or running())
+        scheduler = rig.scheduler()
+        rig.submit("a")
+        rig.submit("b")
+        for number, full in enumerate([True, True, False], start=1):
+            scheduler.run_cycle(full)
+            assert len(read) == number
+
 
 class TestCreate:
     def test_not_made_goes_back_to_the_front(self, rig) -> None:
