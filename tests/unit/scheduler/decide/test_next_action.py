@@ -1,4 +1,4 @@
-"""What follows from how a workflow stands."""
+"""The actions that follow from a job and its workflow."""
 
 from dataclasses import replace
 from typing import Any
@@ -224,7 +224,7 @@ def test_what_the_engine_says_of_a_running_one_is_told_as_long_as_it_says_so() -
 
 
 class TestShortOfGpus:
-    """The founding document's "GPU short -> keep waiting", after the create."""
+    """Short of GPUs after the create: the job keeps waiting (docs/founding-document.md)."""
 
     SHORT = replace(
         PENDING,
@@ -249,8 +249,9 @@ class TestShortOfGpus:
         [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), away)
         assert isinstance(action, Explain)
         assert action.reason.code is ReasonCode.UNSCHEDULABLE
-        assert action.reason.message.startswith(
-            "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node can run it"
+        assert action.reason.message == (
+            "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node can "
+            "run it (0/1 nodes are available: 1 Insufficient memory)."
         )
 
     @pytest.mark.parametrize("code", sorted(NO_KNOWN_END))
