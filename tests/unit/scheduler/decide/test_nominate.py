@@ -1,4 +1,4 @@
-"""Which jobs start where, and the reasons of the others."""
+"""Who starts where, and what the others are told."""
 
 import json
 from collections import Counter
@@ -47,12 +47,12 @@ def nominate(
     return decide_nominate.nominate(snapshot)
 
 
-def names(nomination: Nomination) -> list[str]:
-    return [admission.job.job_id for admission in nomination.admissions]
+def names(nomination: object) -> list[str]:
+    return [admission.job.job_id for admission in nomination.admissions]  # type: ignore[attr-defined]
 
 
-def why(nomination: Nomination, number: int = 0) -> tuple[str, str]:
-    reason = nomination.reasons[number][1]
+def why(nomination: object, number: int = 0) -> tuple[ReasonCode, str]:
+    reason = nomination.reasons[number][1]  # type: ignore[attr-defined]
     return reason.code, reason.message
 
 
@@ -273,9 +273,7 @@ def test_reasons_name_the_position_and_the_cause() -> None:
 
 #: Queues of small jobs before nodes that are mostly free: two and more of them can start at once.
 WISHES = st.lists(
-    st.tuples(st.sampled_from("abcdef"), st.sampled_from([1, 1, 1, 1, 2, 3])),
-    min_size=5,
-    max_size=10,
+    st.tuples(st.sampled_from("abcdef"), st.sampled_from([1, 1, 1, 2, 3])), min_size=4, max_size=10
 )
 SHAPES = st.lists(
     st.tuples(
@@ -283,7 +281,7 @@ SHAPES = st.lists(
         st.one_of(st.just(set()), st.sets(st.integers(0, 3), max_size=2)),
         st.sampled_from([True, True, True, False]),
     ),
-    min_size=2,
+    min_size=1,
     max_size=4,
 )
 
@@ -292,7 +290,7 @@ def test_a_gpu_is_promised_once_and_no_limit_is_passed() -> None:
     """Several jobs start in at least a third of the examples; else this would test nothing."""
     counts = []
 
-    @given(WISHES, SHAPES, st.sampled_from([6, 5, 4, 3, 1]), st.sampled_from([3, 2, 2, 1]))
+    @given(WISHES, SHAPES, st.sampled_from([6, 4, 2, 1]), st.sampled_from([3, 2, 1]))
     def check(
         wishes: list[tuple[str, int]],
         shapes: list[tuple[int, set[int], bool]],
@@ -383,13 +381,13 @@ def test_a_job_for_two_gpus_is_told_what_holds_the_other() -> None:
     )
 
 
-# -- engines that count GPUs -----------------------------------------------------------------------
+# -- engines that count GPUs -----------------------------------------------------------------------------------------
 
 COUNTED = Limits(max_running=20, max_per_user=20, pins_gpus=False)
 
 
 def at_work(number: int, phase: Phase, node: str = "gpu-1", gpus: int = 1, **fields: object):
-    """Return a job that holds a slot on a node; its engine does not report which GPU it has."""
+    """A job that holds a slot on a node whose engine said nothing about which GPU it has."""
     return make_job("zoe", number, phase, node=node, spec_gpus=gpus, admitted_at=NOW, **fields)
 
 
@@ -470,7 +468,7 @@ def test_without_gpus_a_node_is_one_slot_for_a_counting_engine_too() -> None:
 
 
 class TestShort:
-    """An admitted job whose node has no free GPU."""
+    """Admitted, but its node has no GPU to give."""
 
     def test_it_is_withdrawn_where_another_node_passes(self) -> None:
         short = at_work(9, Phase.ADMITTED, "gpu-1")
@@ -515,19 +513,15 @@ class TestShort:
         )
 
 
-#: What holds GPUs already: a job's phase, the number of its node, its GPUs.
-HOLDER = st.tuples(
-    st.sampled_from([Phase.ADMITTED, Phase.RUNNING]), st.integers(0, 2), st.sampled_from([1, 1, 2])
+phases = st.sampled_from([Phase.ADMITTED, Phase.RUNNING])
+holders = st.lists(st.tuples(phases, st.integers(0, 2), st.integers(1, 3)), max_size=6)
+shapes_of_nodes = st.lists(
+    st.tuples(st.integers(1, 4), st.sets(st.integers(0, 3))), min_size=1, max_size=3
 )
-#: Which GPUs of a node are busy: mostly none.
-FEW = st.one_of(st.just(set()), st.just(set()), st.sets(st.integers(0, 3), max_size=2))
-FREE = st.integers(0, 2)
-ASKED = st.lists(st.sampled_from([1, 1, 2, 3]), min_size=2, max_size=8)
-NODES = st.lists(st.tuples(st.sampled_from([4, 4, 3, 2, 1]), FEW), min_size=2, max_size=3)
 
 
-def promised_to(node: str, jobs: Sequence[Job]) -> int:
-    return sum(job.spec.gpus for job in jobs if job.node == node)
+def held(node: str, jobs: Sequence[object]) -> int:
+    return sum(job.spec.gpus for job in jobs if job.node == node)  # type: ignore[attr-defined]
 
 
 @given(st.lists(st.integers(1, 4), max_size=8), holders, shapes_of_nodes, st.booleans())
@@ -577,30 +571,7 @@ def test_a_busy_measurement_never_makes_more_free(
         )
 
 
-def test_a_busier_measurement_never_frees_gpus() -> None:
-    """It takes a GPU away in at least a third of the examples."""
-    counts = []
-
-    @given(st.lists(HOLDER, max_size=2), st.integers(3, 4), FEW, st.sets(FREE, min_size=1))
-    def check(
-        holders: list[tuple[Phase, int, int]], gpus: int, busy: set[int], more: set[int]
-    ) -> None:
-        ledger = Ledger()
-        for number, (phase, i, asked) in enumerate(holders):
-            ledger.book(at_work(number, phase, f"n{i}", asked), f"n{i}", ())
-        before = make_node("n0", gpus, busy=tuple(busy)).snapshot
-        after = make_node("n0", gpus, busy=tuple(busy | more)).snapshot
-        assert before is not None
-        assert after is not None
-        free = [free_count(each, ledger, COUNTED) for each in (before, after)]
-        assert free[1] <= free[0] <= free_count(before, Ledger(), COUNTED)
-        counts.append(free[1] < free[0])
-
-    check()
-    assert sum(counts) >= len(counts) / 3
-
-
-# -- which nodes there are -------------------------------------------------------------------------
+# -- which nodes there are -------------------------------------------------------------------------------------------
 
 
 def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
@@ -608,8 +579,7 @@ def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
     [admission] = nominate([make_job()], nodes, [], MANY).admissions
     assert admission.node == "gpu-2"
     nomination = nominate([make_job()], nodes[:1], [], MANY)
-    undo = "if it is back, run: gpuq admin node alive gpu-1"
-    words = f"gpu-1: declared dead at 2026-11-18T11:06:40.000Z; {undo}"
+    words = "gpu-1: declared dead at 2026-11-18T11:06:40.000Z; if it is back, run: gpuq admin node alive gpu-1"
     assert why(nomination) == (ReasonCode.MONITOR_UNAVAILABLE, f"1st in line; {words}")
 
 
