@@ -343,7 +343,7 @@ class TestNodeLost:
         )
         assert (
             requeue.reason.message
-            == "The node gpu-1 was declared dead; requeued at the front; it resumes from its checkpoint."
+            == "The node gpu-1 was declared dead; requeued at the front to resume from its checkpoint."
         )
 
     def test_a_declaration_alone_moves_nothing(self) -> None:
