@@ -88,9 +88,7 @@ class FakeMonitors:
 
 
 class FakeEngine(Engine):
-    """Workflows in a dict. `refuse` is raised by the next create, after the effect if `late`; with
-    `slow_to_delete` what was deleted is gone only after `settle`.
-    """
+    """An engine with its workflows in a dict.
 
     `refuse` is raised by the next create, after the effect if `late`; with `slow_to_delete` a
     deleted workflow is gone only after `settle`.

@@ -12,14 +12,8 @@ from tests.unit.scheduler.conftest import Rig
 from workflows.render import workflow_name
 
 
-class OtherEngine(FakeEngine):
-    """A second engine, which runs no job unless a record names it."""
-
-    name = "other"
-
-
 def test_a_record_names_its_engine_and_an_old_one_means_the_first() -> None:
-    first, other = FakeEngine(), OtherEngine()
+    first, other = FakeEngine(), FakeEngine(name="other")
     engines = Engines([first, other])
     assert engines.of_job(make_job()) is first
     assert engines.of_job(make_job(engine="other")) is other
@@ -32,7 +26,7 @@ def test_an_engine_that_is_not_configured_is_unavailable_and_not_empty() -> None
 
 
 def test_a_list_is_complete_or_fails() -> None:
-    first, other = FakeEngine(), OtherEngine()
+    first, other = FakeEngine(), FakeEngine(name="other")
     status = WorkflowStatus("w", "uid", "ann_1", 1, WorkflowPhase.RUNNING, engine="other")
     other.made["w"] = status
     assert Engines([first, other]).workflows() == [status]
@@ -43,7 +37,7 @@ def test_a_list_is_complete_or_fails() -> None:
 
 def test_each_job_is_followed_on_its_own_engine(rig: Rig) -> None:
     """Two engines have a workflow of one name; only the job's own one counts."""
-    other = OtherEngine()
+    other = FakeEngine(name="other")
     rig.more_engines = (other,)
     rig.monitors.answer = [make_node()]
     job_id, scheduler = rig.submit(), rig.scheduler()
