@@ -1,7 +1,4 @@
-"""The cycle with several nodes and an engine that counts GPUs.
-
-The tests are about withdrawals, lost nodes and two schedulers.
-"""
+"""The cycle over several nodes of an engine that counts GPUs: withdrawals, lost nodes, two schedulers."""
 
 import pytest
 import redis
@@ -35,7 +32,7 @@ def name(job_id: str, attempt: int = 1) -> str:
 
 
 def sound(rig: Rig, *job_ids: str) -> None:
-    """Check that nothing is lost or doubled; on a node that was declared dead nothing runs."""
+    """Nothing is lost or doubled; what runs on a node that was declared dead runs no more."""
     dead = rig.store.dead_nodes()
     live = [
         w
@@ -63,12 +60,12 @@ def test_jobs_are_spread_and_never_more_on_a_node_than_it_has_gpus(rig: Rig) -> 
     sound(rig, *ids)
 
 
-# -- short of GPUs after the create ----------------------------------------------------------------
+# -- short of GPUs after the create ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def short(rig: Rig) -> str:
-    """Return a job that was admitted on gpu-1, which then had no free GPU."""
+    """A job that was admitted on gpu-1, which then had no GPU to give."""
     job_id = rig.submit()
     rig.scheduler().run_cycle()
     rig.engine.set(name(job_id), obstacle=Obstacle.NO_GPU, message=MESSAGE)
@@ -106,7 +103,9 @@ class TestShort:
         scheduler.run_cycle()
         assert rig.engine.deleted == [name(short)]
         assert "Moving from gpu-1, which cannot run it, to gpu-2." in rig.job(short).reason.message
-        for _ in range(2):  # it still exists: nothing is created, and gpu-2 is kept for it
+        for _ in range(
+            2
+        ):  # it is still there: nothing is made, and nobody takes the place it goes to
             scheduler.run_cycle()
         assert rig.engine.created == [name(short)]
         assert rig.job(waiting).phase is Phase.QUEUED
@@ -196,7 +195,7 @@ class TestShort:
         assert rig.engine.deleted == []
 
 
-# -- a node that accepts no pods -------------------------------------------------------------------
+# -- a node that takes no pods ---------------------------------------------------------------------------------------
 
 CORDONED = "gpu-1 is cordoned; to let it accept pods again: kubectl uncordon gpu-1"
 
@@ -257,12 +256,12 @@ class TestUnschedulable:
         sound(rig, unschedulable, waiting)
 
 
-# -- a node that is lost ---------------------------------------------------------------------------
+# -- a node that is lost ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def lost(rig: Rig) -> str:
-    """Return a job that ran on gpu-1, which does not respond any more; gpu-2 is free."""
+    """A job that ran on gpu-1, which does not answer any more; gpu-2 is free."""
     rig.settings = rig.settings.model_copy(update={"max_running_jobs": 1})
     job_id = rig.submit()
     rig.scheduler().run_cycle()
@@ -304,7 +303,7 @@ class TestNodeLost:
     def test_after_a_declaration_its_job_resumes_elsewhere_and_its_old_workflow_occupies_nothing(
         self, rig: Rig, lost: str
     ) -> None:
-        rig.monitors.answer.append(make_node("gpu-1"))  # its monitor may still answer
+        rig.monitors.answer.append(make_node("gpu-1"))  # its monitor may well answer from the grave
         rig.store.declare_dead("gpu-1", rig.clock())
         scheduler = rig.scheduler()
         for _ in range(2):
@@ -362,7 +361,7 @@ class TestNodeLost:
         )
 
 
-# -- two schedulers --------------------------------------------------------------------------------
+# -- two schedulers --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

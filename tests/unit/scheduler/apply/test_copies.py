@@ -1,7 +1,4 @@
-"""Copies of workflows, made by `argo resubmit` or manually.
-
-They carry a job's labels, but not the name of its workflow.
-"""
+"""Copies of workflows, by `argo resubmit` or by hand: they carry a job's labels, but not the name that is its own."""
 
 from dataclasses import replace
 

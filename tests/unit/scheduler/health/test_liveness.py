@@ -1,4 +1,4 @@
-"""The liveness file: what touches it, and what the probe reports."""
+"""The heartbeat file: who touches it, and what the probe says of it."""
 
 import os
 import subprocess
