@@ -1,4 +1,4 @@
-"""The loop of one scheduler process: cycles, the pauses between them, and what a cycle fails with."""
+"""This module runs the loop of one scheduler: cycles, their failures, and the pauses between."""
 
 import random
 import threading
@@ -24,7 +24,7 @@ _RESUMES = "scheduling resumes automatically. Running jobs are not affected."
 
 
 class Scheduler:
-    """One scheduler process. `run` repeats cycles until `stopping` is set."""
+    """One scheduler process runs this loop: `run` repeats cycles until `stopping` is set."""
 
     def __init__(self, context: Context, holder: str) -> None:
         """`holder` is unique for this start of the process."""
@@ -38,7 +38,7 @@ class Scheduler:
         self._logged: tuple[object, ...] = ()  # the news that the log has already
 
     def run(self) -> None:
-        """Run cycles until `stopping` is set; nothing that a cycle meets ends the loop."""
+        """Run cycles until `stopping` is set; no error of a cycle ends the loop."""
         self.waker.start()
         self.vitals.liveness.touch()
         full = True
@@ -74,7 +74,7 @@ class Scheduler:
         return next_pause(report, self._settings.poll_interval_s)
 
     def pause(self, pause_s: float) -> bool:
-        """Wait until woken or `pause_s` is over, and stay the leader; return whether it was woken."""
+        """Wait until woken or `pause_s` is over, as leader; return whether it was woken."""
         monotonic = self._context.clocks.monotonic
         until = monotonic() + pause_s
         self.vitals.liveness.touch()
