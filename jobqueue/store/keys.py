@@ -2,7 +2,7 @@
 
 key                             type    content
 ------------------------------  ------  ----------------------------------------------------------
-job_queue                       LIST    JSON of each queued job; added at the left, taken at the right
+job_queue                       LIST    JSON of each queued job; added left, taken from the right
 queue_order                     ZSET    job_id -> dispatch order, in step with job_queue; the
                                         position is ZRANK + 1
 user_queue:<user>               ZSET    the user's part of queue_order: the next job and the number

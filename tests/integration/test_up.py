@@ -1,4 +1,4 @@
-"""The real `gpuq up` with the real services on free ports; parts of it, or all of it, are killed."""
+"""Kill the real `gpuq up`, or parts of it, while it runs the real services on free ports."""
 
 import json
 import os
@@ -159,7 +159,7 @@ def test_it_says_where_it_is_and_stops_everything_in_order(folder: Path, number:
     assert "Traceback" not in up.said()
 
 
-def test_a_second_one_is_refused_and_the_first_goes_on(folder: Path) -> None:
+def test_a_second_gpuq_up_is_refused_and_the_first_keeps_running(folder: Path) -> None:
     up = Up(folder).wait_up()
     command = [sys.executable, "-m", "gpuq", "up", "--data-dir", str(folder)]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
@@ -172,7 +172,7 @@ def test_a_second_one_is_refused_and_the_first_goes_on(folder: Path) -> None:
     assert up.stop() == 0
 
 
-def test_a_killed_service_is_started_again_and_the_training_goes_on(folder: Path) -> None:
+def test_a_killed_service_is_restarted_and_the_training_continues(folder: Path) -> None:
     up = Up(folder).wait_up()
     job_id = up.run_toy()
     for service in SERVICES:
@@ -190,7 +190,7 @@ def test_a_killed_service_is_started_again_and_the_training_goes_on(folder: Path
     assert up.left() == []
 
 
-def test_sigkill_leaves_nothing_and_the_next_one_goes_on(folder: Path) -> None:
+def test_sigkill_leaves_no_process_and_the_next_start_resumes(folder: Path) -> None:
     up = Up(folder).wait_up()
     job_id = up.run_toy()
     os.kill(up.process.pid, signal.SIGKILL)
@@ -256,12 +256,12 @@ def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -
     assert not any(token.encode() in log.read_bytes() for log in (folder / "logs").iterdir())
 
 
-# -- the demo ------------------------------------------------------------------------------------------------------
+# -- the demo --------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    """The queue manager's usual port, taken: by us, or by whoever was here before."""
+    """Occupy the queue manager's usual port, unless another process has it already."""
     with socket.socket() as listener:
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1

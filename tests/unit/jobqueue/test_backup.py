@@ -1,4 +1,4 @@
-"""The queue as a document, and what is refused of one that is none."""
+"""Backups are written and read again; anything else is refused."""
 
 import json
 from dataclasses import replace

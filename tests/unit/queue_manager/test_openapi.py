@@ -66,7 +66,7 @@ def test_the_server_has_the_proxys_prefix(client: FlaskClient) -> None:
     assert answer["servers"] == [{"url": "/gpuq"}]
 
 
-# -- real answers ----------------------------------------------------------------------------------
+# -- real answers --------------------------------------------------------------------------------
 
 
 def test_real_answers_are_as_described(
@@ -147,7 +147,7 @@ def assert_described(spec: dict[str, Any], method: str, path: str, answer: Any) 
     return method, template
 
 
-# -- generated requests ----------------------------------------------------------------------------
+# -- generated requests --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def send_all(cases: Any) -> None:
     send()
 
 
-# -- the page --------------------------------------------------------------------------------------
+# -- the page ------------------------------------------------------------------------------------
 
 
 def test_the_page_needs_no_other_host(client: FlaskClient) -> None:

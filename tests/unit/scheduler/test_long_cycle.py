@@ -1,4 +1,4 @@
-"""Cycles that take long, since something answers slowly: signs of life, the lease, and whose fault it is not."""
+"""Long cycles, caused by slow answers, keep the lease and count against no job."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -141,10 +141,10 @@ class TestLease:
 
 
 @pytest.mark.parametrize("error", [EngineUnavailable("timeout"), WorkflowNotMade("429"), None])
-def test_creates_that_outlast_the_lease_never_make_a_job_poison(
+def test_creates_that_outlast_the_lease_never_fail_a_job(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
-    """Two schedulers lose the lead to each other again and again, each in the middle of its create, and both live."""
+    """Two schedulers lose the lead to each other repeatedly, each during a create; none crashes."""
     job_id, pair, create = (
         rig.submit(),
         [rig.scheduler("one"), rig.scheduler("two")],

@@ -174,7 +174,7 @@ class TestCreate:
         assert rig.job(job_id).phase is Phase.QUEUED
         assert rig.alerts.sent == ["workflows is forbidden"]
 
-    def test_a_foreign_object_of_that_name_is_left_alone(self, rig) -> None:
+    def test_another_object_of_that_name_is_left_alone(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.engine.made[name(job_id)] = WorkflowStatus(
             name(job_id), "x", "somebody", 1, WorkflowPhase.FAILED, finished_at=NOW
@@ -344,7 +344,7 @@ class TestRequeue:
 
 
 class TestPoison:
-    def test_a_job_that_breaks_the_cycle_is_put_aside_and_the_next_goes_on(self, rig) -> None:
+    def test_a_job_that_raises_three_times_fails_and_the_next_one_starts(self, rig) -> None:
         first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
 
         class Broken(dict):
@@ -379,7 +379,7 @@ class TestHurry:
         assert rig.monitors.windows[-1] == {}
         assert next_pause(report, 10) == 10
 
-    def test_an_empty_queue_is_no_hurry(self, rig) -> None:
+    def test_with_an_empty_queue_the_pause_is_not_shortened(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         ended(rig, job_id, exit_code=1, started_at=NOW)
@@ -393,7 +393,7 @@ def halt(scheduler: Scheduler, remedy: str) -> None:
 
 
 class TestOutages:
-    def test_redis_away_three_retries_then_halted_with_one_alert(self, rig) -> None:
+    def test_without_redis_it_retries_three_times_then_halts_with_one_alert(self, rig) -> None:
         rig.store = Store.connect("redis://127.0.0.1:1/0")
         scheduler = rig.scheduler()
         pauses = [scheduler.guarded_cycle(True) for _ in range(3)]
@@ -426,7 +426,7 @@ class TestOutages:
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.ADMITTED
 
-    def test_the_engine_away_backs_off_then_halts_once(self, rig) -> None:
+    def test_without_the_engine_it_backs_off_then_halts_once(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.engine.away = EngineUnavailable("no answer")
         pauses = [scheduler.guarded_cycle(True) for _ in range(12)]
@@ -442,7 +442,9 @@ class TestOutages:
         rig.monitors.nodes = lambda windows: 1 / 0
         assert scheduler.guarded_cycle(True) == 10
 
-    def test_junk_in_the_queue_is_one_alert_and_the_queue_goes_on(self, rig, raw_redis) -> None:
+    def test_junk_in_the_queue_causes_one_alert_and_the_queue_continues(
+        self, rig, raw_redis
+    ) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         raw_redis.rpush("job_queue", "garbage")
         scheduler.run_cycle()
@@ -468,15 +470,15 @@ def test_cancel_of_a_running_job_stops_its_workflow_once_seen(rig) -> None:
 
 
 @pytest.mark.parametrize("call", ["queue_length", "running", "heartbeat"])
-def test_reads_say_that_redis_is_away(call: str) -> None:
+def test_reads_report_that_redis_is_unavailable(call: str) -> None:
     with pytest.raises(StoreUnavailable):
         getattr(Store.connect("redis://127.0.0.1:1/0"), call)()
 
 
 class TestReviewed:
-    """What a review found, each seen to fail before it was mended."""
+    """Each of these tests failed before the defect that it covers was fixed."""
 
-    def test_creates_without_an_answer_never_make_a_job_poison(self, rig) -> None:
+    def test_creates_without_an_answer_never_fail_a_job(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         for _ in range(8):
             rig.engine.refuse = EngineUnavailable("timeout")
@@ -485,7 +487,7 @@ class TestReviewed:
         assert (job.phase.is_finished, job.breaks) == (False, 0)
         assert rig.alerts.sent == ["timeout"]
 
-    def test_the_engine_away_is_told_in_the_heartbeat(self, rig) -> None:
+    def test_an_unreachable_engine_is_reported_in_the_heartbeat(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.engine.away = EngineUnavailable("The cluster does not answer.")
         for _ in range(8):
@@ -497,7 +499,7 @@ class TestReviewed:
         scheduler.vitals.renew()  # as it does within a long backoff
         assert rig.store.heartbeat()["at"] > heartbeat["at"]
 
-    def test_a_cycle_that_breaks_again_and_again_is_told_once(self, rig) -> None:
+    def test_a_cycle_that_fails_repeatedly_is_logged_once(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.monitors.nodes = lambda windows: 1 / 0
         for _ in range(3):
@@ -519,7 +521,7 @@ class TestReviewed:
         scheduler.run_cycle()
         assert rig.job(ids[0]).phase is Phase.ADMITTED
 
-    def test_a_broken_template_holds_nobody_up(self, rig) -> None:
+    def test_a_broken_template_delays_no_other_job(self, rig) -> None:
         broken, fine, scheduler = (
             rig.submit("a", workflow="nowhere"),
             rig.submit("b"),

@@ -1,4 +1,4 @@
-"""The cycle over several nodes of an engine that counts GPUs: withdrawals, lost nodes, two schedulers."""
+"""Cycles over several nodes of an engine that counts GPUs: withdrawals, lost nodes, two leads."""
 
 import pytest
 import redis
@@ -60,7 +60,7 @@ def test_jobs_are_spread_and_never_more_on_a_node_than_it_has_gpus(rig: Rig) -> 
     sound(rig, *ids)
 
 
-# -- short of GPUs after the create ----------------------------------------------------------------------------------
+# -- short of GPUs after the create --------------------------------------------------------------
 
 
 @pytest.fixture
@@ -199,13 +199,13 @@ class TestShort:
         assert rig.engine.deleted == []
 
 
-# -- a node that takes no pods ---------------------------------------------------------------------------------------
+# -- a node that accepts no pods -----------------------------------------------------------------
 
 CORDONED = "gpu-1 is cordoned; to let it accept pods again: kubectl uncordon gpu-1"
 
 
 @pytest.fixture
-def turned_away(rig: Rig) -> str:
+def not_accepted(rig: Rig) -> str:
     """A job that was admitted on gpu-1, which somebody has cordoned."""
     job_id = rig.submit()
     rig.scheduler().run_cycle()
@@ -213,16 +213,16 @@ def turned_away(rig: Rig) -> str:
     return job_id
 
 
-class TestTurnedAway:
+class TestNotAccepting:
     def test_it_waits_without_a_deadline_and_nothing_else_is_sent_there(
-        self, rig: Rig, turned_away: str
+        self, rig: Rig, not_accepted: str
     ) -> None:
         waiting, scheduler = rig.submit("zoe"), rig.scheduler()
         rig.monitors.answer = [make_node("gpu-1", gpus=2)]
         for _ in range(3):
             rig.clock.tick(700)
             scheduler.run_cycle()
-        assert rig.job(turned_away).reason.code is ReasonCode.UNSCHEDULABLE
+        assert rig.job(not_accepted).reason.code is ReasonCode.UNSCHEDULABLE
         assert (
             rig.job(waiting).reason.message
             == f"1st in line; gpu-1 is not accepting jobs: {CORDONED}"
@@ -233,32 +233,32 @@ class TestTurnedAway:
             "started_at": rig.clock(),
             "message": "",
         }
-        rig.engine.set(name(turned_away), obstacle=Obstacle.NONE, **over)  # it ran within a moment
+        rig.engine.set(name(not_accepted), obstacle=Obstacle.NONE, **over)  # it ran within a moment
         scheduler.run_cycle()
-        assert rig.job(turned_away).phase is Phase.SUCCEEDED
+        assert rig.job(not_accepted).phase is Phase.SUCCEEDED
         assert rig.job(waiting).node == "gpu-1"  # at once: it takes pods again
-        sound(rig, turned_away, waiting)
+        sound(rig, not_accepted, waiting)
 
     def test_it_moves_to_a_node_that_passes_and_the_next_goes_there_too(
-        self, rig: Rig, turned_away: str
+        self, rig: Rig, not_accepted: str
     ) -> None:
         rig.monitors.answer = [make_node("gpu-1", gpus=2), make_node("gpu-2", gpus=2)]
         waiting, scheduler, rig.engine.slow_to_delete = rig.submit("zoe"), rig.scheduler(), True
         scheduler.run_cycle()
-        assert rig.job(turned_away).reason.code is ReasonCode.UNSCHEDULABLE
+        assert rig.job(not_accepted).reason.code is ReasonCode.UNSCHEDULABLE
         assert (
             "Moving from gpu-1, which cannot run it, to gpu-2."
-            in rig.job(turned_away).reason.message
+            in rig.job(not_accepted).reason.message
         )
         rig.engine.settle()
         for _ in range(2):
             scheduler.run_cycle()
-        assert (rig.job(turned_away).node, rig.job(turned_away).attempt) == ("gpu-2", 1)
+        assert (rig.job(not_accepted).node, rig.job(not_accepted).attempt) == ("gpu-2", 1)
         assert rig.job(waiting).node == "gpu-2"
-        sound(rig, turned_away, waiting)
+        sound(rig, not_accepted, waiting)
 
 
-# -- a node that is lost ---------------------------------------------------------------------------------------------
+# -- a node that is lost -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ class TestNodeLost:
         assert "has been running for" in rig.job(waiting).reason.message
         assert "left" not in rig.job(waiting).reason.message
 
-    def test_declared_dead_its_job_goes_on_elsewhere_and_its_remains_hold_nothing(
+    def test_declared_dead_its_job_resumes_elsewhere_and_its_remains_hold_nothing(
         self, rig: Rig, lost: str
     ) -> None:
         rig.monitors.answer.append(make_node("gpu-1"))  # its monitor may well answer from the grave
@@ -361,7 +361,7 @@ class TestNodeLost:
         )
 
 
-# -- two schedulers --------------------------------------------------------------------------------------------------
+# -- two schedulers ------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -427,7 +427,7 @@ class TestTwoSchedulers:
     def test_a_late_create_that_succeeds_is_the_one_that_counts(
         self, rig: Rig, paused: Paused
     ) -> None:
-        """The other one has queued it again and waits for a GPU: it finds the workflow, and makes none."""
+        """The other scheduler has requeued it, and finds the workflow instead of creating one."""
         job_id, other = rig.submit(), rig.scheduler("other")
 
         def meanwhile() -> None:

@@ -133,7 +133,7 @@ def rig(rig: Rig) -> Rig:
 
 @pytest.fixture
 def jobs(rig: Rig) -> list[str]:
-    """One that succeeded, two that run (of one user), one whose container has not started, one that waits."""
+    """Make one job that succeeded, two that run (of one user), one not started, one that waits."""
     scheduler, ids = rig.scheduler(), [rig.submit(user) for user in ("done", "ann", "ann")]
     scheduler.run_cycle()
     for job_id in ids:
@@ -248,14 +248,19 @@ class TestEmptiedRedis:
         assert rig.job(jobs[1]).phase is Phase.RUNNING
         assert "The config of 1 is gone" in rig.alerts.sent[0]
 
-    def test_one_that_carries_nothing_is_counted_and_left_alone(
-        self, rig: Rig, jobs: list[str]
+    def test_a_workflow_without_a_submission_is_counted_and_left_alone(
+        self, rig: Rig, jobs: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rig.engine.set(name(jobs[1]), submission=None)
         lose(rig)
         scheduler = rig.scheduler()
         asked: list[str] = []
-        rig.engine.config_text = lambda workflow: asked.append(workflow.name)  # type: ignore[method-assign,func-returns-value]
+
+        def config_text(workflow: WorkflowStatus) -> str | None:
+            asked.append(workflow.name)
+            return None
+
+        monkeypatch.setattr(rig.engine, "config_text", config_text)
         new = rig.submit("new")
         for _ in range(3):
             scheduler.run_cycle()
@@ -284,7 +289,7 @@ class TestEmptiedRedis:
         assert rig.alerts.sent == []
 
     def test_a_queue_put_back_too_early_finds_what_runs(self, rig: Rig, jobs: list[str]) -> None:
-        """From a backup older than the start, and than an eviction: the engine is ahead of the record."""
+        """The backup is older than the start and an eviction: the engine is ahead of the record."""
         first, scheduler = jobs[1], rig.scheduler()
         old = replace(rig.job(first), phase=Phase.QUEUED, attempt=1)
         rig.engine.set(name(first), phase=WorkflowPhase.FAILED, ended_by=EndedBy.EVICTION)

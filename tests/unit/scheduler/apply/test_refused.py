@@ -1,4 +1,4 @@
-"""One workflow that the engine refuses to show or to change: its job is told so, and the others go on."""
+"""The engine refuses one workflow: its job has the reason, and other jobs are not affected."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def running(rig: Rig, job_id: str) -> None:
     rig.engine.set(name(rig, job_id), phase=WorkflowPhase.RUNNING, started_at=NOW)
 
 
-def test_a_stop_that_is_refused_is_said_on_its_job_and_the_queue_goes_on(rig: Rig) -> None:
+def test_a_refused_stop_is_reported_on_its_job_and_the_queue_continues(rig: Rig) -> None:
     stuck, scheduler = rig.submit("a"), rig.scheduler()
     scheduler.run_cycle()
     running(rig, stuck)

@@ -83,9 +83,9 @@ def test_a_made_but_unrecorded_workflow_is_adopted() -> None:
     assert decide(replace(ADMITTED, workflow_uid=None), LIVE)[0] == RecordWorkflow(LIVE)
 
 
-@pytest.mark.parametrize("foreign", [replace(LIVE, job_id="other"), replace(LIVE, uid="other")])
-def test_a_foreign_object_of_that_name_is_not_adopted(foreign: WorkflowStatus) -> None:
-    [action] = decide(ADMITTED, foreign)
+@pytest.mark.parametrize("other", [replace(LIVE, job_id="other"), replace(LIVE, uid="other")])
+def test_another_object_of_that_name_is_not_adopted(other: WorkflowStatus) -> None:
+    [action] = decide(ADMITTED, other)
     assert isinstance(action, Finish)
     assert action.reason.code is ReasonCode.NAME_TAKEN
 
@@ -158,7 +158,7 @@ def test_ends_for_good(job, exit_code, ended_by, phase, code) -> None:
         (75, EndedBy.ITSELF, False, True, ReasonCode.GPU_BUSY),
     ],
 )
-def test_goes_on_as_the_next_attempt(exit_code, ended_by, counts, avoid, code) -> None:
+def test_the_job_is_requeued_as_its_next_attempt(exit_code, ended_by, counts, avoid, code) -> None:
     [action] = decide(RUNNING, replace(ENDED, exit_code=exit_code, ended_by=ended_by))
     assert isinstance(action, Requeue)
     assert (action.attempt, action.counts, action.cool_down, action.reason.code) == (
@@ -240,17 +240,18 @@ class TestShortOfGpus:
             "No free GPU on gpu-1; the job starts when one is released (0/2"
         )
 
-    def test_turned_away_for_another_reason_it_waits_and_says_so(self) -> None:
-        away = replace(
+    def test_not_accepted_for_another_reason_it_waits_with_that_reason(self) -> None:
+        refused = replace(
             PENDING,
             obstacle=Obstacle.UNSCHEDULABLE,
             message="0/1 nodes are available: 1 Insufficient memory.",
         )
-        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), away)
+        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), refused)
         assert isinstance(action, Explain)
         assert action.reason.code is ReasonCode.UNSCHEDULABLE
         assert action.reason.message.startswith(
-            "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node can run it"
+            "The pod cannot be scheduled on gpu-1; "
+            "the job starts when gpu-1 or another node can run it"
         )
 
     @pytest.mark.parametrize("code", sorted(NO_KNOWN_END))
@@ -291,14 +292,14 @@ class TestWithdrawal:
         )
         assert action.reason.code is ReasonCode.SHORT_OF_GPUS
 
-    def test_it_says_again_why_it_was_turned_away(self) -> None:
+    def test_its_reason_says_again_that_the_node_did_not_accept_it(self) -> None:
         job = replace(self.JOB, reason=Reason(ReasonCode.UNSCHEDULABLE, "It is being withdrawn."))
         [action] = decide(job, None)
         assert isinstance(action, Requeue)
         text = "Requeued at the front: gpu-1 did not accept the job."
         assert action.reason == Reason(ReasonCode.UNSCHEDULABLE, text)
 
-    def test_one_that_started_after_all_goes_on(self) -> None:
+    def test_a_workflow_that_started_after_all_keeps_running(self) -> None:
         assert decide(self.JOB, LIVE) == [MarkRunning(NOW, "Running on gpu-1.")]
 
     def test_one_that_had_started_when_it_was_deleted_is_the_next_attempt(self) -> None:
@@ -341,9 +342,9 @@ class TestNodeLost:
             True,
             ReasonCode.EVICTED,
         )
-        assert (
-            requeue.reason.message
-            == "The node gpu-1 was declared dead; requeued at the front, it resumes from its checkpoint."
+        assert requeue.reason.message == (
+            "The node gpu-1 was declared dead; requeued at the front, "
+            "it resumes from its checkpoint."
         )
 
     def test_a_declaration_alone_moves_nothing(self) -> None:

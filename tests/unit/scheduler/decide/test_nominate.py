@@ -47,8 +47,8 @@ def nominate(
     return decide_nominate.nominate(snapshot)
 
 
-def names(nomination: object) -> list[str]:
-    return [admission.job.job_id for admission in nomination.admissions]  # type: ignore[attr-defined]
+def names(nomination: Nomination) -> list[str]:
+    return [admission.job.job_id for admission in nomination.admissions]
 
 
 def why(nomination: object, number: int = 0) -> tuple[ReasonCode, str]:
@@ -217,14 +217,14 @@ def test_a_node_without_gpus_is_one_slot_where_none_is_required() -> None:
 
 
 def test_live_workflows_that_the_queue_does_not_know_occupy_slots() -> None:
-    stray = WorkflowStatus(
+    unmanaged = WorkflowStatus(
         "w", "u", "gone", 1, WorkflowPhase.RUNNING, "gpu-1", ("GPU-00000000-gpu-1",)
     )
-    nomination = nominate([make_job()], [make_node()], [], ONE, unmanaged=[stray])
+    nomination = nominate([make_job()], [make_node()], [], ONE, unmanaged=[unmanaged])
     assert names(nomination) == []
     assert "unmanaged workflow" in why(nomination)[1]
     [admission] = nominate(
-        [make_job()], [make_node(gpus=2)], [], MANY, unmanaged=[stray]
+        [make_job()], [make_node(gpus=2)], [], MANY, unmanaged=[unmanaged]
     ).admissions
     assert admission.gpu_uuids == ("GPU-00000001-gpu-1",)
 
@@ -380,7 +380,7 @@ def test_a_job_for_two_gpus_is_told_what_holds_the_other() -> None:
     )
 
 
-# -- engines that count GPUs -----------------------------------------------------------------------------------------
+# -- engines that count GPUs ---------------------------------------------------------------------
 
 COUNTED = Limits(max_running=20, max_per_user=20, pins_gpus=False)
 
@@ -434,13 +434,16 @@ def test_somebody_elses_load_is_named_where_ours_does_not_explain_it() -> None:
     )
 
 
-def test_a_stray_holds_as_many_as_it_was_submitted_with() -> None:
-    stray = WorkflowStatus(
+def test_an_unmanaged_workflow_occupies_the_gpus_it_was_submitted_with() -> None:
+    unmanaged = WorkflowStatus(
         "w", "u", "gone", 1, WorkflowPhase.RUNNING, "gpu-1", submission={"gpus": "2"}
     )
-    assert names(nominate([make_job()], [make_node(gpus=2)], [], COUNTED, unmanaged=[stray])) == []
     assert (
-        len(names(nominate([make_job()], [make_node(gpus=3)], [], COUNTED, unmanaged=[stray]))) == 1
+        names(nominate([make_job()], [make_node(gpus=2)], [], COUNTED, unmanaged=[unmanaged])) == []
+    )
+    assert (
+        len(names(nominate([make_job()], [make_node(gpus=3)], [], COUNTED, unmanaged=[unmanaged])))
+        == 1
     )
 
 
@@ -568,7 +571,7 @@ def test_a_busy_measurement_never_makes_more_free(
         )
 
 
-# -- which nodes there are -------------------------------------------------------------------------------------------
+# -- which nodes there are -----------------------------------------------------------------------
 
 
 def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
@@ -576,7 +579,10 @@ def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
     [admission] = nominate([make_job()], nodes, [], MANY).admissions
     assert admission.node == "gpu-2"
     nomination = nominate([make_job()], nodes[:1], [], MANY)
-    words = "gpu-1: declared dead at 2026-11-18T11:06:40.000Z; if it is back, run: gpuq admin node alive gpu-1"
+    words = (
+        "gpu-1: declared dead at 2026-11-18T11:06:40.000Z; "
+        "if it is back, run: gpuq admin node alive gpu-1"
+    )
     assert why(nomination) == (ReasonCode.MONITOR_UNAVAILABLE, f"1st in line; {words}")
 
 

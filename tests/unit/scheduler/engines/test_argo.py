@@ -1,4 +1,4 @@
-"""The Argo engine against a real HTTP server: what it asks, and what it makes of refusals, silence and half answers."""
+"""The Argo engine talks to a real HTTP server, which refuses, is silent, or answers in part."""
 
 import os
 import subprocess
@@ -54,8 +54,9 @@ CONFIG_MAPS = "/api/v1/namespaces/gpuq/configmaps"
 PODS = "/api/v1/namespaces/gpuq/pods"
 WORKFLOW, CONFIG_MAP = f"{WORKFLOWS}/{NAME}", f"{CONFIG_MAPS}/{NAME}"
 LATER = 200.0
-FORBIDDEN = f'workflows.argoproj.io "{NAME}" is forbidden: User "system:serviceaccount:gpuq:scheduler" cannot'
-DENIED = f"workflows.argoproj.io \"{NAME}\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request"
+IS_FORBIDDEN = f'workflows.argoproj.io "{NAME}" is forbidden'
+FORBIDDEN = f'{IS_FORBIDDEN}: User "system:serviceaccount:gpuq:scheduler" cannot'
+DENIED = f"{IS_FORBIDDEN}: ValidatingAdmissionPolicy 'p' with binding 'b' denied request"
 
 
 @pytest.fixture
@@ -401,7 +402,9 @@ class TestGet:
 
 
 class TestCredentials:
-    def test_a_401_reads_them_anew_once(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_after_a_401_the_credentials_are_read_again_once(
+        self, server: ApiServer, engine: ArgoEngine
+    ) -> None:
         server.write_kubeconfig("token-2")
         server.on("GET", WORKFLOW, status(401, "Unauthorized", "Unauthorized"), absent(NAME))
         assert engine.get(NAME) is None
@@ -425,7 +428,7 @@ class TestCredentials:
             engine.get(NAME)
 
     @pytest.mark.parametrize("text", [None, "", "[", "{}", "clusters: 3"])
-    def test_a_kubeconfig_that_is_none(self, tmp_path: Path, text: str | None) -> None:
+    def test_an_invalid_kubeconfig_is_refused(self, tmp_path: Path, text: str | None) -> None:
         path = tmp_path / "kubeconfig"
         if text is not None:
             path.write_text(text, encoding="utf-8")
@@ -503,7 +506,7 @@ class TestWorkflows:
     @pytest.mark.parametrize(
         "said", [Said({}), Said({"items": None}), listed(make_workflow(), token="x")]
     )
-    def test_half_a_list_is_no_list(
+    def test_an_incomplete_list_is_an_error(
         self, server: ApiServer, engine: ArgoEngine, said: Said
     ) -> None:
         server.on("GET", WORKFLOWS, said, Said({"kind": "Odd"}))
@@ -721,7 +724,7 @@ class TestPendingPods:
         assert connect(server, clock).workflows()[0].message == "ContainerCreating"
         assert "GET pods" not in server.calls()
 
-    def test_whoever_asks_by_name_gets_the_pods_own_word(
+    def test_a_workflow_asked_for_by_name_has_its_pods_own_message(
         self, server: ApiServer, clock: FakeClock
     ) -> None:
         """However young it is, and however lately it was looked at."""
@@ -781,7 +784,7 @@ class TestNodes:
     def test_now_and_then_it_is_asked_all_the_same(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
-        """Its kubelet may be down on a machine that is not; once it is lost it is asked again soon."""
+        """The kubelet may be down while the machine is up; a lost node is asked again soon."""
         serve_objects(server, make_workflow("Running", node=self.RUNS))
         server.on("GET", "/api/v1/nodes/gpu-1", node("False"))
         clock.tick(301)
@@ -876,7 +879,7 @@ class TestStopAndDelete:
         ],
     )
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-    def test_one_object_that_is_refused_is_no_outage(
+    def test_a_refused_object_does_not_count_as_an_outage(
         self,
         server: ApiServer,
         engine: ArgoEngine,

@@ -109,7 +109,8 @@ class TestLive:
             ],
             ('Unschedulable: persistentvolumeclaim "gpuq-data" not found', Obstacle.NONE),
             (
-                "Unschedulable: 0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+                "Unschedulable: 0/1 nodes are available: "
+                "pod has unbound immediate PersistentVolumeClaims.",
                 Obstacle.NONE,
             ),
             ("ErrImagePull: failed to pull proto-gcn:latest", Obstacle.NONE),
@@ -170,8 +171,11 @@ class TestLive:
         )
         assert see(workflow, pod=pod, event=event).message == event
 
-    def test_a_folder_that_cannot_be_mounted_comes_with_the_command_that_mends_it(self) -> None:
-        said = 'CreateContainerConfigError: failed to prepare subPath for volumeMount "data" of container "main"'
+    def test_a_folder_that_cannot_be_mounted_has_the_command_that_fixes_it(self) -> None:
+        said = (
+            "CreateContainerConfigError: failed to prepare subPath for volumeMount "
+            '"data" of container "main"'
+        )
         seen = see(make_workflow("Running", node={"phase": "Pending", "message": said}))
         assert (
             seen.message
@@ -290,7 +294,8 @@ class TestEnded:
             ),
             ("main: Error (exit code 137)", 137, None, EndedBy.EVICTION),  # its pod was deleted
             (
-                "Pod was rejected: Allocate failed due to requested number of devices unavailable for nvidia.com/gpu",
+                "Pod was rejected: Allocate failed due to requested number of devices unavailable "
+                "for nvidia.com/gpu",
                 None,
                 make_pod("Failed", reason="UnexpectedAdmissionError"),
                 EndedBy.EVICTION,

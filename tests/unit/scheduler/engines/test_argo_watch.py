@@ -1,4 +1,4 @@
-"""The watch that wakes the loop, against a real HTTP server: what it tells, how it goes on, and that it ends."""
+"""The watch wakes the loop, resumes after errors, and ends; the HTTP server is real."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -108,7 +108,7 @@ def test_what_matters_wakes_and_nothing_else(
     assert watch.wakes == 3
 
 
-def test_it_goes_on_where_it_was(server: ApiServer, start: Callable[..., Watch]) -> None:
+def test_it_resumes_at_the_last_version(server: ApiServer, start: Callable[..., Watch]) -> None:
     bookmark = {
         "type": "BOOKMARK",
         "object": {"kind": "Workflow", "metadata": {"resourceVersion": "20"}},
@@ -190,7 +190,7 @@ def test_never_a_busy_loop(server: ApiServer, start: Callable[..., Watch], broke
     assert pauses[7] >= 30  # 1, 2, 4, … and then 60 at most, each less up to a half
 
 
-def test_a_server_that_does_not_answer_at_all_is_no_obstacle_to_the_end(server: ApiServer) -> None:
+def test_it_ends_although_the_server_does_not_answer(server: ApiServer) -> None:
     server.on("GET", WORKFLOWS, Silence())
     watch = Watch(server)
     watch.thread.start()
