@@ -1,4 +1,4 @@
-"""What follows for a job when its workflow has ended: pure decisions."""
+"""Decide what follows for a job when its workflow has ended: pure functions."""
 
 from jobqueue.job import Job, Result
 from jobqueue.phase import Phase

@@ -1,4 +1,4 @@
-"""Copies of workflows, by `argo resubmit` or by hand: they carry a job's labels, but not the name that is its own."""
+"""Copies of workflows (`argo resubmit`) have a job's labels, but not its workflow's name."""
 
 from dataclasses import replace
 

@@ -14,7 +14,7 @@ QUOTA = WorkflowNotMade("exceeded quota: gpus")
 
 
 def refuse(rig: Rig, error: EngineError, monkeypatch: pytest.MonkeyPatch, *users: str) -> list[str]:
-    """Every create of these users (of all where none is named) fails; the job ids that were tried."""
+    """Let each create of these users (without any: of all) fail; return the job ids tried."""
     tried, create = [], rig.engine.create
 
     def fail(workflow, *rest):
