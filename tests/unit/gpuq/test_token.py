@@ -60,7 +60,7 @@ def test_the_third_token_of_a_user_is_refused(admin: Callable[..., Any]) -> None
     admin("create", "--user", "ann")
     ran = admin("create", "--user", "ann")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("ann has 2 valid tokens, which is the limit; list them with")
+    assert ran.err.startswith("ann has 2 valid tokens, which is the limit; revoke one first: ")
 
 
 @pytest.mark.parametrize(
