@@ -36,7 +36,7 @@ ROOMS = {
     "jobqueue/resources": Room(("jobqueue/resources.py", "jobqueue/codec/wire.py"), (_WIRE,)),
     "queue_manager/submission": Room(
         ("queue_manager/submission/*.py",),
-        (f"{_UNIT}/queue_manager/test_submit.py", f"{_UNIT}/queue_manager/test_config.py"),
+        (f"{_UNIT}/queue_manager/submission",),
     ),
     "workflows/render": Room(("workflows/render.py",), (f"{_UNIT}/workflows/test_render.py",)),
 }
