@@ -20,7 +20,12 @@ from scheduler.decide.actions import (
     Requeue,
     Stop,
 )
-from scheduler.decide.next_action import Conditions, next_actions
+from scheduler.decide.next_action import (
+    Conditions,
+    is_gone,
+    missed_start_deadline,
+    next_actions,
+)
 from scheduler.engines.contract import EndedBy, Obstacle, WorkflowPhase, WorkflowStatus
 
 ADMITTED = make_job(phase=Phase.ADMITTED, node="gpu-1", workflow_uid="uid", workflow_name="w")
@@ -379,3 +384,185 @@ class TestNodeLost:
         lost = replace(PENDING, obstacle=Obstacle.NODE_LOST)
         assert decide(TestWithdrawal.JOB, lost) == [Delete(lost)]
         assert isinstance(decide(TestWithdrawal.JOB, lost, dead_nodes={"gpu-1"})[-1], Requeue)
+
+
+class TestWords:
+    """The reasons and requeues of a job that has not ended, as whole values."""
+
+    def test_without_a_workflow(self) -> None:
+        never = replace(ADMITTED, workflow_uid=None)
+        text = "Requeued at the front: the engine did not answer the create and has no workflow."
+        assert decide(never, None, is_unanswered=True) == [
+            Requeue(Reason(ReasonCode.ENGINE_UNREACHABLE, text), attempt=False)
+        ]
+        text = "Requeued at the front: the scheduler stopped before it had created the workflow."
+        assert decide(never, None) == [
+            Requeue(Reason(ReasonCode.SCHEDULER_RESTARTED, text), attempt=False, breaks=True)
+        ]
+        text = "Its workflow w was deleted manually; a retry resumes from its checkpoint."
+        reason = Reason(ReasonCode.WORKFLOW_DELETED, text)
+        assert decide(RUNNING, None) == [Finish(Phase.CANCELLED, reason)]
+
+    def test_a_name_that_is_taken(self) -> None:
+        text = (
+            "The name w is taken by an object that does not belong to this job; remove it, "
+            "then retry the job."
+        )
+        reason = Reason(ReasonCode.NAME_TAKEN, text)
+        assert decide(ADMITTED, replace(LIVE, uid="other")) == [Finish(Phase.FAILED, reason)]
+
+    def test_a_workflow_that_is_not_recorded_yet_is_recorded_before_all_else(self) -> None:
+        new = replace(ADMITTED, workflow_uid=None)
+        marked = MarkRunning(NOW, "Running on gpu-1.")
+        assert decide(new, LIVE) == [RecordWorkflow(LIVE), marked]
+        lost = replace(LIVE, obstacle=Obstacle.NODE_LOST)
+        assert decide(new, lost)[:2] == [RecordWorkflow(lost), marked]
+        ended = decide(new, ENDED)
+        assert ended[:2] == [RecordWorkflow(ENDED), marked]
+        assert len(ended) == 3
+
+    def test_a_withdrawal(self) -> None:
+        text = "Requeued at the front: gpu-1 had no free GPU for the job."
+        reason = Reason(ReasonCode.SHORT_OF_GPUS, text)
+        job = replace(ADMITTED, withdrawn_uid="uid")
+        assert decide(job, None) == [Requeue(reason, attempt=False, cool_down=True)]
+        running = replace(job, phase=Phase.RUNNING)
+        assert decide(running, None) == [Requeue(reason, attempt=True, cool_down=True)]
+
+    def test_a_job_that_starts(self) -> None:
+        text = "Starting on gpu-1; no container runs yet."
+        assert decide(ADMITTED, PENDING) == [Explain(Reason(ReasonCode.STARTING, text))]
+        pulling = replace(PENDING, message="Pulling the image.")
+        reason = Reason(ReasonCode.STARTING, "Pulling the image.")
+        assert decide(ADMITTED, pulling) == [Explain(reason)]
+
+    @pytest.mark.parametrize(
+        ("obstacle", "code", "text"),
+        [
+            (
+                Obstacle.NO_GPU,
+                ReasonCode.SHORT_OF_GPUS,
+                "No free GPU on gpu-1; the job starts when one is released (It is full: X).",
+            ),
+            (
+                Obstacle.UNSCHEDULABLE,
+                ReasonCode.UNSCHEDULABLE,
+                "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node "
+                "can run it (It is full: X).",
+            ),
+            (Obstacle.UNATTENDED, ReasonCode.CONTROLLER_DOWN, "It is full: X."),
+        ],
+    )
+    def test_a_job_that_cannot_start(self, obstacle: Obstacle, code: ReasonCode, text: str) -> None:
+        stuck = replace(PENDING, obstacle=obstacle, message="It is full: X.")
+        assert decide(ADMITTED, stuck) == [Explain(Reason(code, text))]
+
+    def test_a_missed_start_deadline(self) -> None:
+        late = replace(ADMITTED, admitted_at=NOW - 61)
+        text = "Its container did not start within 60 s (Pulling.)"
+        reason = Reason(ReasonCode.START_DEADLINE, text)
+        pulling = replace(PENDING, message="Pulling.")
+        actions = decide(late, pulling, start_deadline_s=60)
+        assert actions == [Stop(pulling), Finish(Phase.FAILED, reason)]
+        assert missed_start_deadline(actions)
+        assert not missed_start_deadline(actions[:1])
+        assert not missed_start_deadline(decide(RUNNING, ENDED))
+
+    @pytest.mark.parametrize(
+        ("fields", "is_late"),
+        [
+            ({"admitted_at": NOW - 600}, False),
+            ({"admitted_at": NOW - 601}, True),
+            ({"admitted_at": NOW - 601, "waited_until": NOW - 600}, False),
+            ({"admitted_at": None}, False),
+        ],
+    )
+    def test_the_deadline_is_600_seconds(self, fields: dict[str, Any], is_late: bool) -> None:
+        assert missed_start_deadline(decide(replace(ADMITTED, **fields), PENDING)) is is_late
+
+    def test_nothing_is_unanswered_or_dead_unless_it_is_known(self) -> None:
+        assert Conditions(NOW) == Conditions(NOW, 600, is_unanswered=False, dead_nodes=())
+        assert Conditions(NOW).is_unanswered is False
+
+    def test_an_extended_deadline_comes_with_the_reason(self) -> None:
+        waited = replace(ADMITTED, reason=Reason(ReasonCode.UNSCHEDULABLE, "It waits."))
+        text = "Starting on gpu-1; no container runs yet."
+        explained = Explain(Reason(ReasonCode.STARTING, text))
+        assert decide(waited, PENDING) == [ExtendStart(), explained]
+
+    def test_a_cancel_is_explained_if_the_reason_is_over(self) -> None:
+        lost = replace(TO_CANCEL, reason=Reason(ReasonCode.NODE_LOST, "It is lost."))
+        text = "Cancel requested; the job is being stopped."
+        expected = [Stop(LIVE), Explain(Reason(ReasonCode.CANCELLING, text))]
+        assert decide(lost, LIVE) == expected
+        known = replace(TO_CANCEL, reason=Reason(ReasonCode.RUNNING, "Running on gpu-1."))
+        assert decide(known, LIVE) == [Stop(LIVE)]
+        admitted = replace(lost, phase=Phase.ADMITTED)
+        assert decide(admitted, LIVE) == [MarkRunning(NOW, "Running on gpu-1."), *expected]
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            ReasonCode.NODE_LOST,
+            ReasonCode.CONTROLLER_DOWN,
+            ReasonCode.ENGINE_UNREACHABLE,
+            ReasonCode.OBJECT_REFUSED,
+        ],
+    )
+    def test_these_reasons_end_when_the_engine_reports_that_the_job_runs(
+        self, code: ReasonCode
+    ) -> None:
+        stuck = replace(RUNNING, reason=Reason(code, "It is stuck."))
+        expected = Explain(Reason(ReasonCode.RUNNING, "Running on gpu-1."))
+        assert decide(stuck, LIVE) == [expected]
+
+    def test_the_node_is_the_workflows_or_else_the_jobs(self) -> None:
+        elsewhere = replace(LIVE, node="gpu-2")
+        assert decide(ADMITTED, elsewhere) == [MarkRunning(NOW, "Running on gpu-2.")]
+        unknown = replace(LIVE, node=None)
+        assert decide(ADMITTED, unknown) == [MarkRunning(NOW, "Running on gpu-1.")]
+
+    @pytest.mark.parametrize(
+        ("fields", "job_node", "named"),
+        [
+            ({"node": "gpu-2"}, "gpu-1", "The node gpu-2 is not responding"),
+            ({"node": None}, "gpu-1", "The node gpu-1 is not responding"),
+            ({"message": "gpu-1 has gone to X."}, "gpu-1", "gpu-1 has gone to X"),
+        ],
+    )
+    def test_a_lost_node_is_named(
+        self, fields: dict[str, Any], job_node: str | None, named: str
+    ) -> None:
+        lost = replace(LIVE, obstacle=Obstacle.NODE_LOST, **fields)
+        [explain] = decide(replace(RUNNING, node=job_node), lost)
+        assert isinstance(explain, Explain)
+        assert explain.reason.message.startswith(f"{named} (first seen 2026-11-18T11:06:40.000Z)")
+
+    def test_a_dead_node_is_named(self) -> None:
+        lost = replace(LIVE, obstacle=Obstacle.NODE_LOST, node="gpu-2")
+        text = (
+            "The node gpu-2 was declared dead; requeued at the front, "
+            "it resumes from its checkpoint."
+        )
+        reason = Reason(ReasonCode.EVICTED, text)
+        expected = [Stop(lost), Requeue(reason, counts=True)]
+        assert decide(RUNNING, lost, dead_nodes={"gpu-2"}) == expected
+        assert is_gone(lost, {"gpu-2"})
+        assert not is_gone(lost, {"gpu-1"})
+        assert not is_gone(replace(lost, obstacle=Obstacle.NO_GPU), {"gpu-2"})
+
+    @pytest.mark.parametrize(
+        ("fields", "is_marked"),
+        [
+            ({}, True),
+            ({"started_at": None}, False),
+            ({"started_at": None, "phase": WorkflowPhase.SUCCEEDED}, True),
+        ],
+    )
+    def test_a_job_that_ended_at_once_has_run_if_its_container_started(
+        self, fields: dict[str, Any], is_marked: bool
+    ) -> None:
+        ended = replace(ENDED, **fields)
+        first = decide(ADMITTED, ended)[0]
+        assert (first == MarkRunning(ended.started_at, "Running on gpu-1.")) is is_marked
+        assert len(decide(RUNNING, ended)) == 1
