@@ -1,4 +1,7 @@
-"""Copies of workflows, by `argo resubmit` or by hand: they carry a job's labels, but not the name that is its own."""
+"""Copies of workflows, made by `argo resubmit` or manually.
+
+They carry a job's labels, but not the name of its workflow.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A small real HTTP server in the place of an API server: it says what a test tells it to, or fails as networks do."""
+"""A small real HTTP server in place of an API server: it answers as told, or fails."""
 
 import json
 import re
@@ -19,7 +19,10 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Said:
-    """One answer. `cut`: bytes of the body that never come; `lines`: a watch, held open at its end where `hold` is."""
+    """One answer.
+
+    `cut`: bytes of the body that are never sent; `lines`: a watch, kept open if `hold`.
+    """
 
     body: Any = None
     status: int = 200
@@ -41,7 +44,7 @@ Answer = Said | Reset | Silence
 
 
 def status(code: int, reason: str, message: str, name: str = "", **details: Any) -> Said:
-    """A Status object, as the API server says no."""
+    """Return a Status object, with which the API server refuses a call."""
     body = {
         "kind": "Status",
         "status": "Failure",
@@ -66,7 +69,10 @@ class Request:
 
 
 class ApiServer:
-    """Answers by rules, the newest first; of a rule's answers each is given once, and the last one ever after."""
+    """Answers by rules, the newest first.
+
+    Each answer of a rule is given once, and the last one from then on.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.requests: list[Request] = []
@@ -102,7 +108,7 @@ class ApiServer:
         self._rules.insert(0, (method, re.compile(path), list(answers)))
 
     def calls(self) -> list[str]:
-        """What was asked: method and the last parts of the path."""
+        """Return the requests: method and the last parts of the path."""
         return [
             f"{request.method} {request.path.partition('/namespaces/gpuq/')[2] or request.path}"
             for request in self.requests

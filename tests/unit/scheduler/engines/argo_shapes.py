@@ -26,7 +26,10 @@ def make_workflow(
     message: str = "",
     **status: Any,
 ) -> Object:
-    """A Workflow that gpuq made; with `node`, the fields of its one pod node; a phase of '' is one without status."""
+    """Return a Workflow that gpuq created; a phase of '' is one without status.
+
+    `node`: the fields of its one pod node.
+    """
     workflow = render(TEMPLATE, make_job(), node="gpu-1")
     workflow["metadata"] |= {"uid": UID, "creationTimestamp": time_of(MADE), "resourceVersion": "7"}
     workflow["spec"] |= spec or {}
@@ -48,7 +51,7 @@ def make_workflow(
 def make_node_status(
     phase: str, message: str = "", host: str | None = "gpu-1", exit_code: int | None = None
 ) -> Object:
-    """The node of a Workflow's status that is its pod."""
+    """Return the node of a Workflow's status that is its pod."""
     node: Object = {
         "id": NAME,
         "name": NAME,
@@ -64,7 +67,7 @@ def make_node_status(
 
 
 def make_pod(phase: str, main: Object | None = None, uid: str = UID, **status: Any) -> Object:
-    """A pod of Argo's; `main` is the state of its main container."""
+    """Return a pod that Argo created; `main` is the state of its main container."""
     conditions = status.pop("conditions", [])
     return {
         "metadata": {

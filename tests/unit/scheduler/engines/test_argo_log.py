@@ -1,4 +1,4 @@
-"""What a training said last, out of a log that Argo's wrapper writes into as well."""
+"""The last lines of a training, from a log that Argo's wrapper writes to as well."""
 
 import pytest
 
@@ -10,18 +10,22 @@ REFUSED = "cannot create /data/carl/runs/carl_1: Permission denied"
 WRAPPERS = {
     "4.1": (
         'time=2026-11-25T04:29:39.970Z level=INFO msg="waiting for signals" argo=true\n',
-        'time=2026-11-25T04:29:43.985Z level=INFO msg="sub-process exited" argo=true error="exit status 2"\n'
-        'time=2026-11-25T04:29:43.985Z level=INFO msg="file signal handler exiting" error="" argo=true\n'
+        'time=2026-11-25T04:29:43.985Z level=INFO msg="sub-process exited" argo=true '
+        'error="exit status 2"\n'
+        'time=2026-11-25T04:29:43.985Z level=INFO msg="file signal handler exiting" error="" '
+        "argo=true\n"
         "Error: exit status 2\n",
     ),
     "4.1 json": (
         '{"time":"2026-11-25T04:29:39Z","level":"INFO","msg":"waiting for signals","argo":true}\n',
-        '{"time":"2026-11-25T04:29:43Z","level":"INFO","msg":"sub-process exited","argo":true,"error":"x"}\n'
+        '{"time":"2026-11-25T04:29:43Z","level":"INFO","msg":"sub-process exited","argo":true,'
+        '"error":"x"}\n'
         "Error: exit status 2\n",
     ),
     "3.6": (
         'time="2026-11-25T04:29:39.970Z" level=info msg="capturing logs" argo=true\n',
-        'time="2026-11-25T04:29:43.985Z" level=info msg="sub-process exited" argo=true error="<nil>"\n'
+        'time="2026-11-25T04:29:43.985Z" level=info msg="sub-process exited" argo=true '
+        'error="<nil>"\n'
         "Error: exit status 2\n",
     ),
 }

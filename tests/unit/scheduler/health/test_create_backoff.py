@@ -1,4 +1,4 @@
-"""Creates that fail for certain: tried again less and less often, and no news each time."""
+"""Creates that certainly fail are tried less and less often, with one line in the timeline."""
 
 import pytest
 
@@ -14,7 +14,7 @@ QUOTA = WorkflowNotMade("exceeded quota: gpus")
 
 
 def refuse(rig: Rig, error: EngineError, monkeypatch: pytest.MonkeyPatch, *users: str) -> list[str]:
-    """Every create of these users (of all where none is named) fails; the job ids that were tried."""
+    """Let every create of these users (default: all) fail; return the job ids that were tried."""
     tried, create = [], rig.engine.create
 
     def fail(workflow, *rest):
