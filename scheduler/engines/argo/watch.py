@@ -1,4 +1,4 @@
-"""Watch the workflows. It is only a hint: a gap in it costs a poll interval, never a job."""
+"""Watch the workflows. It is only a hint: a gap in it delays a job, but loses none."""
 
 import json
 import random
@@ -24,7 +24,7 @@ _LONGEST_PAUSE_S = 60.0
 
 
 class Watcher:
-    """Calls `on_change` when a Workflow changes in a way that a cycle may act on."""
+    """The watcher calls `on_change` when a Workflow changes in a way that a cycle may act on."""
 
     def __init__(
         self, api: Api, path: str, version: str | None, on_change: Callable[[], None]
@@ -116,7 +116,7 @@ class Watcher:
         return now != before and not (before is None and now == _essence({}))
 
     def _expire(self, error: CallFailed) -> None:
-        """The server has forgotten the version: run a cycle now, and watch from now on."""
+        """Run a cycle, and watch from now on: the server has forgotten the version."""
         if isinstance(error, Refused) and error.status == 410:
             self._version = None
             self._seen.clear()

@@ -32,7 +32,7 @@ def admin(
     return lambda *words: gpuq("admin", "token", *words)
 
 
-# -- admin -----------------------------------------------------------------------------------------
+# -- admin ---------------------------------------------------------------------------------------
 
 
 def test_create_prints_only_the_token_on_stdout(admin: Callable[..., Any], store: Store) -> None:
@@ -144,7 +144,7 @@ def test_the_first_token_is_an_admins_and_is_made_once(store: Store, valkey_url:
     assert make_first_token(valkey_url, NOW + 1) is None
 
 
-# -- client ----------------------------------------------------------------------------------------
+# -- client --------------------------------------------------------------------------------------
 
 
 def test_the_token_of_the_environment_is_sent(

@@ -1,7 +1,4 @@
-"""Copies of workflows, made by `argo resubmit` or manually.
-
-They carry a job's labels, but not the name of its workflow.
-"""
+"""Copies of workflows (`argo resubmit`) have a job's labels, but not its workflow's name."""
 
 from dataclasses import replace
 

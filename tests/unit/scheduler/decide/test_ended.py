@@ -29,7 +29,7 @@ ENDED = WorkflowStatus(
     exit_code=1,
     log_tail=("a", "b", "boom "),
 )
-RESUMES = "requeued at the front, it resumes from its checkpoint."
+RESUMES = "requeued at the front to resume from its checkpoint."
 
 
 def finished(

@@ -350,7 +350,7 @@ class TestNodeLost:
         )
         assert (
             requeue.reason.message
-            == "The node gpu-1 was declared dead; requeued at the front; it resumes from its "
+            == "The node gpu-1 was declared dead; requeued at the front to resume from its "
             "checkpoint."
         )
 

@@ -1,4 +1,4 @@
-"""A small real HTTP server in place of an API server: it answers as told, or fails."""
+"""A small real HTTP server takes the place of an API server: it answers as a test tells it to."""
 
 import json
 import re
@@ -19,9 +19,9 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Said:
-    """One answer.
+    """One answer: the last `cut` bytes of the body never arrive; `lines` are those of a watch.
 
-    `cut`: bytes of the body that are never sent; `lines`: a watch, kept open if `hold`.
+    With `hold` the watch stays open at its end.
     """
 
     body: Any = None
@@ -44,7 +44,7 @@ Answer = Said | Reset | Silence
 
 
 def status(code: int, reason: str, message: str, name: str = "", **details: Any) -> Said:
-    """Return a Status object, with which the API server refuses a call."""
+    """A Status object, as the API server says no."""
     body = {
         "kind": "Status",
         "status": "Failure",
@@ -69,10 +69,7 @@ class Request:
 
 
 class ApiServer:
-    """Answers by rules, the newest first.
-
-    Each answer of a rule is given once, and the last one from then on.
-    """
+    """The newest matching rule answers: with each of its answers once, then with the last."""
 
     def __init__(self, folder: Path) -> None:
         self.requests: list[Request] = []
@@ -108,7 +105,7 @@ class ApiServer:
         self._rules.insert(0, (method, re.compile(path), list(answers)))
 
     def calls(self) -> list[str]:
-        """Return the requests: method and the last parts of the path."""
+        """What was asked: method and the last parts of the path."""
         return [
             f"{request.method} {request.path.partition('/namespaces/gpuq/')[2] or request.path}"
             for request in self.requests

@@ -26,10 +26,7 @@ def make_workflow(
     message: str = "",
     **status: Any,
 ) -> Object:
-    """Return a Workflow that gpuq created; a phase of '' is one without status.
-
-    `node`: the fields of its one pod node.
-    """
+    """Return a Workflow of gpuq; `node` has fields of its pod node; phase '' means no status."""
     workflow = render(TEMPLATE, make_job(), node="gpu-1")
     workflow["metadata"] |= {"uid": UID, "creationTimestamp": time_of(MADE), "resourceVersion": "7"}
     workflow["spec"] |= spec or {}
@@ -51,7 +48,7 @@ def make_workflow(
 def make_node_status(
     phase: str, message: str = "", host: str | None = "gpu-1", exit_code: int | None = None
 ) -> Object:
-    """Return the node of a Workflow's status that is its pod."""
+    """The node of a Workflow's status that is its pod."""
     node: Object = {
         "id": NAME,
         "name": NAME,
@@ -67,7 +64,7 @@ def make_node_status(
 
 
 def make_pod(phase: str, main: Object | None = None, uid: str = UID, **status: Any) -> Object:
-    """Return a pod that Argo created; `main` is the state of its main container."""
+    """A pod of Argo's; `main` is the state of its main container."""
     conditions = status.pop("conditions", [])
     return {
         "metadata": {

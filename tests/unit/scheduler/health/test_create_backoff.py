@@ -1,4 +1,4 @@
-"""Creates that certainly fail are tried less and less often, with one line in the timeline."""
+"""Creates that fail for certain: tried again less and less often, and no news each time."""
 
 import pytest
 
@@ -14,7 +14,7 @@ QUOTA = WorkflowNotMade("exceeded quota: gpus")
 
 
 def refuse(rig: Rig, error: EngineError, monkeypatch: pytest.MonkeyPatch, *users: str) -> list[str]:
-    """Let every create of these users (default: all) fail; return the job ids that were tried."""
+    """Let each create of these users (without any: of all) fail; return the job ids tried."""
     tried, create = [], rig.engine.create
 
     def fail(workflow, *rest):
