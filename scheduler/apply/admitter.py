@@ -32,6 +32,10 @@ from workflows.render import render, workflow_name
 
 log = get_logger(__name__)
 
+_LACKS_SOMETHING = (
+    "Give the scheduler what it lacks (a permission, disk space); it retries by itself."
+)
+
 
 class Admitter:
     """The admitter admits jobs, and knows which creates back off."""
@@ -184,10 +188,7 @@ class Admitter:
         effect = RequeueEffect(nothing_made=True)
         leader.requeue(job.job_id, self._context.now(), reason, effect)
         log.error("Workflow not created; job requeued.", job_id=job.job_id, error=str(error))
-        remedy = (
-            "Give the scheduler what it lacks (a permission, disk space); it retries by itself."
-        )
-        self._context.alerts.once(str(error), remedy)
+        self._context.alerts.once(str(error), _LACKS_SOMETHING)
         return False
 
     @property

@@ -28,6 +28,19 @@ _DENIED = re.compile(
 )  # admission webhooks and policies, which answer 403 as RBAC does
 _RBAC = re.compile(r"forbidden: User .* cannot ")
 
+#: status -> what is wrong, and how an admin fixes it
+_REMEDIES = {
+    401: (
+        "The API server does not accept the scheduler's credentials",
+        "restart the scheduler's pod, or fix the file that KUBECONFIG names.",
+    ),
+    403: ("The scheduler lacks a permission", "restore it: kubectl apply -k deploy/"),
+    404: (
+        "The namespace or Argo Workflows itself is missing",
+        "check: kubectl get namespaces, and kubectl get crd workflows.argoproj.io",
+    ),
+}
+
 
 class CallFailed(Exception):
     pass
@@ -85,24 +98,15 @@ class Api(Protocol):
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
     """Return a refusal, from the API server's Status object or from a proxy's own text."""
-    try:
-        said = json.loads(body)
-    except ValueError:
-        said = None
-    said = said if isinstance(said, dict) and said.get("kind") == "Status" else {}
-    details = said.get("details") or {}
-    text = str(
-        said.get("message")
-        or " ".join(body.decode("utf-8", "replace").split())
-        or "no reason given"
-    )
-    wait = headers.get("Retry-After") or details.get("retryAfterSeconds")
+    status_object = _status_object(body)
+    details = status_object.get("details") or {}
+    text = str(status_object.get("message") or _one_line(body) or "no reason given")
     return Refused(
         status,
         text[:_MOST_SHOWN],
-        str(said.get("reason") or ""),
+        str(status_object.get("reason") or ""),
         str(details.get("name") or ""),
-        _seconds(wait),
+        _seconds(headers.get("Retry-After") or details.get("retryAfterSeconds")),
     )
 
 
@@ -139,23 +143,11 @@ def of_a_look(error: CallFailed) -> EngineError:
     """Return what a failed call means that creates nothing."""
     if not isinstance(error, Refused):
         return EngineUnavailable(f"The API server is not responding: {error}.")
-    if error.status == 401:
-        return EngineForbidden(
-            f"The API server does not accept the scheduler's credentials: {error}; "
-            "restart the scheduler's pod, or fix the file that KUBECONFIG names."
-        )
-    if error.status == 403:
-        return EngineForbidden(
-            f"The scheduler lacks a permission: {error}; restore it: kubectl apply -k deploy/"
-        )
-    if error.status == 404:
-        return EngineForbidden(
-            f"The namespace or Argo Workflows itself is missing: {error}; "
-            "check: kubectl get namespaces, and kubectl get crd workflows.argoproj.io"
-        )
-    return EngineUnavailable(
-        f"The API server cannot serve the call now: {error}.", error.retry_after_s
-    )
+    if error.status not in _REMEDIES:
+        text = f"The API server cannot serve the call now: {error}."
+        return EngineUnavailable(text, error.retry_after_s)
+    problem, remedy = _REMEDIES[error.status]
+    return EngineForbidden(f"{problem}: {error}; {remedy}")
 
 
 def of_a_call(error: CallFailed) -> EngineError:
@@ -181,24 +173,10 @@ def is_of_one(error: CallFailed) -> bool:
 
 def of_a_create(error: CallFailed) -> EngineError:
     """Return what a failed create means: surely nothing created, refused for good, or unknown."""
-    if not isinstance(error, Refused):
-        certain = isinstance(error, NoAnswer) and not error.sent
-        return (
-            WorkflowNotMade(f"The API server cannot be reached: {error}.")
-            if certain
-            else of_a_look(error)
-        )
-    # A Conflict is a quota that was counted at the same time.
-    if error.status == 409 and error.reason != "Conflict":
-        return WorkflowExists(error.message)
-    if error.status in (400, 413, 422) or (error.status == 403 and _DENIED.search(error.message)):
-        return WorkflowRejected(error.message)
-    if error.status in (401, 403, 404) and not _QUOTA.search(error.message):
-        return of_a_look(error)
-    if _is_certain(error):
-        return WorkflowNotMade(
-            f"The API server did not create the workflow: {error}.", error.retry_after_s
-        )
+    if isinstance(error, Refused):
+        return _of_a_refused_create(error)
+    if isinstance(error, NoAnswer) and not error.sent:
+        return WorkflowNotMade(f"The API server cannot be reached: {error}.")
     return of_a_look(error)
 
 
@@ -211,6 +189,20 @@ def engine_errors(meaning: Callable[[CallFailed], EngineError] = of_a_look) -> I
         raise meaning(error) from error
 
 
+def _of_a_refused_create(error: Refused) -> EngineError:
+    # A Conflict is a quota that was counted at the same time.
+    if error.status == 409 and error.reason != "Conflict":
+        return WorkflowExists(error.message)
+    if error.status in (400, 413, 422) or (error.status == 403 and _DENIED.search(error.message)):
+        return WorkflowRejected(error.message)
+    if error.status in (401, 403, 404) and not _QUOTA.search(error.message):
+        return of_a_look(error)
+    if _is_certain(error):
+        text = f"The API server did not create the workflow: {error}."
+        return WorkflowNotMade(text, error.retry_after_s)
+    return of_a_look(error)
+
+
 def _is_certain(error: Refused) -> bool:
     """Return whether it was refused before anything was stored.
 
@@ -221,6 +213,19 @@ def _is_certain(error: Refused) -> bool:
     if error.status == 500:
         return "failed calling webhook" in error.message
     return error.status == 503 and error.reason == "ServiceUnavailable"
+
+
+def _status_object(body: bytes) -> dict[str, Any]:
+    """Return the API server's Status object; {} if the body is not one, such as a proxy's page."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) and answer.get("kind") == "Status" else {}
+
+
+def _one_line(body: bytes) -> str:
+    return " ".join(body.decode("utf-8", "replace").split())
 
 
 def _seconds(text: Any) -> float | None:

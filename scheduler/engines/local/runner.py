@@ -110,21 +110,25 @@ def _wait(
     """Wait until the child has ended; return who ended it."""
     time_limit_s = launch["time_limit_s"]
     deadline = time.monotonic() + time_limit_s if time_limit_s else float("inf")
-    watched = [os.pidfd_open(child.pid), *_lifeline()]
-    ended_by, kill_at = "itself", float("inf")
+    pidfd, lifeline = os.pidfd_open(child.pid), _lifeline()
     while child.poll() is None:
-        readable, _, _ = select.select(watched, [], [], STOP_POLL_S)
-        if ended_by != "itself":
-            if time.monotonic() > kill_at:
-                _signal_group(child, signal.SIGKILL)
-            continue
-        is_shutdown = bool(terminated or set(watched[1:]) & set(readable))
+        readable, _, _ = select.select([pidfd, *lifeline], [], [], STOP_POLL_S)
+        is_shutdown = bool(terminated or set(lifeline) & set(readable))
         ended_by = _why_end(folder, time.monotonic() > deadline, is_shutdown)
         if ended_by != "itself":
-            child.terminate()  # the job alone: it ends its own workers after its checkpoint
-            kill_at = time.monotonic() + launch["grace_s"]
-            del watched[1:]
-    return ended_by
+            _end(child, pidfd, launch["grace_s"])
+            return ended_by
+    return "itself"
+
+
+def _end(child: "subprocess.Popen[bytes]", pidfd: int, grace_s: float) -> None:
+    """Ask the job alone to end, which ends its workers; after the grace period kill its group."""
+    child.terminate()
+    kill_at = time.monotonic() + grace_s
+    while child.poll() is None:
+        select.select([pidfd], [], [], STOP_POLL_S)
+        if time.monotonic() > kill_at:
+            _signal_group(child, signal.SIGKILL)
 
 
 def _why_end(folder: Path, is_too_long: bool, is_shutdown: bool) -> str:

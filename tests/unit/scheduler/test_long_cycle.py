@@ -1,4 +1,4 @@
-"""Cycles that take long, since something answers slowly: signs of life, the lease, and whose fault it is not."""
+"""Cycles that take long because something answers slowly: signs of life, lease, no job's fault."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ from workflows.render import workflow_name
 def slowly(
     rig: Rig, call: str, meanwhile: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each such call of the engine takes half a lease, in which something happens."""
+    """Let each such call of the engine take half a lease, in which `meanwhile` happens."""
     quick = getattr(rig.engine, call)
 
     def slow(*args: Any) -> Any:
@@ -144,7 +144,7 @@ class TestLease:
 def test_creates_that_outlast_the_lease_never_count_as_internal_errors(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
-    """Two schedulers lose the lead to each other again and again, each in the middle of its create, and both live."""
+    """Two schedulers take the lead from each other, each in the middle of the other's create."""
     job_id, pair, create = (
         rig.submit(),
         [rig.scheduler("one"), rig.scheduler("two")],
@@ -186,7 +186,7 @@ def _outlast(
 
 
 class Kubelets:
-    """An API server before kubelets that do not answer: each log takes as long as a call may."""
+    """An API server whose kubelets do not answer: each log takes as long as a call may."""
 
     def __init__(self, clock: FakeClock, takes_s: float = 15, answer: str | Exception = "") -> None:
         self.clock, self.takes_s, self.answer = clock, takes_s, answer

@@ -1,4 +1,4 @@
-"""The cycle on a real Redis with a fake engine: what it writes, makes, repairs and says."""
+"""The cycle on a real Redis with a fake engine: what it writes, creates, repairs and reports."""
 
 from dataclasses import replace
 
@@ -432,12 +432,12 @@ class TestOutages:
     def test_with_resume_manual_it_waits_for_an_admin(self, rig) -> None:
         rig.settings = rig.settings.model_copy(update={"resume": "manual"})
         job_id, scheduler = rig.submit(), rig.scheduler()
-        halt(scheduler, "Look at it.")
+        halt(scheduler, "Check it.")
         scheduler.run_cycle()
         assert rig.job(job_id).reason.code is ReasonCode.HALTED
         heartbeat = rig.store.heartbeat()
         assert heartbeat is not None
-        assert heartbeat["halted"]["remedy"] == "Look at it."
+        assert heartbeat["halted"]["remedy"] == "Check it."
         rig.store.request_resume(rig.clock() + 1)
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.ADMITTED
@@ -506,7 +506,7 @@ def test_reads_raise_store_unavailable_if_redis_is_unreachable(call: str) -> Non
 
 
 class TestReviewed:
-    """What a review found, each seen to fail before it was mended."""
+    """Faults that a review found; each test failed before the fix."""
 
     def test_creates_without_an_answer_never_count_as_internal_errors(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()

@@ -1,4 +1,7 @@
-"""The cycle over several nodes of an engine that counts GPUs: withdrawals, lost nodes, two schedulers."""
+"""The cycle with several nodes and an engine that counts GPUs.
+
+The tests are about withdrawals, lost nodes and two schedulers.
+"""
 
 import pytest
 import redis
@@ -32,7 +35,7 @@ def name(job_id: str, attempt: int = 1) -> str:
 
 
 def sound(rig: Rig, *job_ids: str) -> None:
-    """Nothing is lost or doubled; what runs on a node that was declared dead runs no more."""
+    """Check that nothing is lost or doubled; on a node that was declared dead nothing runs."""
     dead = rig.store.dead_nodes()
     live = [
         w
@@ -60,12 +63,12 @@ def test_jobs_are_spread_and_never_more_on_a_node_than_it_has_gpus(rig: Rig) -> 
     sound(rig, *ids)
 
 
-# -- short of GPUs after the create ----------------------------------------------------------------------------------
+# -- short of GPUs after the create ----------------------------------------------------------------
 
 
 @pytest.fixture
 def short(rig: Rig) -> str:
-    """A job that was admitted on gpu-1, which then had no GPU to give."""
+    """Return a job that was admitted on gpu-1, which then had no free GPU."""
     job_id = rig.submit()
     rig.scheduler().run_cycle()
     rig.engine.set(name(job_id), obstacle=Obstacle.NO_GPU, message=MESSAGE)
@@ -195,7 +198,7 @@ class TestShort:
         assert rig.engine.deleted == []
 
 
-# -- a node that takes no pods ---------------------------------------------------------------------------------------
+# -- a node that takes no pods ---------------------------------------------------------------------
 
 CORDONED = "gpu-1 is cordoned; to let it accept pods again: kubectl uncordon gpu-1"
 
@@ -256,12 +259,12 @@ class TestUnschedulable:
         sound(rig, unschedulable, waiting)
 
 
-# -- a node that is lost ---------------------------------------------------------------------------------------------
+# -- a node that is lost ---------------------------------------------------------------------------
 
 
 @pytest.fixture
 def lost(rig: Rig) -> str:
-    """A job that ran on gpu-1, which does not answer any more; gpu-2 is free."""
+    """Return a job that ran on gpu-1, which does not respond any more; gpu-2 is free."""
     rig.settings = rig.settings.model_copy(update={"max_running_jobs": 1})
     job_id = rig.submit()
     rig.scheduler().run_cycle()
@@ -361,7 +364,7 @@ class TestNodeLost:
         )
 
 
-# -- two schedulers --------------------------------------------------------------------------------------------------
+# -- two schedulers --------------------------------------------------------------------------------
 
 
 @pytest.fixture

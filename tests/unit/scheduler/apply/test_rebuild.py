@@ -1,4 +1,4 @@
-"""Redis emptied while jobs run: what their workflows carry becomes their records again."""
+"""Redis emptied while jobs run: their records are restored from their workflows."""
 
 import json
 from dataclasses import replace
@@ -137,7 +137,7 @@ def rig(rig: Rig) -> Rig:
 
 @pytest.fixture
 def jobs(rig: Rig) -> list[str]:
-    """One that succeeded, two that run (of one user), one whose container has not started, one that waits."""
+    """Return a job that succeeded, two that run (of one user), one that starts, and one queued."""
     scheduler, ids = rig.scheduler(), [rig.submit(user) for user in ("done", "ann", "ann")]
     scheduler.run_cycle()
     for job_id in ids:
@@ -259,7 +259,7 @@ class TestEmptiedRedis:
         lose(rig)
         scheduler = rig.scheduler()
         asked: list[str] = []
-        rig.engine.config_text = lambda workflow: asked.append(workflow.name)  # type: ignore[method-assign,func-returns-value]
+        monkeypatch.setattr(rig.engine, "config_text", lambda workflow: asked.append(workflow.name))
         new = rig.submit("new")
         for _ in range(3):
             scheduler.run_cycle()

@@ -1,4 +1,4 @@
-"""One workflow that the engine refuses to show or to change: its job is told so, and the others go on."""
+"""The engine refuses to show or change one workflow: its job's reason says so, others continue."""
 
 import pytest
 

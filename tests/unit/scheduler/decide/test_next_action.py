@@ -1,4 +1,4 @@
-"""What follows from how a workflow stands."""
+"""The actions that follow from a job and its workflow."""
 
 from dataclasses import replace
 from typing import Any
@@ -233,7 +233,7 @@ def test_a_running_job_shows_the_engines_message_as_long_as_there_is_one() -> No
 
 
 class TestShortOfGpus:
-    """The founding document's "GPU short -> keep waiting", after the create."""
+    """Short of GPUs after the create: the job keeps waiting (docs/founding-document.md)."""
 
     SHORT = replace(
         PENDING,
@@ -258,8 +258,9 @@ class TestShortOfGpus:
         [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), refused)
         assert isinstance(action, Explain)
         assert action.reason.code is ReasonCode.UNSCHEDULABLE
-        assert action.reason.message.startswith(
-            "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node can run it"
+        assert action.reason.message == (
+            "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node can "
+            "run it (0/1 nodes are available: 1 Insufficient memory)."
         )
 
     @pytest.mark.parametrize("code", sorted(NO_KNOWN_END))

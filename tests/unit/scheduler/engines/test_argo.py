@@ -1,4 +1,4 @@
-"""The Argo engine against a real HTTP server: what it asks, and what it makes of refusals, silence and half answers."""
+"""The Argo engine against a real HTTP server: its calls, and what failing answers mean."""
 
 import os
 import subprocess
@@ -54,8 +54,9 @@ CONFIG_MAPS = "/api/v1/namespaces/gpuq/configmaps"
 PODS = "/api/v1/namespaces/gpuq/pods"
 WORKFLOW, CONFIG_MAP = f"{WORKFLOWS}/{NAME}", f"{CONFIG_MAPS}/{NAME}"
 LATER = 200.0
-FORBIDDEN = f'workflows.argoproj.io "{NAME}" is forbidden: User "system:serviceaccount:gpuq:scheduler" cannot'
-DENIED = f"workflows.argoproj.io \"{NAME}\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request"
+_FORBIDDEN = f'workflows.argoproj.io "{NAME}" is forbidden:'
+FORBIDDEN = f'{_FORBIDDEN} User "system:serviceaccount:gpuq:scheduler" cannot'
+DENIED = f"{_FORBIDDEN} ValidatingAdmissionPolicy 'p' with binding 'b' denied request"
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def config_map(**metadata: Any) -> dict[str, Any]:
 def serve_objects(
     server: ApiServer, *workflows: dict[str, Any], pod: dict[str, Any] | None = None
 ) -> None:
-    """A cluster that stands still: these workflows, one pod, a ready node, a log."""
+    """Serve a cluster that does not change: these workflows, one pod, a ready node, a log."""
     server.on("GET", WORKFLOWS, listed(*workflows))
     for workflow in workflows:
         server.on("GET", f"{WORKFLOWS}/{workflow['metadata']['name']}", Said(workflow))
@@ -740,7 +741,7 @@ class TestPendingPods:
     def test_a_request_by_name_checks_the_pod_at_once(
         self, server: ApiServer, clock: FakeClock
     ) -> None:
-        """However young it is, and however lately it was looked at."""
+        """However young it is, and however recently it was checked."""
         pod = make_pod("Pending", waiting("CreateContainerError", "no such device"))
         serve_objects(server, make_workflow("Running", node=self.SILENT), pod=pod)
         clock.tick(-LATER + 5)
@@ -797,7 +798,7 @@ class TestNodes:
     def test_every_five_minutes_it_is_checked_all_the_same(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
-        """Its kubelet may be down on a machine that is not; once it is lost it is asked again soon."""
+        """The kubelet may be down while the monitor answers; a lost node is checked again soon."""
         serve_objects(server, make_workflow("Running", node=self.RUNS))
         server.on("GET", "/api/v1/nodes/gpu-1", node("False"))
         clock.tick(301)

@@ -1,4 +1,4 @@
-"""What a training said last, out of a log that Argo's wrapper writes into as well."""
+"""The last lines of a training, from a log that Argo's wrapper writes to as well."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a Workflow, and what was seen beside it, says about a job."""
+"""The status that follows from a Workflow and from what was seen beside it."""
 
 from copy import deepcopy
 from typing import Any
@@ -109,7 +109,8 @@ class TestLive:
             ],
             ('Unschedulable: persistentvolumeclaim "gpuq-data" not found', Obstacle.NONE),
             (
-                "Unschedulable: 0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+                "Unschedulable: 0/1 nodes are available: pod has unbound immediate "
+                "PersistentVolumeClaims.",
                 Obstacle.NONE,
             ),
             ("ErrImagePull: failed to pull proto-gcn:latest", Obstacle.NONE),
@@ -291,7 +292,8 @@ class TestEnded:
             ),
             ("main: Error (exit code 137)", 137, None, EndedBy.EVICTION),  # its pod was deleted
             (
-                "Pod was rejected: Allocate failed due to requested number of devices unavailable for nvidia.com/gpu",
+                "Pod was rejected: Allocate failed due to requested number of devices unavailable "
+                "for nvidia.com/gpu",
                 None,
                 make_pod("Failed", reason="UnexpectedAdmissionError"),
                 EndedBy.EVICTION,

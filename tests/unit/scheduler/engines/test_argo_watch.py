@@ -1,4 +1,4 @@
-"""The watch that wakes the loop, against a real HTTP server: what it tells, how it goes on, and that it ends."""
+"""The watch that wakes the loop, against a real HTTP server: what wakes, how it resumes."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ HELD = Said(lines=[], hold=True)
 
 
 class Stopping(threading.Event):
-    """Remembers how long the watch paused between two tries, and does not let it."""
+    """Remembers the pauses of the watch between two tries, and shortens them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Stopping(threading.Event):
 
 
 class Watch:
-    """A watch in a thread; `wakes` counts what it told."""
+    """A watch in a thread; `wakes` counts how often it woke the loop."""
 
     def __init__(self, server: ApiServer) -> None:
         self.engine = ArgoEngine.connect("gpuq", str(server.kubeconfig))

@@ -1,4 +1,4 @@
-"""The heartbeat file: who touches it, and what the probe says of it."""
+"""The liveness file: what touches it, and what the probe reports."""
 
 import os
 import subprocess
