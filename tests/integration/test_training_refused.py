@@ -1,4 +1,4 @@
-"""Real `python train.py` processes that cannot train: one sentence with the remedy, exit code."""
+"""Processes of `python train.py` that cannot train print one sentence with the remedy and exit."""
 
 import os
 import pickle

@@ -119,7 +119,7 @@ class Up:
 
 
 def processes(naming: str = "") -> list[tuple[int, str, int]]:
-    """Return (pid, command, parent's pid) of all processes with that text in command or environment."""
+    """Return (pid, command, parent) of the processes with that text in command or environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
