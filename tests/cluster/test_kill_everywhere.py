@@ -138,10 +138,11 @@ def is_forgotten(doomed: Doomed) -> list[str]:
     doomed.arm(WORKFLOW_RETENTION_S="0.5")
     doomed.dies(WORKFLOW_RETENTION_S="0.5")
     wait_for("all are gone", lambda: not doomed.system.workflows(), 60)
-    config_map = f"/api/v1/namespaces/{doomed.system.namespace}/configmaps/{doomed.system.workflow_name(job_id)}"
+    name = doomed.system.workflow_name(job_id)
+    config_map = f"/api/v1/namespaces/{doomed.system.namespace}/configmaps/{name}"
     wait_for("their ConfigMaps too", lambda: doomed.system.admin.find(config_map) is None)
     assert doomed.system.job(job_id)["status"] == "succeeded"
-    return [doomed.system.workflow_name(job_id)]
+    return [name]
 
 
 def is_restored(doomed: Doomed) -> list[str]:
