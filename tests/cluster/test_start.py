@@ -115,7 +115,7 @@ def test_a_node_that_stopped_answering_before_it_took_the_pod(system: ClusterSys
     [node] = system.nodes
     system.lose_node(node)
     job_id = system.submitted("hal", {"seconds": 0})
-    system.wait_reason(job_id, f"{node} does not take it now")
+    system.wait_reason(job_id, f"The pod cannot be scheduled on {node}")
     system.wait_cycles(6)  # longer than START_DEADLINE_S
     assert system.job(job_id)["status"] == "admitted"
     system.find_node(node)
