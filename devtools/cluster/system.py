@@ -66,7 +66,7 @@ class ClusterSystem(Namespace, System):
         return {
             "ENGINE": "argo",
             "WORKFLOW_NAMESPACE": self.namespace,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'cluster' / 'resolver'}",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'devtools' / 'cluster' / 'resolver'}",
             "REQUIRE_GPU": str(any(self.nodes.values())).lower(),
             "MAX_RUNNING_JOBS": "100",
             "POLL_INTERVAL_S": "0.5",
