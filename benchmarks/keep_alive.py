@@ -1,4 +1,4 @@
-"""A client that costs next to nothing: prepared requests over connections that stay open."""
+"""This client needs almost no CPU: it sends prepared requests over connections that stay open."""
 
 import socket
 import threading
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 
 class Connection:
-    """One connection to 127.0.0.1:`port`, opened again where the server closed it while it was
-    idle.
-    """
+    """A connection to 127.0.0.1:`port` is opened again if the server closed it while idle."""
 
     def __init__(self, port: int) -> None:
         self._port, self._socket = port, _connect(port)
@@ -40,13 +38,14 @@ def get(path: str) -> bytes:
 
 
 def post(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return f"{head}\r\n\r\n".encode() + body
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def throughput(port: int, requests: Sequence[bytes], clients: int) -> float:
-    """Requests a second, shared out over `clients` connections with a thread each; every answer
-    must be a 202.
+    """Return the requests per second over `clients` connections with a thread each.
+
+    Every answer must be a 202.
     """
     failed: list[bytes] = []
 

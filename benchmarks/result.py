@@ -1,4 +1,4 @@
-"""One measured number with its target, and how results are kept."""
+"""This module defines a measured number with its target, and how results are kept."""
 
 import json
 import math
@@ -18,8 +18,9 @@ BEGIN, END = "<!-- results: made by `make bench`, do not edit -->\n", "<!-- end 
 
 @dataclass(frozen=True)
 class Result:
-    """`value` in `unit` (NaN: unmeasured); it holds when at most `target`, or at least where the
-    bound is "≥".
+    """A result is a `value` in `unit` (NaN: unmeasured).
+
+    It holds if it is at most `target`, or with the bound "≥" at least `target`.
     """
 
     name: str
@@ -51,7 +52,8 @@ class Result:
             f"{self.value:.3g} {self.unit}".strip(),
             f"{self.target:g} {self.unit}".strip(),
         )
-        return f"| {self.name} | {measured} | {self.bound} {target} | {'yes' if self.holds else 'no'} |"
+        holds = "yes" if self.holds else "no"
+        return f"| {self.name} | {measured} | {self.bound} {target} | {holds} |"
 
 
 def p99(values: Sequence[float]) -> float:
@@ -72,7 +74,8 @@ def save(
 
 
 def _table(results: Sequence[Result]) -> str:
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    system = f"{platform.system()} {platform.release()}"
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {system}"
     head = [
         f"Measured on: {machine}.",
         "",

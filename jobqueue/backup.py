@@ -1,7 +1,6 @@
-"""This module converts the queued jobs and the hashes of the access tokens to and from JSON.
+"""This module writes and reads a backup: one JSON document with the queued jobs and token hashes.
 
-Running and finished jobs are left out: the scheduler restores them from their workflows. Every
-function here is pure.
+Running and finished jobs are not in it: the scheduler restores them from the workflows. Pure.
 """
 
 import json
@@ -22,19 +21,19 @@ _MARK = "gpuq_backup"
 
 
 class InvalidBackup(GpuqError):
-    """The document is not a backup that this version can read."""
+    """The document is not a backup that this version reads."""
 
 
 @dataclass(frozen=True)
 class Backup:
-    """A decoded backup holds the queued jobs, the next one first, and the tokens."""
+    """The content of a document: queued jobs, the next one first, and tokens."""
 
     jobs: tuple[Job, ...]
     tokens: tuple[Token, ...]
 
 
 def encode(jobs: Iterable[Job], tokens: Iterable[Token], at: float) -> str:
-    """Return the backup made at `at` (seconds since the epoch); only queued jobs are in it."""
+    """Return the document, made at `at` (epoch seconds); jobs that are not queued are left out."""
     queued = [_job_to_dict(job) for job in jobs if job.phase is Phase.QUEUED]
     kept = [{"digest": token.digest, **json.loads(token.encode())} for token in tokens]
     document = {_MARK: VERSION, "made_at": rfc3339(at), "queue": queued, "tokens": kept}
@@ -42,16 +41,16 @@ def encode(jobs: Iterable[Job], tokens: Iterable[Token], at: float) -> str:
 
 
 def decode(text: str) -> Backup:
-    """Read what `encode` wrote; raises InvalidBackup if any part of it cannot be read."""
+    """Read what `encode` wrote; raises InvalidBackup if any part is wrong."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidBackup(
-            f"This is not JSON ({error}); make a backup with: gpuq admin backup"
+            f"This is not JSON ({error}); a backup is made by gpuq admin backup."
         ) from error
     if not isinstance(document, dict) or _MARK not in document:
         raise InvalidBackup(
-            "This is not a backup of gpuq: it lacks gpuq_backup; make one with: gpuq admin backup"
+            "This is not a backup of gpuq (no field gpuq_backup); one is made by gpuq admin backup."
         )
     if document[_MARK] != VERSION:
         raise InvalidBackup(

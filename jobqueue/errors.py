@@ -1,25 +1,25 @@
-"""This module defines the errors that the services share.
+"""This module declares what can go wrong between the services and Redis.
 
 GpuqError
-├── StoreUnavailable       Redis does not answer or refuses to serve: nothing was changed, try again
+├── StoreUnavailable       Redis is unreachable, slow, or refuses: nothing was changed, try again
 ├── JobNotFound            no record under that id
 ├── InvalidTransition      the job's phase does not allow it
 ├── QueueFull              a cap on queued jobs is reached
 ├── IdempotencyConflict    the same Idempotency-Key with another body
-├── TooManyTokens          the user already has the maximum number of valid access tokens
-├── StaleLeader            another scheduler is the leader; this one's write was refused
+├── TooManyTokens          the user has as many valid access tokens as allowed
+├── StaleLeader            another scheduler is the leader; the write was refused
 ├── NoFreeSlot             MAX_RUNNING_JOBS or MAX_RUNNING_PER_USER is reached
 ├── CorruptEntry           a stored entry cannot be read
-└── CorruptData            Redis holds data that a script of ours cannot process
+└── CorruptData            a script of ours failed on data that gpuq did not write
 """
 
 
 class GpuqError(Exception):
-    """All of gpuq's own errors are of this class; the text is one sentence for people."""
+    """The base of gpuq's own errors; the text is one sentence that a person may see."""
 
 
 class StoreUnavailable(GpuqError):
-    """Redis does not serve; the text says why and how to fix it."""
+    """Redis cannot serve the call; the text gives the reason and the remedy."""
 
 
 class JobNotFound(GpuqError):
@@ -31,7 +31,7 @@ class JobNotFound(GpuqError):
 
 
 class InvalidTransition(GpuqError):
-    """The job's phase does not allow the requested change to the phase `to`."""
+    """The job's phase does not allow what was asked; `phase` is the present one."""
 
     def __init__(self, job_id: str, phase: str, to: str) -> None:
         retry = f"Only a failed or cancelled job can be retried; {job_id} is {phase}."
@@ -56,7 +56,7 @@ class QueueFull(GpuqError):
 
 
 class IdempotencyConflict(GpuqError):
-    """The key was used before, for `job_id`, with another body."""
+    """The key was used before, for `job_id` and another body."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
@@ -71,23 +71,23 @@ class TooManyTokens(GpuqError):
 
     def __init__(self, user: str, limit: int) -> None:
         super().__init__(
-            f"{user} has {limit} valid tokens, which is the limit; list them with gpuq admin token "
-            "list, and revoke one with gpuq admin token revoke ID."
+            f"{user} has {limit} valid tokens, which is the limit; revoke one first: "
+            "gpuq admin token list shows them, gpuq admin token revoke ID revokes one."
         )
         self.user = user
         self.limit = limit
 
 
 class StaleLeader(GpuqError):
-    """Another scheduler has become the leader; the write was refused."""
+    """Another scheduler has become the leader since; the write was refused."""
 
 
 class NoFreeSlot(GpuqError):
-    """All slots are taken, or this user's share of them."""
+    """All slots, or all those of this user, are taken."""
 
 
 class CorruptData(GpuqError):
-    """Redis serves, but a script failed on the stored data; nothing was changed before that."""
+    """Redis answers, but a script failed on stored data before it changed anything."""
 
 
 class CorruptEntry(GpuqError):

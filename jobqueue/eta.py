@@ -1,18 +1,17 @@
-"""This module estimates how long a queued job will wait, from the run times of finished jobs.
+"""This module estimates how long a queued job will wait, from the run times of finished jobs. Pure.
 
-With one slot, and the average run time for every job, the estimate is the rule of
-docs/founding-document.md: position × average run time. Every function here is pure.
+With one slot, and the average run time for every job, the estimate is position × average run time,
+which is the rule of docs/founding-document.md.
 """
 
 from collections.abc import Sequence
 
-#: A job that runs longer than expected is assumed to need this share of its expected time more,
-#: so that the estimate never says "any moment now".
+#: A job that runs longer than expected is assumed to need this share of its expected time more.
 OVERRUN_SHARE = 0.1
 
 
 def remaining_s(expected_s: float | None, elapsed_s: float) -> float | None:
-    """Return the time that a running job has left (s); None if its run time is unknown."""
+    """Return how long a running job will still take (s), or None if it is unknown."""
     if expected_s is None:
         return None
     return max(expected_s - elapsed_s, OVERRUN_SHARE * expected_s)
@@ -21,9 +20,9 @@ def remaining_s(expected_s: float | None, elapsed_s: float) -> float | None:
 def wait_s(
     running_left_s: Sequence[float | None], ahead_s: Sequence[float | None], slots: int
 ) -> float | None:
-    """Return the time until a job starts (s): all the work before it, divided by the slots.
+    """Return how long until a job starts (s): the time left and the time ahead, over the slots.
 
-    Return None if any part of that work is unknown: a partial sum would be too optimistic.
+    Returns None if one of the parts is unknown: an incomplete sum would be too small.
     """
     parts = [*running_left_s, *ahead_s]
     known = [part for part in parts if part is not None]
@@ -33,7 +32,7 @@ def wait_s(
 
 
 def in_words(wait: float | None) -> str:
-    """Return `wait` (s) in words: "less than a minute", "3 days 4 hours"; "unknown" for None."""
+    """Return `wait` (s) in words, such as "45 minutes" or "3 days 4 hours"; "unknown" for None."""
     if wait is None:
         return "unknown"
     minutes = round(wait / 60)

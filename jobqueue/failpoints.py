@@ -1,8 +1,8 @@
-"""This module lets a test kill a process, make it raise or make it sleep between two writes.
+"""This module has named points between any two writes of a process, where tests make it fail.
 
-`FAILPOINT=<name>:kill|raise|sleep[:seconds][,…]` switches points on; without `GPUQ_TESTING=1` a
-process that has FAILPOINT set refuses to start. With `FAILPOINT_ONCE=<file>` a point fires only if
-the file does not exist, and creates it, so that the restarted process gets past the point.
+`FAILPOINT=<name>:kill|raise|sleep[:seconds][,…]` activates them. Without `GPUQ_TESTING=1`, a
+service with FAILPOINT set refuses to start. With `FAILPOINT_ONCE=<file>` a point acts only while
+the file does not exist, and creates it, so that a restarted process passes the point.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jobqueue.errors import GpuqError
 
-#: All failpoints, by process; a test goes through this list.
+#: All points, by process; tests iterate over this list.
 FAILPOINTS = (
     "queue_manager.enqueue.before",
     "queue_manager.enqueue.after",
@@ -62,13 +62,13 @@ def check_failpoints() -> None:
     unknown = set(_switched()) - set(FAILPOINTS)
     if unknown:
         raise SystemExit(
-            f"FAILPOINT has unknown names: {', '.join(sorted(unknown))}; "
-            "jobqueue/failpoints.py lists the failpoints."
+            f"FAILPOINT has unknown names ({', '.join(sorted(unknown))}); "
+            "jobqueue/failpoints.py lists the known ones."
         )
 
 
 def failpoint(name: str) -> None:
-    """Kill, raise or sleep if FAILPOINT names this point; otherwise do nothing."""
+    """Do what FAILPOINT sets for this point; normally nothing."""
     if "FAILPOINT" not in os.environ or os.environ.get("GPUQ_TESTING") != "1":
         return
     action = _switched().get(name)

@@ -1,14 +1,13 @@
-"""This module defines the phases of a job and which phase may follow which."""
+"""This module declares the phases of a job and the transitions between them."""
 
 from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """A job is in exactly one phase, which the API calls `status`."""
+    """The phase of a job; the API calls it `status`."""
 
     QUEUED = "queued"  #: waits in `job_queue`
-    #: holds a slot, and GPUs are promised to it; its container has not been seen running yet
-    ADMITTED = "admitted"
+    ADMITTED = "admitted"  #: has a slot, a node and GPUs; its container does not run yet
     RUNNING = "running"  #: its container was seen running
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -26,7 +25,7 @@ class Phase(StrEnum):
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
 #: Admitted or running back to queued is a requeue; failed or cancelled back to queued is a retry.
-#: The Lua scripts get this table too (store/connection.py), so that it exists only once.
+#: The Lua scripts get this table (store/connection.py), so it exists once.
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.ADMITTED, Phase.CANCELLED, Phase.FAILED}),
     Phase.ADMITTED: frozenset({Phase.RUNNING, Phase.QUEUED, Phase.FAILED, Phase.CANCELLED}),

@@ -1,4 +1,7 @@
-"""This module defines the reason for a job's phase: a code, a sentence, and a quoted log line."""
+"""This module declares the reason for a job's phase.
+
+A reason is a code from a closed list, a sentence for people, and a quoted line of the job's log.
+"""
 
 import json
 from dataclasses import dataclass
@@ -9,15 +12,15 @@ class ReasonCode(StrEnum):
     """The list of reason codes is closed; CONTRIBUTING.md describes how to add one."""
 
     # queued: why it waits
-    SUBMITTED = "submitted"  #: just submitted; the scheduler has not considered it yet
-    #: restored from a backup (gpuq admin restore); the scheduler has not considered it yet
+    SUBMITTED = "submitted"  #: the scheduler has not considered it yet
+    #: restored from a backup; the scheduler has not considered it yet
     RESTORED = "restored"
     WAITING_TURN = "waiting_turn"  #: others are ahead in the queue
-    SLOTS_FULL = "slots_full"  #: first in line, but MAX_RUNNING_JOBS are running
-    USER_LIMIT = "user_limit"  #: its user already runs MAX_RUNNING_PER_USER
+    SLOTS_FULL = "slots_full"  #: first in line, but MAX_RUNNING_JOBS jobs hold a slot
+    USER_LIMIT = "user_limit"  #: its user has MAX_RUNNING_PER_USER jobs running
     RESOURCES_BUSY = "resources_busy"  #: no node passes the gate: GPU, CPU or memory are in use
-    MONITOR_UNAVAILABLE = "monitor_unavailable"  #: no monitor gives an answer that can be trusted
-    NEVER_FITS = "never_fits"  #: asks for more GPUs than any known node has
+    MONITOR_UNAVAILABLE = "monitor_unavailable"  #: no monitor returns a usable answer
+    NEVER_FITS = "never_fits"  #: it needs more GPUs than any known node has
     TEMPLATE_INVALID = "template_invalid"  #: its template cannot be used until an admin fixes it
     #: the engine could not create its workflow; retried with backoff
     CREATE_FAILED = "create_failed"
@@ -29,37 +32,38 @@ class ReasonCode(StrEnum):
     #: no scheduler has reported for a while (set by the API alone, never stored)
     SCHEDULER_NOT_RESPONDING = "scheduler_not_responding"
     # queued again
-    SCHEDULER_RESTARTED = "scheduler_restarted"  #: admitted, but its workflow was never made
-    GPU_BUSY = "gpu_busy"  #: exit 75: the GPU was taken after all
-    EVICTED = "evicted"  #: stopped by the cluster or an admin; resumes from its checkpoint
-    RETRIED = "retried"  #: its user or an admin asked for another attempt
+    SCHEDULER_RESTARTED = (
+        "scheduler_restarted"  #: it was admitted, but its workflow was never created
+    )
+    GPU_BUSY = "gpu_busy"  #: exit 75: its GPU was in use when it started
+    EVICTED = "evicted"  #: the cluster removed its container; it resumes from its checkpoint
+    RETRIED = "retried"  #: a person asked for another attempt
     # admitted, running
     ADMITTED = "admitted"
     STARTING = "starting"  #: its workflow exists, its container has not started
-    #: its node has too few free GPUs, or it was withdrawn from such a node
+    #: its node has no free GPU; also of a job withdrawn from such a node
     SHORT_OF_GPUS = "short_of_gpus"
-    #: its node does not accept it for another reason, or it was withdrawn from such a node
+    #: its node cannot run it for another reason; also of a job withdrawn from such a node
     UNSCHEDULABLE = "unschedulable"
-    NODE_LOST = "node_lost"  #: its node does not answer, so it is unknown whether it runs
+    NODE_LOST = "node_lost"  #: its node does not respond, so it is unknown whether the job runs
     RUNNING = "running"
-    CANCELLING = "cancelling"  #: a cancel was asked for; its container is being stopped
+    CANCELLING = "cancelling"  #: its user cancelled it; its container is being stopped
     # finished
     SUCCEEDED = "succeeded"
     CANCELLED = "cancelled"
-    WORKFLOW_DELETED = "workflow_deleted"  #: somebody deleted or terminated its workflow
+    WORKFLOW_DELETED = "workflow_deleted"  #: a person deleted or terminated its workflow
     TRAINING_FAILED = "training_failed"  #: exit 1
     BAD_CONFIG = "bad_config"  #: exit 2: the training refused its configuration or data
     KILLED = "killed"  #: ended by a signal that gpuq did not send (SIGKILL: often out of memory)
     TIME_LIMIT = "time_limit"
-    REJECTED = "rejected"  #: the engine refuses the workflow for good
-    NAME_TAKEN = "name_taken"  #: an object that is not gpuq's has the workflow's name
+    REJECTED = "rejected"  #: the engine refuses the workflow permanently
+    NAME_TAKEN = "name_taken"  #: an unmanaged object has the workflow's name
     REQUEUE_LIMIT = "requeue_limit"
     START_DEADLINE = "start_deadline"  #: its container did not start in time
     INTERNAL_ERROR = "internal_error"  #: handling it raised an unexpected error three times
 
 
-#: The end of an admitted or running job with one of these reasons cannot be estimated: the job
-#: holds its slot until the obstacle is gone.
+#: Reasons of a job that keeps its slot for an unknown time, until a person or the cluster acts.
 NO_KNOWN_END = frozenset(
     {
         ReasonCode.SHORT_OF_GPUS,
@@ -83,15 +87,15 @@ _RENAMED = {
     "engine_unavailable": ReasonCode.ENGINE_UNREACHABLE,
     "scheduler_away": ReasonCode.SCHEDULER_NOT_RESPONDING,
 }
-#: For these codes, earlier versions wrote the quoted log line behind the message's first colon.
+#: In reasons with these codes, earlier versions wrote the log line after the first colon.
 _QUOTED_THE_LOG = frozenset({"training_failed", "bad_config", "gpu_busy"})
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason has a code for programs, a message for everybody, and a detail for the job's user.
+    """Why a job is in its phase.
 
-    The message is one sentence.
+    `code` is for programs, `message` (one sentence) for everybody, `detail` for the user only.
     """
 
     code: str  #: a ReasonCode; another word only if a newer version wrote it
@@ -119,7 +123,7 @@ class Reason:
         return {"code": str(self.code), "message": self.message, "detail": self.detail}
 
     def without_detail(self) -> "Reason":
-        """Return the reason as everybody may see it: a log is shown to its user only."""
+        """Return what everybody may see of the reason: a log is private to its user."""
         return Reason(self.code, self.message)
 
     @property

@@ -1,4 +1,4 @@
-"""This module defines access tokens and their stored form. It is pure: the time is an argument."""
+"""This module declares access tokens and their stored form. Pure; the clock is an argument."""
 
 import hashlib
 import json
@@ -9,9 +9,9 @@ from enum import StrEnum
 from jobqueue.clock import rfc3339, seconds
 from jobqueue.errors import CorruptData
 
-#: People, and scanners that search for leaked secrets, recognise a token by its prefix.
+#: By this prefix, people and scanners for leaked secrets recognise a token.
 PREFIX = "gpuq_"
-#: The limit is two, so that a new token can be in use before the old one is revoked.
+#: Two, so that a new token can be in use everywhere before the old one is revoked.
 MOST_LIVE_PER_USER = 2
 
 _SECRET_BYTES = 32
@@ -19,7 +19,7 @@ _ID_LENGTH = 10
 
 
 class Role(StrEnum):
-    """A token lets its holder act as one user, or as any user."""
+    """What the holder of a token may do: act as one user, or as any user."""
 
     USER = "user"
     ADMIN = "admin"
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Token:
-    """A token's data is stored under the token's digest; the token itself is stored nowhere."""
+    """The stored record of a token, under its digest; the token itself is never stored."""
 
     digest: str
     user: str
@@ -38,10 +38,7 @@ class Token:
 
     @property
     def id(self) -> str:
-        """Return the start of the digest, which people use as the token's name.
-
-        It reveals nothing about a token of 256 random bits.
-        """
+        """Return the short name of the token; it does not help to guess 256 random bits."""
         return self.digest[:_ID_LENGTH]
 
     @property
@@ -55,9 +52,9 @@ class Token:
         return self.is_admin or self.user == user
 
     def encode(self) -> str:
-        """Return the token's data as JSON.
+        """Return the record as JSON.
 
-        add_token.lua compares `expires_at` as a text, so all times have the same width.
+        add_token.lua reads `user` and compares `expires_at` as a text, so times have one width.
         """
         expires_at = None if self.expires_at is None else rfc3339(self.expires_at)
         record = {"user": self.user, "role": self.role, "created_at": rfc3339(self.created_at)}
@@ -65,7 +62,7 @@ class Token:
 
     @classmethod
     def decode(cls, digest: str, text: str) -> "Token":
-        """Read what `encode` wrote; raises CorruptData if any part cannot be read."""
+        """Read what `encode` wrote; raises CorruptData if any part is wrong."""
         try:
             record = json.loads(text)
             expires_at = record["expires_at"]
@@ -80,18 +77,18 @@ class Token:
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptData(
                 f"The token {digest[:_ID_LENGTH]} cannot be read; "
-                f"delete it from Redis: redis-cli hdel tokens {digest}"
+                f"delete it: redis-cli hdel tokens {digest}"
             ) from error
 
 
 def new_secret() -> str:
-    """Return a new token for its holder: the prefix and 256 random bits."""
+    """Return a new token as its holder gets it: the prefix and 256 random bits."""
     return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 
 def digest_of(secret: str) -> str:
-    """Return the token's SHA-256 in hex.
+    """Return the SHA-256 of a token in hex.
 
-    It needs no salt and no slow hash, which protect passwords: nobody can guess 256 random bits.
+    Salt and slow hashes protect passwords; 256 random bits cannot be guessed.
     """
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""This module has the rule for users' names, which are part of job ids, paths, Workflow names."""
+"""This module has the rule for user names, which are part of job ids, paths and object names."""
 
 import re
 

@@ -1,6 +1,4 @@
-"""What deploy/ gives scheduler and trainings, and the template that it ships, for a namespace of
-the tests.
-"""
+"""This module adapts the objects and the template in deploy/ to a namespace of the tests."""
 
 import os
 from collections.abc import Callable
@@ -16,9 +14,7 @@ _NAMESPACED = ("ServiceAccount", "Role", "RoleBinding", "Secret", "PersistentVol
 
 
 def lab_objects(namespace: str) -> list[Object]:
-    """What deploy/ gives scheduler and trainings, for another namespace: accounts, rights, token,
-    volume and claim.
-    """
+    """Return the accounts, rights, token, volume and claim of deploy/ for another namespace."""
     files = [ROOT / "deploy" / "base" / name for name in ("proto-gcn.yaml", "scheduler.yaml")]
     found = [
         item
@@ -43,7 +39,7 @@ def _namespaced(item: Object, namespace: str) -> Object:
 
 
 def _cluster_wide(item: Object, namespace: str) -> Object:
-    """One of several in this cluster: it gets a name of its own."""
+    """Rename an object, because there are several of its kind in this cluster."""
     item["metadata"]["name"] += f"-{namespace}"
     for subject in item.get("subjects", []):
         subject["namespace"] = namespace
@@ -61,16 +57,15 @@ _MOVES: dict[str, Callable[[Object, str], Object]] = {
 
 
 def as_it_is(workflow: Object) -> None:
-    """The shipped template is what is tested."""
+    """Return the shipped template, which is the one to test."""
 
 
 def with_a_shell(workflow: Object) -> None:
-    """For a cluster that has no image of ours and no /data: any image with a shell plays the toy
-    trainer.
-    """
+    """Let any image with a shell be the toy trainer: the cluster lacks our image and /data."""
     lines = "; ".join(f"echo '{line}'" for line in LOG_LINES)
     read = "sed -n 's/.*\"*{}\"*: *\\([0-9]*\\).*/\\1/p' $CONFIG_FILE"
-    script = f"{lines}; sleep $({read.format('seconds')}); code=$({read.format('exit')}); exit ${{code:-0}}"
+    end = f"code=$({read.format('exit')}); exit ${{code:-0}}"
+    script = f"{lines}; sleep $({read.format('seconds')}); {end}"
     container = workflow["spec"]["templates"][0]["container"]
     container |= {
         "image": os.environ.get("E2E_IMAGE", "busybox:1.36"),

@@ -1,4 +1,4 @@
-"""Before an API server (TLS): see proxy.py."""
+"""This proxy is for an API server (TLS); see proxy.py."""
 
 import re
 import secrets
@@ -14,11 +14,10 @@ from devtools.cluster.proxy import CHUNK, Fault, Proxy, Rule, reset
 
 
 class ApiProxy(Proxy):
-    """Before an API server: ends TLS with a certificate of ours, one request a connection, so that
-    a rule sees each.
+    """This proxy ends TLS with a certificate of ours, so that its rules see each request.
 
-    Clients have to bring a token, since a certificate does not get past it. `calls` is every
-    request that came.
+    A connection has one request. Clients need a token, because the API server would not see their
+    certificate. `calls` has every request that arrived.
     """
 
     def __init__(self, upstream: str, ca: Path, authority: Authority) -> None:
@@ -67,9 +66,7 @@ class ApiProxy(Proxy):
             reset(client)
 
     def _forward(self, request: bytes, give: Callable[[bytes], object]) -> None:
-        """The request to the API server, and its answer, piece by piece as it comes: a watch has no
-        end.
-        """
+        """Forward the request, and its answer in pieces as they arrive: a watch has no end."""
         with socket.create_connection(self._upstream, timeout=10) as plain:
             plain.settimeout(None)
             context = self._client_context
@@ -83,7 +80,7 @@ class ApiProxy(Proxy):
 
 
 def _read_request(client: ssl.SSLSocket) -> bytes:
-    """One whole request, told to close afterwards; empty where none came."""
+    """Return one whole request that asks to close the connection; empty if none arrived."""
     read = b""
     while b"\r\n\r\n" not in read:
         piece = client.recv(CHUNK)
@@ -99,11 +96,9 @@ def _read_request(client: ssl.SSLSocket) -> bytes:
 
 
 def _status(rule: Rule) -> bytes:
-    """What an API server says in such a case: a Status object."""
-    body = (
-        b'{"kind":"Status","apiVersion":"v1","status":"Failure","message":"the test says so","code":%d}'
-        % rule.status
-    )
+    """Return the answer of an API server in such a case: a Status object."""
+    status = b'"kind":"Status","apiVersion":"v1","status":"Failure"'
+    body = b'{%s,"message":"the test says so","code":%d}' % (status, rule.status)
     wait = f"Retry-After: {rule.retry_after_s}\r\n" if rule.retry_after_s is not None else ""
     head = f"HTTP/1.1 {rule.status} Test\r\nContent-Type: application/json\r\n{wait}"
     return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body

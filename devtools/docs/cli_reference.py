@@ -1,4 +1,4 @@
-"""docs/cli.md, from the commands themselves."""
+"""This module makes docs/cli.md from the commands."""
 
 import inspect
 from collections.abc import Iterator
@@ -9,15 +9,16 @@ from gpuq.cli import cli
 
 _HEAD = """# Commands
 
-Made from the commands by `make docs`; `gpuq COMMAND --help` says the same.
+This page is made from the commands by `make docs`; `gpuq COMMAND --help` shows the same.
 
-Data goes to stdout, talk to stderr. `-o json` and `-o yaml` print the API's own objects unchanged, as `/openapi.json`
-describes them (`history` puts the pages up to `--limit` into one; `queue --user` has the shape of `GET /queue` with
-that user's jobs, the first 100 that wait). Tables are for people: in a pipe a row is a line with the full text, on a
-terminal the last column is wrapped, and there is colour unless `NO_COLOR` is set or `TERM` is `dumb`. `--watch` draws
-a terminal again every two seconds, and elsewhere prints again what has changed; Ctrl-C ends it with exit code 0. Where
-a job is named, `@latest` is the newest of `--user` (default: `$USER`). Durations are seconds, or a number with `s`,
-`m`, `h` or `d`: `90`, `45m`, `12h`, `7d`.
+Data goes to stdout, messages go to stderr. `-o json` and `-o yaml` print the API's objects
+unchanged, as `/openapi.json` describes them (`history` joins the pages up to `--limit`; `queue
+--user` has the shape of `GET /queue` with the first 100 queued jobs of that user). Tables are for
+people: in a pipe each row is one line with the full text; on a terminal the last column is wrapped,
+and there is colour unless `NO_COLOR` is set or `TERM` is `dumb`. `--watch` redraws a terminal every
+two seconds, and elsewhere prints what has changed; Ctrl-C ends it with exit code 0. `@latest`
+instead of a job id is the newest job of `--user` (default: `$USER`). Durations are seconds, or a
+number with `s`, `m`, `h` or `d`: `90`, `45m`, `12h`, `7d`.
 """
 
 
@@ -29,7 +30,7 @@ def cli_reference() -> str:
 
 
 def _commands(path: list[str], command: click.Command) -> Iterator[tuple[list[str], click.Command]]:
-    """The command and, in the order of their names, those below it."""
+    """Yield the command and, by name, those below it."""
     yield path, command
     if isinstance(command, click.Group):
         for name in sorted(command.commands):
@@ -62,12 +63,12 @@ def _default(option: click.Option) -> str:
 
 
 def _code(text: str) -> str:
-    """In a table's cell, where a bar would end it."""
+    """Return text for a cell of a table, which a bar would end."""
     return "`" + text.replace("|", "\\|") + "`"
 
 
 def _prose(text: str) -> str:
-    """Paragraphs; those that click must not wrap (marked with \\b) as they are."""
+    """Return paragraphs; those that click must not wrap (marked with \\b) stay as they are."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(
         _as_is(part[2:]) if part.startswith("\b\n") else part.strip("\n") for part in paragraphs

@@ -1,5 +1,6 @@
-"""docs/settings.md, from the settings classes of the three services: names, defaults, rules, and
-the comments there.
+"""This module makes docs/settings.md from the settings classes of the three services.
+
+The classes have the names, defaults, rules and comments.
 """
 
 import ast
@@ -45,15 +46,16 @@ RULES = {
 
 _HEAD = """# Settings
 
-Made from the settings classes by `make docs`. All are environment variables; `gpuq up` passes on what is set in its
-own, and sets the addresses, ports and folders itself. A service logs its settings at its start, without passwords; a
-wrong value refuses to start with a sentence.
+This page is made from the settings classes by `make docs`. All settings are environment variables;
+`gpuq up` passes its own environment on, and sets the addresses, ports and folders itself. A service
+logs its settings at its start, without passwords; with a wrong value it refuses to start, and
+explains why in one sentence.
 """
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One environment variable of one service."""
+    """A setting is one environment variable of one service."""
 
     name: str
     default: str
@@ -69,16 +71,16 @@ def settings_reference() -> str:
     parts = [_HEAD]
     for owners, settings in _by_owners(found).items():
         title = " and ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
-        parts.append(
-            f"## {title[0].upper()}{title[1:]}\n\n| variable | default | value | what |\n|---|---|---|---|"
-        )
+        head = "| variable | default | value | what |\n|---|---|---|---|"
+        parts.append(f"## {title[0].upper()}{title[1:]}\n\n{head}")
         parts.append("\n".join(_row(setting) for setting in settings) + "\n")
     return "\n".join(parts)
 
 
 def _by_owners(found: Mapping[str, Mapping[str, Setting]]) -> dict[tuple[str, ...], list[Setting]]:
-    """What several services read first, each variable once; raises ValueError where they do not
-    agree about one.
+    """Return each variable once, those of several services first.
+
+    Raises ValueError if services have different defaults for a variable.
     """
     groups: dict[tuple[str, ...], list[Setting]] = {}
     for name in dict.fromkeys(name for settings in found.values() for name in settings):
@@ -110,7 +112,7 @@ def _settings(kind: type[BaseSettings]) -> Iterator[Setting]:
 
 
 def _annotations(kind: type[BaseSettings], source: list[str]) -> dict[str, tuple[str, int, int]]:
-    """Of each field its type as it is written, and its first and last line."""
+    """Return each field's type as it is written, and its first and last line."""
     tree = ast.parse("\n".join(source))
     body = next(
         node.body
@@ -150,7 +152,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _rule(annotation: str, field: FieldInfo) -> str:
-    """Raises KeyError for a type that RULES has to learn."""
+    """Return the rule for a field's values; raises KeyError for a type that RULES lacks."""
     if annotation in RULES:
         return RULES[annotation]
     kind = field.annotation

@@ -1,6 +1,4 @@
-"""One function that looks at Redis and at the engine and says what is wrong; every fault test ends
-with it.
-"""
+"""This module checks Redis and the engine for broken promises; every fault test ends with it."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,9 +15,7 @@ _ALL = 1_000_000
 
 @dataclass(frozen=True)
 class LiveWorkflow:
-    """A workflow of the engine of which something may still run; none on a node that was declared
-    dead does.
-    """
+    """Something of a live workflow may still run, unless its node was declared dead."""
 
     name: str
     job_id: str
@@ -32,11 +28,11 @@ def violations(
     in_flight: int = 0,
     gpus: Mapping[str, int] = MappingProxyType({}),
 ) -> list[str]:
-    """Every broken promise as a sentence; an empty list is what a healthy system gives.
+    """Return every broken promise as a sentence; a healthy system has none.
 
-    `acknowledged`: job ids that were answered with 202; `in_flight`: how many admissions or endings
-    may be between the engine and Redis at this moment (0 when everything is at rest); `gpus`: node
-    -> how many it has, where known.
+    `acknowledged` are the job ids that were answered with 202, `in_flight` is the number of
+    admissions or ends that may be between the engine and Redis now (0 if nothing happens), and
+    `gpus` maps a node to its number of GPUs, if that is known.
     """
     live = list(live)
     queued, slots, found = _queued_ids(store), _slots(store), []
@@ -51,7 +47,8 @@ def violations(
     running = [job for job in slots if job is not None]
     if abs(len(slots) - len(live)) > in_flight:
         found.append(
-            f"running_jobs has {sorted(map(str, running))}, alive are {sorted(w.name for w in live)}"
+            f"running_jobs has {sorted(map(str, running))}, "
+            f"but the live workflows are {sorted(w.name for w in live)}"
         )
     return found
 
@@ -77,7 +74,7 @@ def _queue_in_step(store: Store, queued: list[str]) -> list[str]:
 
 
 def _gpus_promised_once(store: Store, gpus: Mapping[str, int]) -> list[str]:
-    """By name where the engine pins them, by number where it counts them."""
+    """Check GPUs by name if the engine pins them, by number if it counts them."""
     running = store.running()
     uuids = Counter(uuid for job in running for uuid in job.gpu_uuids)
     held: Counter[str] = Counter()
@@ -114,8 +111,9 @@ def _one_phase(job: Job, in_queue: int, in_slots: int, in_history: int) -> list[
     )
     found = []
     if (in_queue, in_slots, in_history) != expected:
-        where = f"{in_queue} times in job_queue, {in_slots} in running_jobs, {in_history} in finished_jobs"
-        found.append(f"{job.job_id} is {job.phase}, but stands {where}")
+        where = f"{in_queue} times in job_queue, {in_slots} in running_jobs"
+        where = f"{where}, {in_history} in finished_jobs"
+        found.append(f"{job.job_id} is {job.phase}, but it is {where}")
     if job.phase is not Phase.SUCCEEDED and not job.reason.message:
         found.append(f"{job.job_id} is {job.phase} without a reason")
     return found

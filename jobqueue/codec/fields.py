@@ -182,10 +182,7 @@ class Fields:
     def from_json(
         self, values: Mapping[str, Any], flag: Mapping[str, Any] = _ANY
     ) -> dict[str, Any]:
-        """Read what `to_json` wrote; an absent field keeps its default.
-
-        Raises the errors of `from_hash`.
-        """
+        """Read what `to_json` wrote; an absent field keeps its default. Raises as `from_hash`."""
         return {
             each.name: each.codec.take(values[each.name])
             for each in self.all

@@ -1,1 +1,1 @@
-"""This package starts a service: it reads settings, configures the log and binds the socket."""
+"""This package has what every service does at its start: settings, log, socket, health codes."""

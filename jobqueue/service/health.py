@@ -1,4 +1,4 @@
-"""This module lists what can be wrong with Redis or the scheduler: a code and a sentence each."""
+"""This module declares what can be wrong with Redis or the scheduler, as codes with sentences."""
 
 from dataclasses import dataclass
 from enum import StrEnum

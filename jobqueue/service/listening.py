@@ -1,11 +1,11 @@
-"""This module binds the socket that a service listens on, before anything else is started."""
+"""This module binds the socket that a service listens on, before anything is started."""
 
 import ipaddress
 import socket
 
 
 class CannotListen(Exception):
-    """The address is in use or not this machine's; the text is one sentence for people."""
+    """The address is in use or not of this machine; the text is one sentence for a person."""
 
 
 def is_loopback(host: str) -> bool:
@@ -19,7 +19,7 @@ def is_loopback(host: str) -> bool:
 def listen(host: str, port: int, remedy: str) -> socket.socket:
     """Return a listening socket; raises CannotListen with `remedy`.
 
-    It is bound here because gunicorn would retry for five seconds and log the error five times.
+    gunicorn does not bind it, because it would try for five seconds and report it five times.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

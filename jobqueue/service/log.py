@@ -1,4 +1,4 @@
-"""This module configures the log of every service: JSON in pods, coloured text on a terminal."""
+"""This module sets up the log of a service: JSON lines, or coloured lines on a terminal."""
 
 import logging
 import sys
@@ -8,10 +8,11 @@ import structlog
 
 
 def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> None:
-    """Configure structlog for this process; `fmt` is `json` or `console`.
+    """Set up structlog for this process; `fmt` is `json` or `console`.
 
-    Every line has the service's name and goes to stdout, and so do records of other libraries
-    (gunicorn, werkzeug).
+    Every line has the name of the service.
+
+    Lines go to stdout; records of other libraries (gunicorn, werkzeug) are written the same way.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -24,7 +25,7 @@ def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> N
         if fmt == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     )
-    # Our own lines bypass `logging`, which would double the cost of each.
+    # Our own lines do not go through `logging`, which would double the cost of each line.
     structlog.configure(
         processors=[*shared, renderer],
         logger_factory=structlog.WriteLoggerFactory(_Lines(sys.stdout)),  # type: ignore[arg-type]
@@ -45,7 +46,7 @@ def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> N
 
 
 class _Lines:
-    """A full disk or a closed pipe loses log lines, but does not stop what the service is doing."""
+    """A stream that drops lines on a full disk or a closed pipe instead of raising."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -54,7 +55,7 @@ class _Lines:
         try:
             self._stream.write(text)
         except (OSError, ValueError):
-            pass  # the log itself is broken, so there is nowhere to report this
+            pass  # there is no other place to report it
 
     def flush(self) -> None:
         try:
@@ -64,11 +65,11 @@ class _Lines:
 
 
 def get_logger(name: str = "") -> Any:
-    """Return a structlog logger: `log.info("One sentence.", job_id=…)`."""
+    """Return a structlog logger, used like `log.info("One sentence.", job_id=…)`."""
     return structlog.get_logger(name)
 
 
 def bind_log(**values: str) -> None:
-    """Add these values to every further line of this thread, instead of those bound before."""
+    """Add these values to every later line of this thread, in place of those bound before."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**values)

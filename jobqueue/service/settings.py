@@ -1,7 +1,4 @@
-"""This module reads a service's settings from the environment into one frozen object.
-
-Each wrong value is reported in one sentence.
-"""
+"""This module reads the settings of a service from the environment into one frozen object."""
 
 import re
 import sys
@@ -18,7 +15,7 @@ LogFormat = Literal["json", "console"]
 
 
 def _check_url(schemes: tuple[str, ...]) -> AfterValidator:
-    """Return the check for a URL with one of these schemes and a valid port."""
+    """Return a validator for URLs of these schemes with a valid port."""
 
     def check(url: str) -> str:
         parts = urlsplit(url)
@@ -43,7 +40,7 @@ EXIT_BAD_SETTINGS = 2
 def load_settings(kind: type[SettingsT]) -> SettingsT:
     """Return the settings from the environment.
 
-    Wrong values end the process with exit code 2 and a sentence each on stderr.
+    Wrong values end the process (exit 2) with a sentence for each on stderr.
     """
     try:
         return kind()
@@ -75,4 +72,6 @@ def _sentence(detail: dict[str, Any]) -> str:
     name = "_".join(str(part) for part in detail["loc"][:1]).upper() or "The environment"
     rule = str(detail["msg"]).removeprefix("Value error, ").removesuffix(".")
     value = _masked(str(detail["input"]))
-    return f"{name}={value!r} is refused: {rule[:1].lower()}{rule[1:]}. Correct {name} or unset it."
+    return (
+        f"{name}={value!r} is refused: {rule[:1].lower()}{rule[1:]}. Correct {name}, or unset it."
+    )

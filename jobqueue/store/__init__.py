@@ -1,4 +1,4 @@
-"""This package holds the Redis contract: keys, scripts, and the clients.
+"""This package is the only way to Redis: keys, scripts, and two clients.
 
-The API uses `client.py`, the scheduler also `leader.py`.
+`client.py` is for everybody, `leader.py` has the scheduler's writes.
 """

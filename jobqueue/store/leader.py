@@ -1,6 +1,6 @@
 """This module has the scheduler's writes.
 
-Each of them carries the leader's epoch; Lua refuses the writes of a stale leader (StaleLeader).
+Each carries the epoch of its lead; the scripts refuse those of a stale leader (StaleLeader).
 """
 
 import json
@@ -31,7 +31,7 @@ class Start:
 
 @dataclass(frozen=True)
 class SlotLimits:
-    """These limits cap the jobs that hold a slot at once: in total, and per user."""
+    """How many jobs may have a slot at once: in total, and of one user."""
 
     max_running: int
     max_per_user: int
@@ -88,9 +88,9 @@ class Leader:
 
     @staticmethod
     def survived(store: Store, job_id: str) -> None:
-        """Take back one internal error of the job: we lost the lead, but did not crash.
+        """Take back the internal error that the next leader counts for our admission.
 
-        The next leader counts an error for the job that we were admitting.
+        We lost the lead, but did not crash.
         """
         store.run("survived", job_id)
 
@@ -139,7 +139,7 @@ class Leader:
         return Phase(self._run("finish", job_id, *args))
 
     def withdraw(self, job_id: str, uid: str, at: float, reason: Reason) -> bool:
-        """Mark the workflow of an admitted job as about to be deleted; return False if too late."""
+        """Mark the workflow of an admitted job as withdrawn; return False if it is too late."""
         return bool(self._run("withdraw", job_id, uid, rfc3339(at), reason.encode()))
 
     def extend_start(self, job_id: str, at: float) -> None:
@@ -147,7 +147,7 @@ class Leader:
         self._run("extend_start", job_id, rfc3339(at))
 
     def restore(self, job: Job, at: float, run_time_s: float | None = None) -> bool:
-        """Write the record of a job that Redis has lost; return False if there is one already."""
+        """Write the record of a job that Redis had lost; return False if it has one already."""
         learnt = "" if run_time_s is None else f"{run_time_s:.3f}"
         head = (
             job.job_id,
@@ -163,43 +163,40 @@ class Leader:
         return bool(self._run("restore", *head, *why, *fields))
 
     def set_reasons(self, reasons: Iterable[tuple[Job, Reason]]) -> int:
-        """Write the reasons of jobs; return how many of them changed."""
+        """Write the reasons of jobs; return how many changed."""
         args = [
             word for job, reason in reasons for word in (job.job_id, job.phase, reason.encode())
         ]
         return int(self._run("set_reasons", *args)) if args else 0
 
     def confirm(self, job_id: str) -> bool:
-        """Return whether the job is still to be started; called right before the create.
-
-        Raises StaleLeader if another scheduler leads.
-        """
+        """Return, right before the create, whether the job is still to be started."""
         return bool(self._run("confirm", job_id))
 
     def count_break(self, job_id: str) -> int:
-        """Count one more internal error while handling this job; return how many since it ran."""
+        """Count an internal error while handling the job; return how many since it last ran."""
         return int(self._run("count_break", job_id))
 
     def observe(self, heartbeat: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write the heartbeat and the answer of each node's monitor."""
-        answers = [word for node, answer in nodes.items() for word in (node, json.dumps(answer))]
-        self._run("observe", json.dumps(heartbeat), *answers)
+        """Write the heartbeat and the answer of each monitor."""
+        said = [word for node, what in nodes.items() for word in (node, json.dumps(what))]
+        self._run("observe", json.dumps(heartbeat), *said)
 
     def trim(self, older_than: float, keep: int, at_most: int = 100) -> list[str]:
-        """Delete finished jobs from before `older_than` (epoch seconds) and beyond `keep`.
+        """Delete finished jobs older than `older_than` (epoch seconds) and beyond `keep`.
 
-        At most `at_most` are deleted; their ids are returned.
+        Returns their ids.
         """
         return list(self._run("trim", older_than, keep, at_most))
 
     def repair(self, at: float) -> str:
-        """Quarantine unreadable entries of the queue, of running_jobs and of their records.
+        """Quarantine what cannot be read in the queue, in running_jobs and in the records.
 
-        Queue and running_jobs are then restored from the records. Returns what was quarantined in
-        words, "" if nothing was. It is cheap in that case, so every cycle calls it.
+        The queue and running_jobs are restored from the records. Returns what was quarantined in
+        words, or "". Each cycle calls it: it is cheap if there is nothing to do.
         """
         records = self._repair_records(at)
-        # Checked twice: a submission between two of the reads looks like a fault.
+        # Checked twice: a submission between two of its reads looks like damage.
         in_step = self._is_in_step() or self._is_in_step()
         entries = 0 if in_step else int(self._run("repair_queue", rfc3339(at))[0])
         found = {"queue entries": entries, "slots": self._repair_slots(at), "records": records}
@@ -232,7 +229,7 @@ class Leader:
         return broken
 
     def _claimant(self, slot: str) -> str | None:
-        """Return the job whose record says that it holds this slot."""
+        """Return the job whose record names this slot."""
         user, start = slot.partition("#")[0], 0
         while ids := self.store.user_jobs(user, start, _PAGE):
             for job in self.store.jobs(ids):

@@ -21,7 +21,7 @@ _MAX_NAME_BYTES = 200
 
 @dataclass(frozen=True)
 class Rules:
-    """These rules come from the settings; `workflows` are all templates, `workflow` the default."""
+    """What the settings allow; `workflows` are all template names, `workflow` is the default."""
 
     workflows: Sequence[str]
     workflow: str = "proto-gcn"
@@ -34,7 +34,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class FieldRule:
-    """A field has a check and the schema of its value; null is allowed if the field is optional."""
+    """The rule of one field; an optional field may also be null, which `schema` omits."""
 
     check: Callable[[Any, Body, Rules], str | None]
     schema: Schema

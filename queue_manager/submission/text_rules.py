@@ -1,6 +1,6 @@
-"""This module has the rules for texts in a submission.
+"""This module has the rules for texts of a submission.
 
-Each function is pure and returns the broken rule, in words that follow the field's name, or None.
+Each function is pure and returns the rule that the text breaks, or None.
 """
 
 import posixpath
@@ -12,14 +12,13 @@ from queue_manager.http.problems import short
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
 _MAX_BYTES = 4096
-_MAX_FOLDER_BYTES = 255  # the limit of common file systems
-#: Control and format characters (bidi overrides, zero-width ones), surrogates, separators of lines
-#: and paragraphs.
+_MAX_FOLDER_BYTES = 255  # the limit of file systems
+#: Control and format characters (bidi overrides, zero-width ones), surrogates, separators.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def broken_by_text(text: str, most_bytes: int = _MAX_BYTES) -> str | None:
-    """Check a text that is passed on: it deceives no reader, and Argo evaluates nothing in it."""
+    """Check any text: no character that deceives a reader, nothing that Argo evaluates."""
     if len(text) > most_bytes or len(text.encode("utf-8", "surrogatepass")) > most_bytes:
         return f"must not be longer than {most_bytes} bytes"
     if not text.isprintable() and any(
@@ -32,10 +31,7 @@ def broken_by_text(text: str, most_bytes: int = _MAX_BYTES) -> str | None:
 
 
 def broken_by_workdir(workdir: str, user: str, anywhere: bool) -> str | None:
-    """Check a workdir, which is /data/<user> or below.
-
-    With `anywhere` it may be any folder below /data except those of the data sets.
-    """
+    """Check a workdir: /data/<user> or below; with `anywhere`, below /data but for data sets."""
     return (
         broken_by_text(workdir)
         or _broken_by_path(workdir)

@@ -55,7 +55,7 @@ class Admitter:
             if own := self._backoff.why_waits(job.job_id):
                 found[job.job_id] = Reason(ReasonCode.CREATE_FAILED, own)
             elif why_all:
-                text = f"the workflow of another job could not be created; retrying soon: {why_all}"
+                text = f"another job's workflow could not be created ({why_all}); retrying soon"
                 found[job.job_id] = Reason(ReasonCode.WAITING_TURN, text)
         return found
 

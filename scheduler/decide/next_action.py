@@ -89,8 +89,9 @@ def _without_workflow(job: Job, conditions: Conditions) -> Action:
         reason = Reason(ReasonCode.WORKFLOW_DELETED, f"{text}checkpoint.")
         return Finish(Phase.CANCELLED, reason)
     if conditions.is_unanswered:
-        text = "Requeued at the front: the engine did not answer the create and has no workflow."
-        return Requeue(Reason(ReasonCode.ENGINE_UNREACHABLE, text), attempt=False)
+        text = "the engine did not respond to the create, and it has no workflow."
+        reason = Reason(ReasonCode.ENGINE_UNREACHABLE, f"Requeued at the front: {text}")
+        return Requeue(reason, attempt=False)
     text = "Requeued at the front: the scheduler stopped before it had created the workflow."
     return Requeue(Reason(ReasonCode.SCHEDULER_RESTARTED, text), attempt=False, breaks=True)
 

@@ -117,13 +117,17 @@ def _passed_over(job: Job, snapshot: CycleSnapshot, ledger: Ledger) -> Reason | 
         return Reason(ReasonCode.TEMPLATE_INVALID, snapshot.broken_templates[template])
     most = snapshot.limits.max_per_user
     if ledger.users[user] >= most:
-        text = f"{user} already runs {ledger.users[user]} of at most {most} at once"
+        text = f"{user} already has {_jobs(ledger.users[user])} running (limit: {most})"
         return Reason(ReasonCode.USER_LIMIT, text)
     largest = _largest_node(snapshot)
     if largest is not None and 0 < largest < job.spec.gpus:
         text = f"asks for {job.spec.gpus} GPUs, but the largest node has {largest}"
         return Reason(ReasonCode.NEVER_FITS, text)
     return None
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{'' if count == 1 else 's'}"
 
 
 def _largest_node(snapshot: CycleSnapshot) -> int | None:

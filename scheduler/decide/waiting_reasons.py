@@ -51,8 +51,8 @@ def _why_not(job: Job, node: Node, snapshot: CycleSnapshot, ledger: Ledger) -> s
         return f"{node.name} is not accepting jobs: {node.not_accepting.rstrip('.')}"
     if (job.job_id, node.name) in snapshot.cooldowns:
         return (
-            f"skipping {node.name} for up to a minute: its GPU was in use when this job last "
-            "started there"
+            f"skipping {node.name} for up to a minute: this job could not run there when it was "
+            "last tried"
         )
     return _what_it_lacks(job, node.snapshot, ledger, snapshot.limits)
 
@@ -66,8 +66,9 @@ def _what_it_lacks(job: Job, node: NodeSnapshot, ledger: Ledger, limits: Limits)
         return f"{node.node} is taken by a running job"
     free = free_count(node, ledger, limits)
     ours = f" ({promised} promised to running jobs)" if promised else ""
+    count = f"{free} free GPU{'' if free == 1 else 's'}"
     others = _other_users(node, ledger, limits)
-    return f"{node.node} has {free} of {job.spec.gpus} GPUs free{ours}{others}"
+    return f"{node.node} has {count}{ours}; the job needs {job.spec.gpus}{others}"
 
 
 def _promised(node: NodeSnapshot, ledger: Ledger, limits: Limits) -> int:

@@ -56,14 +56,13 @@ class Outage:
     def recovered(self) -> None:
         """Note that the system answers again."""
         self.failures = 0
-        if self.halt is not None and not self._policy.is_manual:
-            self.resume()
+        if not self._policy.is_manual:
+            self.resume(f"{self._what} is reachable again")
 
-    def resume(self) -> None:
-        """End the halt."""
+    def resume(self, why: str) -> None:
+        """End the halt, if there is one."""
         if self.halt is not None:
-            what = f"Scheduling resumed: {self._what} is reachable again."
-            self._alerts.send(what, "No action needed.")
+            self._alerts.send(f"Scheduling resumed: {why}.", "No action needed.")
         self.halt = None
 
 
@@ -95,5 +94,5 @@ class Outages:
         """End a halt if an admin has asked for it since it began."""
         halt = self.halt
         if halt is not None and asked_at() > halt.since:
-            self.redis.resume()
-            self.engine.resume()
+            self.redis.resume("an admin requested it")
+            self.engine.resume("an admin requested it")

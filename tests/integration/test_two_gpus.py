@@ -52,7 +52,7 @@ def test_a_job_waits_for_its_second_gpu_and_is_told_who_uses_it(
     wait_for("the gate sees it", lambda: _free(system) == 1)
     job_id = system.submitted("ann", gpus=2)
     begin = (
-        "1st in line; test-node has 1 of 2 GPUs free; "
+        "1st in line; test-node has 1 free GPU; the job needs 2; "
         "GPU 0 is at 93 % (limit: below 80 %), used by "
     )
     wait_for("it is told why", lambda: reason_of(system, job_id)[1].startswith(begin))

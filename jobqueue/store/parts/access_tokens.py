@@ -12,10 +12,7 @@ class AccessTokens(Connection):
     """This part reads and writes access tokens."""
 
     def token_and_owner(self, digest: str, job_id: str) -> tuple[Token | None, str | None]:
-        """Return the token of this digest and the job's user, in one round trip.
-
-        Either is None if it does not exist.
-        """
+        """Return the token of this digest and the user of the job, or None for each; one call."""
         with self._translated(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hget(keys.TOKENS, digest)
             pipe.hget(keys.job(job_id), "user")
@@ -23,7 +20,7 @@ class AccessTokens(Connection):
         return (None if text is None else Token.decode(digest, text)), owner
 
     def add_token(self, token: Token) -> None:
-        """Store a new token; raises TooManyTokens."""
+        """Write a new token; raises TooManyTokens."""
         self.run(
             "add_token",
             token.user,
@@ -34,7 +31,7 @@ class AccessTokens(Connection):
         )
 
     def restore_token(self, token: Token) -> bool:
-        """Restore a token from a backup; return False if it exists already."""
+        """Write a token of a backup; return False if it exists already."""
         with self._translated():
             return bool(self._redis.hsetnx(keys.TOKENS, token.digest, token.encode()))
 

@@ -14,16 +14,13 @@ class Queue(Records):
             return int(self._redis.llen(keys.JOB_QUEUE))
 
     def queue_raw(self, start: int, count: int) -> list[str]:
-        """Return `count` raw entries in dispatch order from `start` (0 = next).
-
-        The next entry is at the right end of the list.
-        """
+        """Return `count` raw entries in dispatch order from `start` (0 = next)."""
         with self._translated():
             entries = self._redis.lrange(keys.JOB_QUEUE, -(start + count), -(start + 1))
         return list(reversed(entries))
 
     def order(self, start: int, count: int) -> list[str]:
-        """Return `count` job ids in dispatch order from `start` (0 = next)."""
+        """Return job ids in dispatch order from `start` (0 = next)."""
         with self._translated():
             return list(self._redis.zrange(keys.QUEUE_ORDER, start, start + count - 1))
 
@@ -32,19 +29,19 @@ class Queue(Records):
             return int(self._redis.zcard(keys.QUEUE_ORDER))
 
     def user_queue(self, user: str, count: int) -> list[str]:
-        """Return the ids of the user's next `count` queued jobs in dispatch order."""
+        """Return the user's next `count` queued job ids in dispatch order."""
         with self._translated():
             return list(self._redis.zrange(keys.user_queue(user), 0, count - 1))
 
     def running_raw(self) -> dict[str, str]:
-        """Return `running_jobs` unread: slot -> raw entry."""
+        """Return `running_jobs` as stored: slot -> raw entry."""
         with self._translated():
             return dict(self._redis.hgetall(keys.RUNNING_JOBS))
 
     def running(self) -> list[Job]:
-        """Return the admitted and running jobs, the first admitted first.
+        """Return the admitted and running jobs, the longest admitted first.
 
-        Unreadable slots are left to `Leader.repair`.
+        Unreadable slots are left out; `Leader.repair` repairs them.
         """
         ids = []
         for raw in self.running_raw().values():

@@ -19,9 +19,9 @@ class SchedulerState(Connection):
         return json.loads(text) if text else None
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """Return the last answer of each node's monitor by the node's name.
+        """Return the last answer of each node's monitor: `snapshot` or `error`, and `at`.
 
-        It has `snapshot` or `error`, and `at`, which is None if the time is unknown.
+        `at` is None if the record cannot be read.
         """
         with self._translated():
             return {
@@ -43,7 +43,7 @@ class SchedulerState(Connection):
             self._redis.hset(keys.ADMIN, "resume_requested_at", at)
 
     def dead_nodes(self) -> dict[str, float]:
-        """Return the nodes that an admin has declared dead, with the time of the declaration."""
+        """Return the nodes that an admin has declared dead, with the time."""
         with self._translated():
             asked = self._redis.hgetall(keys.ADMIN)
         return {
@@ -66,8 +66,14 @@ def _node_record(text: str) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(text)
         seconds(record["at"])
-    except (ValueError, TypeError, KeyError):
-        # Edited manually; the scheduler overwrites it in its next cycle.
-        error = "the data about this node in Redis cannot be read"
-        return {"at": None, "snapshot": None, "error": error}
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+    ):  # edited manually; the next cycle writes it again
+        return {
+            "at": None,
+            "snapshot": None,
+            "error": "the data about this node in Redis cannot be read",
+        }
     return record

@@ -16,7 +16,7 @@ _ID_PLACEHOLDER_IN_JSON = json.dumps(_ID_PLACEHOLDER)[1:-1]
 
 @dataclass(frozen=True)
 class Caps:
-    """The caps limit the queued jobs per user and in total."""
+    """How many jobs may be queued: of one user, and in total."""
 
     per_user: int = 100
     total: int = 10_000
@@ -24,7 +24,7 @@ class Caps:
 
 @dataclass(frozen=True)
 class Enqueued:
-    """A submission was stored, or is `existing`: its Idempotency-Key had been used before."""
+    """The job of a submission; `existing` if its Idempotency-Key was used before."""
 
     job_id: str
     position: int | None
@@ -56,16 +56,16 @@ class Submissions(Connection):
             keys.idempotency(spec.user, idempotency_key) if idempotency_key else "",
             digest,
             keys.IDEMPOTENCY_TTL_S,
-            "Just submitted; the scheduler looks at it within seconds.",
+            "Just submitted; the scheduler considers it within seconds.",
             *fields,
         )
         kind, job_id, position = answer
         return Enqueued(job_id, int(position) or None, existing=kind == "existing")
 
     def cancel(self, job_id: str, at: float) -> Phase:
-        """Cancel a queued job, or request it for an admitted or running one; return the phase.
+        """Cancel a queued job, or request the end of an admitted or running one.
 
-        A second cancel changes nothing.
+        Returns the phase afterwards. Idempotent.
         """
         phase = self.run(
             "cancel",
@@ -73,24 +73,24 @@ class Submissions(Connection):
             rfc3339(at),
             at,
             "Cancelled by its user before it started.",
-            "A cancel was requested; the training is being stopped.",
+            "Cancellation requested; the training is being stopped.",
         )
         return Phase(phase)
 
     def retry(self, job_id: str, at: float, caps: Caps) -> int:
         """Queue a failed or cancelled job again as its next attempt; return the position.
 
-        Raises InvalidTransition.
+        Raises InvalidTransition, QueueFull.
         """
         message = "Queued again; it resumes from its last checkpoint."
         return int(self.run("retry", job_id, rfc3339(at), caps.per_user, caps.total, message))
 
     def restore_queued(self, job: Job, at: float) -> bool:
-        """Put a queued job from a backup at the back of the queue, whatever the caps.
+        """Put a queued job of a backup at the back of the queue; no cap applies.
 
-        Return False if the job is known already.
+        Returns False if the job is known already.
         """
-        message = "Restored from a backup; the scheduler looks at it within seconds."
+        message = "Restored from a backup; the scheduler considers it within seconds."
         head = (
             job.job_id,
             job.spec.user,

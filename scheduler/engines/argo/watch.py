@@ -62,7 +62,9 @@ class Watcher:
                 problem = str(error)
                 self._expire(error)
             failures = 0 if time.monotonic() - began > _GOOD_S else failures + 1
-            pause = min(2.0 ** max(0, failures - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1)
+            pause = min(2.0 ** min(max(0, failures - 1), 6), _LONGEST_PAUSE_S) * random.uniform(
+                0.5, 1
+            )
             if problem and not stopping.is_set():
                 log.info(
                     "Workflow watch ended; restarting it.",

@@ -1,4 +1,4 @@
-"""Backups are written and read again; anything else is refused."""
+"""The queue as a document, and the documents that are refused."""
 
 import json
 from dataclasses import replace

@@ -79,14 +79,14 @@ class TestDamage:
         assert store.job(job_id).to_dict()["reason"]["code"] == "maintenance_window"
         assert [job.job_id for job in store.jobs([job_id])] == [job_id]
 
-    def test_a_lost_queue_order_is_restored(self, store: Store, raw_redis) -> None:
+    def test_a_lost_queue_order_is_made_again(self, store: Store, raw_redis) -> None:
         ids, lead = [submit(store, user) for user in "abcd"], leader(store)
         raw_redis.delete("queue_order")
         assert lead.repair(NOW) == ""
         assert store.order(0, 9) == ids
         assert violations(store, [], ids) == []
 
-    def test_a_lost_queue_is_restored(self, store: Store, raw_redis) -> None:
+    def test_a_lost_queue_is_made_again(self, store: Store, raw_redis) -> None:
         ids, lead = [submit(store, user) for user in "abcd"], leader(store)
         raw_redis.delete("job_queue")
         lead.repair(NOW)

@@ -25,6 +25,12 @@ HEARTBEAT = {
 }
 
 
+@pytest.fixture
+def on_valkey() -> bool:
+    """Run on a real server: /readyz needs INFO and CONFIG."""
+    return True
+
+
 def test_healthz_and_version_need_no_redis(settings: QueueManagerSettings) -> None:
     client = create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client()
     assert client.get("/healthz").json == {"status": "ok"}

@@ -39,6 +39,12 @@ CHECKS = [
 
 
 @pytest.fixture
+def on_valkey() -> bool:
+    """Run on a real server: /readyz needs INFO and CONFIG."""
+    return True
+
+
+@pytest.fixture
 def spec(client: FlaskClient) -> dict[str, Any]:
     return dict(client.get("/openapi.json").json or {})
 

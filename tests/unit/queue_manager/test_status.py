@@ -84,7 +84,7 @@ def test_the_example_of_the_founding_document(
         "finished_at": None,
         "reason": {
             "code": "submitted",
-            "message": "Just submitted; the scheduler looks at it within seconds.",
+            "message": "Just submitted; the scheduler considers it within seconds.",
             "detail": "",
         },
         "position": 2,

@@ -101,6 +101,16 @@ class TestOneJob:
         scheduler.run_cycle()
         assert rig.job(other).phase is Phase.ADMITTED
 
+    def test_running_jobs_are_read_once_a_cycle(self, rig, monkeypatch) -> None:
+        read, running = [], rig.store.running
+        monkeypatch.setattr(rig.store, "running", lambda: read.append(1) or running())
+        scheduler = rig.scheduler()
+        rig.submit("a")
+        rig.submit("b")
+        for number, full in enumerate([True, True, False], start=1):
+            scheduler.run_cycle(full)
+            assert len(read) == number
+
 
 class TestCreate:
     def test_not_made_goes_back_to_the_front(self, rig) -> None:
@@ -328,7 +338,7 @@ class TestRequeue:
         scheduler.run_cycle()
         job = rig.job(job_id)
         assert (job.phase, job.attempt, job.requeues) == (Phase.QUEUED, 2, 0)
-        assert "its GPU was in use when this job last started there" in job.reason.message
+        assert "this job could not run there when it was last tried" in job.reason.message
         rig.clock.tick(61)
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.ADMITTED
@@ -436,6 +446,20 @@ class TestOutages:
         rig.engine.away = None
         scheduler.guarded_cycle(True)
         assert scheduler.vitals.outages.halt is None
+
+    def test_an_outage_of_many_hours_does_not_end_the_loop(self, rig) -> None:
+        scheduler = rig.scheduler()
+        rig.engine.away = EngineUnavailable("no answer")
+        scheduler.vitals.outages.engine.failures = 2000
+        assert 30 <= scheduler.guarded_cycle(True) <= 60
+
+    def test_a_resume_by_an_admin_does_not_claim_that_redis_is_back(self, rig) -> None:
+        rig.settings = rig.settings.model_copy(update={"resume": "manual"})
+        scheduler = rig.scheduler()
+        halt(scheduler, "Check it.")
+        rig.store.request_resume(rig.clock() + 1)
+        scheduler.run_cycle()
+        assert rig.alerts.sent[-1] == "Scheduling resumed: an admin requested it."
 
     def test_an_unforeseen_error_does_not_end_the_loop(self, rig) -> None:
         scheduler = rig.scheduler()

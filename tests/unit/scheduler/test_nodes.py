@@ -53,7 +53,7 @@ def test_jobs_are_spread_and_never_more_on_a_node_than_it_has_gpus(rig: Rig) -> 
     scheduler.run_cycle()
     assert [rig.job(job_id).node for job_id in ids] == ["gpu-2", "gpu-1", "gpu-1", None, None]
     assert rig.engine.placements[name(ids[0])] == Placement("gpu-2")
-    assert "GPUs free (2 promised to running jobs)" in rig.job(ids[3]).reason.message
+    assert "free GPUs (2 promised to running jobs)" in rig.job(ids[3]).reason.message
     rig.engine.set(name(ids[0]), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=rig.clock())
     scheduler.run_cycle()
     assert rig.job(ids[3]).node == "gpu-2"

@@ -343,7 +343,7 @@ class TestNodeLost:
             ReasonCode.EVICTED,
         )
         assert requeue.reason.message == (
-            "The node gpu-1 was declared dead; requeued at the front, "
+            "The node gpu-1 was declared dead; requeued at the front; "
             "it resumes from its checkpoint."
         )
 

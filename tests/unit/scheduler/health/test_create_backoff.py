@@ -106,9 +106,7 @@ def test_the_others_wait_with_it_and_are_told_why(
     assert (rig.job(second).reason.code, rig.store.position(second)) == (ReasonCode.WAITING_TURN, 2)
     assert rig.job(first).reason.message.startswith("1st in line; ")
     told = rig.job(second).reason.message
-    assert told.startswith(
-        "2nd in line; the workflow of another job could not be created; retrying soon: "
-    )
+    assert told.startswith("2nd in line; another job's workflow could not be created (")
     assert "exceeded quota" in told
 
 
