@@ -25,7 +25,7 @@ _RESUMES = "scheduling resumes automatically. Running jobs are not affected."
 
 
 class Scheduler:
-    """One scheduler process runs this loop: `run` repeats cycles until `stopping` is set."""
+    """One scheduler process. `run` repeats cycles until `stopping` is set."""
 
     def __init__(self, context: Context, holder: str) -> None:
         """`holder` is unique for this start of the process."""

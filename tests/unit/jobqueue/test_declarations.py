@@ -93,7 +93,7 @@ def test_a_submission_sets_every_field() -> None:
 
 
 @pytest.mark.parametrize("kind", [JobSpec, Job, Result])
-def test_every_field_has_a_codec_or_is_a_record_itself(kind: Any) -> None:
+def test_every_field_has_a_codec_or_is_a_record_itself(kind: type) -> None:
     nested = {"spec", "reason", "result"} if kind is Job else set()
     declared: Fields = vars(kind)["FIELDS"]
     assert {each.name for each in declared.all} | nested == {each.name for each in fields(kind)}

@@ -384,7 +384,7 @@ def test_the_reason_of_a_job_for_two_gpus_names_what_uses_the_other_one() -> Non
     )
 
 
-# -- engines that count GPUs -----------------------------------------------------------------------
+# -- engines that count GPUs ---------------------------------------------------------------------
 
 COUNTED = Limits(max_running=20, max_per_user=20, pins_gpus=False)
 
@@ -597,7 +597,7 @@ def test_a_busier_measurement_never_frees_gpus() -> None:
     assert sum(counts) >= len(counts) / 3
 
 
-# -- which nodes there are -------------------------------------------------------------------------
+# -- which nodes there are -----------------------------------------------------------------------
 
 
 def test_a_node_declared_dead_gets_no_job_and_its_error_names_the_command_that_ends_it() -> None:

@@ -32,7 +32,7 @@ WRAPPERS = {
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
-def test_argos_lines_are_left_out(wrapper: str) -> None:
+def test_argos_lines_are_removed(wrapper: str) -> None:
     before, after = WRAPPERS[wrapper]
     assert tail(f"{before}epoch 1/2\n\n{REFUSED}\n{after}") == ("epoch 1/2", REFUSED)
 
@@ -52,7 +52,7 @@ def test_a_trainings_own_line_stays(line: str) -> None:
     assert tail(f"{before}{line}\n{REFUSED}\n{after}") == (line, REFUSED)
 
 
-def test_so_many_are_kept_whatever_argo_says() -> None:
+def test_the_number_of_lines_does_not_depend_on_argos() -> None:
     before, after = WRAPPERS["4.1"]
     lines = [f"line {number}" for number in range(LOG_TAIL_LINES + 1)]
     assert tail(before + "\n".join(lines) + "\n" + after) == tuple(lines[1:])
