@@ -377,8 +377,8 @@ def test_the_reason_of_a_job_for_two_gpus_names_what_uses_the_other_one() -> Non
     nomination = nominate([make_job(spec_gpus=2)], [node], [], MANY)
     assert why(nomination) == (
         ReasonCode.RESOURCES_BUSY,
-        "1st in line; gpu-1 has 1 free GPU; the job needs 2; GPU 1 is at 93 % (limit: below 80 %), "
-        f"{BY_BOB}",
+        "1st in line; gpu-1 has 1 free GPU; the job needs 2; GPU 1 is at 93 % "
+        f"(limit: below 80 %), {BY_BOB}",
     )
     ours = running(uuids=("GPU-1",))
     nomination = nominate([make_job(spec_gpus=2)], [node], [ours], MANY)
@@ -388,7 +388,7 @@ def test_the_reason_of_a_job_for_two_gpus_names_what_uses_the_other_one() -> Non
     )
 
 
-# -- engines that count GPUs -----------------------------------------------------------------------
+# -- engines that count GPUs ---------------------------------------------------------------------
 
 COUNTED = Limits(max_running=20, max_per_user=20, pins_gpus=False)
 
@@ -435,7 +435,8 @@ def test_load_that_our_jobs_do_not_explain_is_named() -> None:
     wants_two = make_job(spec_gpus=2)
     nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING)], COUNTED)
     assert why(nomination)[1].startswith(
-        "1st in line; gpu-1 has 1 free GPU (1 promised to running jobs); the job needs 2; GPU 0 is "
+        "1st in line; gpu-1 has 1 free GPU (1 promised to running jobs); "
+        "the job needs 2; GPU 0 is at"
     )
     nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING, gpus=2)], COUNTED)
     assert (
@@ -600,7 +601,7 @@ def test_a_busier_measurement_never_frees_gpus() -> None:
     assert sum(counts) >= len(counts) / 3
 
 
-# -- which nodes there are -------------------------------------------------------------------------
+# -- which nodes there are -----------------------------------------------------------------------
 
 
 def test_a_node_declared_dead_gets_no_job_and_its_error_names_the_command_that_ends_it() -> None:
