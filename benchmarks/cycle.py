@@ -52,7 +52,8 @@ def _cycles(store: Store) -> list[float]:
         FakeAlerts(),
     )
     clocks = Clocks(clock, clock)
-    context = Context(store, Engines([engine]), monitors, alerts, settings, clocks)  # type: ignore[arg-type]
+    fakes = (Engines([engine]), monitors, alerts)
+    context = Context(store, *fakes, settings, clocks)  # type: ignore[arg-type]
     scheduler = Scheduler(context, "me")
     scheduler.run_cycle()
     engine.set(engine.created[0], phase=WorkflowPhase.RUNNING, started_at=clock.now)

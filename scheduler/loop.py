@@ -1,4 +1,4 @@
-"""The loop of one scheduler process: cycles, the pauses between them, and what a cycle fails with."""
+"""The loop of one scheduler process: cycles, pauses, and how failed cycles are handled."""
 
 import random
 import threading
@@ -18,6 +18,7 @@ log = get_logger(__name__)
 
 #: How long the pause between retries of a failing engine may grow (s).
 LONGEST_BACKOFF_S = 60.0
+_MOST_DOUBLINGS = 6  # a larger power is never used, and after many hours would overflow
 #: The longest silence of the liveness file during a pause (s).
 LONGEST_SILENCE_S = 15.0
 _RESUMES = "scheduling resumes automatically. Running jobs are not affected."
@@ -38,13 +39,13 @@ class Scheduler:
         self._logged: tuple[object, ...] = ()  # the news that the log has already
 
     def run(self) -> None:
-        """Run cycles until `stopping` is set; nothing that a cycle meets ends the loop."""
+        """Run cycles until `stopping` is set; no error in a cycle ends the loop."""
         self.waker.start()
         self.vitals.liveness.touch()
         full = True
         while not self.stopping.is_set():
             pause_s = self.guarded_cycle(full)
-            full = self.pause(pause_s) or pause_s > HURRY_PAUSE_S
+            full = self.pause(pause_s) or pause_s != HURRY_PAUSE_S
         try:
             self.vitals.lead.resign()
         except StoreUnavailable:
@@ -103,7 +104,7 @@ class Scheduler:
         log.warning("The engine failed.", error=str(error), attempt=outage.failures + 1)
         outage.failed(str(error), f"Fix the engine; {_RESUMES}")
         self.vitals.heartbeat.write_problem(str(error))
-        backoff = min(2.0 ** (outage.failures - 1), LONGEST_BACKOFF_S)
+        backoff = min(2.0 ** min(outage.failures - 1, _MOST_DOUBLINGS), LONGEST_BACKOFF_S)
         requested = min(error.retry_after_s or 0, LONGEST_RETRY_AFTER_S)
         return max(backoff * random.uniform(0.5, 1), requested)
 

@@ -22,11 +22,12 @@ class Room:
 
 _UNIT = "tests/unit"
 _DECIDE = f"{_UNIT}/scheduler/decide"
+_HISTORY = f"{_UNIT}/scheduler/health/test_node_history.py"
 _WIRE = f"{_UNIT}/jobqueue/test_resources.py"
 _MONITOR = (f"{_UNIT}/resource_monitor/test_decision.py", f"{_UNIT}/resource_monitor/test_gate.py")
 
 ROOMS = {
-    "scheduler/decide": Room(("scheduler/decide/*.py",), (_DECIDE,)),
+    "scheduler/decide": Room(("scheduler/decide/*.py",), (_DECIDE, _HISTORY)),
     "resource_monitor/decision": Room(("resource_monitor/decision.py",), _MONITOR),
     "resource_monitor/gate": Room(("resource_monitor/gate.py",), _MONITOR),
     "jobqueue/phase": Room(("jobqueue/phase.py",), (f"{_UNIT}/jobqueue", _DECIDE)),

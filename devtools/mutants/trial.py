@@ -4,6 +4,7 @@ No file is changed. The parent process has imported pytest and every library tha
 but none of our packages, so that a trial costs little more than the tests themselves.
 """
 
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -34,6 +35,10 @@ SPARE_S = 10.0
 WALL_TIME = 10
 _OURS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"tests", "conftest"}
 _PROFILE = "mutants"
+_OPTIONS = (
+    *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"),
+    f"--hypothesis-profile={_PROFILE}",
+)
 
 hypothesis.settings.register_profile(
     _PROFILE,
@@ -161,8 +166,8 @@ def _finish(pid: int) -> int:
 
 
 def _run(tests: Sequence[str]) -> int:
-    options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", f"--hypothesis-profile={_PROFILE}"]
-    return int(pytest.main([*options, *tests]))
+    gc.freeze()  # what the parent has imported is not looked through again in every trial
+    return int(pytest.main([*_OPTIONS, *tests]))
 
 
 def _run_and_list_modules(tests: Sequence[str], file: Path) -> int:

@@ -88,13 +88,14 @@ class FakeMonitors:
 
 
 class FakeEngine(Engine):
-    """Workflows in a dict. `refuse` is raised by the next create, after the effect if `late`; with
-    `slow_to_delete` what was deleted is gone only after `settle`.
+    """An engine with its workflows in a dict.
+
+    `refuse` is raised by the next create, after the effect if `late`; with `slow_to_delete` a
+    deleted workflow is gone only after `settle`.
     """
 
-    name = "fake"
-
-    def __init__(self, pins_gpus: bool = True) -> None:
+    def __init__(self, pins_gpus: bool = True, name: str = "fake") -> None:
+        self.name = name
         self.pins_gpus = pins_gpus
         self.made: dict[str, WorkflowStatus] = {}
         self.config_texts: dict[str, str] = {}
@@ -129,6 +130,7 @@ class FakeEngine(Engine):
             WorkflowPhase.PENDING,
             placement.node,
             placement.gpu_uuids if self.pins_gpus else (),
+            engine=self.name,
             submission=json.loads(workflow["metadata"]["annotations"][ANNOTATION_SUBMISSION]),
         )
         if refuse is not None:

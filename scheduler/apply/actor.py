@@ -29,7 +29,7 @@ log = get_logger(__name__)
 
 
 class Actor:
-    """Carries out actions and withdrawals."""
+    """The actor carries out actions and withdrawals."""
 
     def __init__(self, context: Context, cooldowns: Cooldowns) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""Carry out an admission: Redis first, then the engine, under a name that can be taken only once."""
+"""Carry out an admission: in Redis, then in the engine, under a name that is used only once."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,7 +34,7 @@ log = get_logger(__name__)
 
 
 class Admitter:
-    """Admits jobs, and knows which creates back off."""
+    """The admitter admits jobs, and knows which creates back off."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Admitter:
             if own := self._backoff.why_waits(job.job_id):
                 found[job.job_id] = Reason(ReasonCode.CREATE_FAILED, own)
             elif why_all:
-                text = f"the workflow of another job could not be created; retrying soon: {why_all}"
+                text = f"another job's workflow could not be created ({why_all}); retrying soon"
                 found[job.job_id] = Reason(ReasonCode.WAITING_TURN, text)
         return found
 
@@ -146,7 +146,7 @@ class Admitter:
         return True
 
     def _keep_slot(self, job: Job, error: EngineUnavailable) -> bool:
-        """The workflow may exist: the job keeps its slot until the engine was asked by name."""
+        """Keep the job's slot until the engine is asked by name: the workflow may exist."""
         log.warning("Create got no answer.", job_id=job.job_id, error=str(error))
         self._creates.got_no_answer(job.job_id)
         remedy = "Fix the engine; scheduling continues automatically."
@@ -154,7 +154,7 @@ class Admitter:
         return True
 
     def _adopt_existing(self, leader: Leader, job: Job) -> bool:
-        """The name is taken: by this job's own workflow, by an old one, or by another object."""
+        """Handle a taken name: by this job's own workflow, by an old one, or by another object."""
         name = workflow_name(job)
         present = self._engine.get(name)
         if present is not None and present.job_id == job.job_id:
@@ -174,7 +174,7 @@ class Admitter:
         return False
 
     def _requeue(self, leader: Leader, job: Job, error: EngineError) -> bool:
-        """A create has failed for certain: the job goes back to the front of the queue.
+        """Put the job back to the front of the queue: its create has failed for certain.
 
         docs/founding-document.md draws it: HDEL running_jobs, log the error, try again later.
         """

@@ -109,7 +109,7 @@ def assert_recovers(system: System) -> None:
     assert system.violations() == []
 
 
-# -- a Redis that answers and refuses --------------------------------------------------------------
+# -- a Redis that answers and refuses -------------------------------------------------------------
 
 
 def test_a_wrong_password(api: System) -> None:
@@ -269,7 +269,7 @@ def test_a_redis_that_hangs_while_a_client_waits(api: System) -> None:
     assert_recovers(api)
 
 
-# -- a server that only pretends to be Redis -------------------------------------------------------
+# -- a server that only pretends to be Redis ------------------------------------------------------
 
 
 class FakeRedis(socketserver.ThreadingTCPServer):

@@ -28,7 +28,7 @@ def api(shared: System) -> System:
     return shared
 
 
-# -- clients that wait for a change or follow a log ------------------------------------------------
+# -- clients that wait for a change or follow a log -----------------------------------------------
 
 
 def test_a_wait_ends_with_the_change(api: System) -> None:
@@ -95,7 +95,7 @@ def health_s(system: System) -> float:
     return time.monotonic() - began
 
 
-# -- requests that are not HTTP --------------------------------------------------------------------
+# -- requests that are not HTTP ------------------------------------------------------------------
 
 LONG = "x" * 9000
 

@@ -311,8 +311,7 @@ def test_two_machines_under_one_name_are_neither_trusted(two: tuple[Liar, Liar, 
     second.says(body(make_node("gpu-1", 2)))
     [node] = names.client().nodes()
     assert (
-        node.error
-        == "2 monitors of different machines call themselves gpu-1; set NODE_NAME of each"
+        node.error == "2 monitors of different machines have the name gpu-1; set NODE_NAME of each"
     )
 
 

@@ -52,7 +52,7 @@ def test_it_waits_while_one_gpu_is_free_and_the_reason_names_the_user_of_the_oth
     wait_for("the gate sees it", lambda: _free(system) == 1)
     job_id = system.submitted("ann", gpus=2)
     begin = (
-        "1st in line; test-node has 1 of 2 GPUs free; "
+        "1st in line; test-node has 1 free GPU; the job needs 2; "
         "GPU 0 is at 93 % (limit: below 80 %), used by "
     )
     wait_for("the reason names the user", lambda: reason_of(system, job_id)[1].startswith(begin))

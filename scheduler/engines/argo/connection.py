@@ -1,4 +1,4 @@
-"""The connection to the API server. The only file that imports `kubernetes`."""
+"""This module connects to the API server; no other file imports `kubernetes`."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class CredentialsMissing(Exception):
 
 
 class Connection:
-    """Calls to the API server that `load` configures.
+    """The connection makes calls to the API server that `load` configures.
 
     Each request is sent once, never retried unseen, and always has a timeout.
     """
@@ -83,7 +83,7 @@ class Connection:
 
 
 class _Lines:
-    """The lines of a watch; see Stream."""
+    """This stream yields the lines of a watch; see Stream."""
 
     def __init__(self, response: urllib3.HTTPResponse) -> None:
         self._response = response
@@ -137,7 +137,7 @@ def _send(
 
 @contextmanager
 def _no_answer() -> Iterator[None]:
-    """Wrap whatever uses the network: its errors become NoAnswer."""
+    """Turn errors of the network into NoAnswer."""
     try:
         yield
     except (NewConnectionError, ConnectTimeoutError) as error:
@@ -163,9 +163,9 @@ def load(kubeconfig: str | None) -> ApiClient:
     except Exception as error:
         source = "the pod's ServiceAccount token" if in_cluster else "KUBECONFIG"
         raise CredentialsMissing(
-            f"ENGINE=argo cannot connect to a cluster by {source} ({' '.join(str(error).split())}); "
-            "run the scheduler in the cluster, set KUBECONFIG to a file that works with kubectl, or "
-            "set ENGINE=local."
+            f"ENGINE=argo cannot connect to a cluster by {source} "
+            f"({' '.join(str(error).split())}); run the scheduler in the cluster, set KUBECONFIG "
+            "to a file that works with kubectl, or set ENGINE=local."
         ) from error
     configuration.retries = False  # urllib3's own could create an object twice
     return ApiClient(configuration)

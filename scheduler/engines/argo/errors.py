@@ -1,4 +1,4 @@
-"""The errors of a call to the API server, and what they mean for an engine: a pure translation.
+"""This module translates errors of calls to the API server into errors of an engine.
 
 CallFailed
 ├── NoAnswer   no reliable answer; `sent` is whether the request may have taken effect
@@ -40,7 +40,7 @@ class NoAnswer(CallFailed):
 
 
 class Refused(CallFailed):
-    """An HTTP status above 299; `reason` and `name` are the Status object's, empty without one."""
+    """The status is above 299; `reason` and `name` are from the Status object, or empty."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Refused(CallFailed):
 
 
 class Stream(Protocol):
-    """The lines of a watch, until the server ends it or `end` is called from another thread."""
+    """A stream yields a watch's lines until the server or a call of `end` ends it."""
 
     def __iter__(self) -> Iterator[bytes]: ...
 
@@ -67,7 +67,7 @@ class Stream(Protocol):
 
 
 class Api(Protocol):
-    """Calls to one API server; each of them raises CallFailed."""
+    """An Api makes calls to one API server; each of them raises CallFailed."""
 
     def call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
@@ -75,7 +75,7 @@ class Api(Protocol):
         """Send one request and return a JSON object; the body of a PATCH is a merge patch."""
 
     def text(self, path: str, query: Mapping[str, str]) -> str:
-        """Return what is not JSON: a log."""
+        """Return an answer that is not JSON: a log."""
 
     def stream(
         self, path: str, query: Mapping[str, str], silence_s: float
@@ -141,8 +141,8 @@ def of_a_look(error: CallFailed) -> EngineError:
         return EngineUnavailable(f"The API server is not responding: {error}.")
     if error.status == 401:
         return EngineForbidden(
-            f"The API server does not accept the scheduler's credentials: {error}; restart the scheduler's pod, or "
-            "fix the file that KUBECONFIG names."
+            f"The API server does not accept the scheduler's credentials: {error}; "
+            "restart the scheduler's pod, or fix the file that KUBECONFIG names."
         )
     if error.status == 403:
         return EngineForbidden(
@@ -150,8 +150,8 @@ def of_a_look(error: CallFailed) -> EngineError:
         )
     if error.status == 404:
         return EngineForbidden(
-            f"The namespace or Argo Workflows itself is missing: {error}; check: kubectl get namespaces, and "
-            "kubectl get crd workflows.argoproj.io"
+            f"The namespace or Argo Workflows itself is missing: {error}; "
+            "check: kubectl get namespaces, and kubectl get crd workflows.argoproj.io"
         )
     return EngineUnavailable(
         f"The API server cannot serve the call now: {error}.", error.retry_after_s
@@ -180,7 +180,7 @@ def is_of_one(error: CallFailed) -> bool:
 
 
 def of_a_create(error: CallFailed) -> EngineError:
-    """Return what a failed create means: nothing created for certain, refused for good, or unknown."""
+    """Return what a failed create means: surely nothing created, refused for good, or unknown."""
     if not isinstance(error, Refused):
         certain = isinstance(error, NoAnswer) and not error.sent
         return (

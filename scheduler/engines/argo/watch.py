@@ -1,4 +1,4 @@
-"""Watch the workflows. It is only a hint: a gap in it costs a poll interval, never a job."""
+"""Watch the workflows. It is only a hint: a gap in it delays a job, but loses none."""
 
 import json
 import random
@@ -24,7 +24,7 @@ _LONGEST_PAUSE_S = 60.0
 
 
 class Watcher:
-    """Calls `on_change` when a Workflow changes in a way that a cycle may act on."""
+    """The watcher calls `on_change` when a Workflow changes in a way that a cycle may act on."""
 
     def __init__(
         self, api: Api, path: str, version: str | None, on_change: Callable[[], None]
@@ -62,7 +62,9 @@ class Watcher:
                 problem = str(error)
                 self._expire(error)
             failures = 0 if time.monotonic() - began > _GOOD_S else failures + 1
-            pause = min(2.0 ** max(0, failures - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1)
+            pause = min(2.0 ** min(max(0, failures - 1), 6), _LONGEST_PAUSE_S) * random.uniform(
+                0.5, 1
+            )
             if problem and not stopping.is_set():
                 log.info(
                     "Workflow watch ended; restarting it.",
@@ -114,7 +116,7 @@ class Watcher:
         return now != before and not (before is None and now == _essence({}))
 
     def _expire(self, error: CallFailed) -> None:
-        """The server has forgotten the version: run a cycle now, and watch from now on."""
+        """Run a cycle, and watch from now on: the server has forgotten the version."""
         if isinstance(error, Refused) and error.status == 410:
             self._version = None
             self._seen.clear()

@@ -1,8 +1,8 @@
-"""The engine of one machine: runs the rendered Workflow's container command as a process.
+"""This module runs the rendered Workflow's container command as a process of this machine.
 
-A workflow is a folder below the state folder. It gets its name by one rename, so that a name can be
-taken only once. Its `runner.py` process outlives the scheduler. The state is read from files and one
-kernel lock, never from memory.
+A workflow is a folder below the state folder. It gets its name by one rename, so that a name can
+be taken only once. Its `runner.py` process outlives the scheduler. The state is read from files and
+one kernel lock, never from memory.
 """
 
 import errno
@@ -47,7 +47,7 @@ def default_images() -> dict[str, Path]:
 
 
 class LocalEngine(Engine):
-    """Runs workflows as processes of this machine; `state_dir` holds one folder per workflow."""
+    """This engine runs workflows as processes; `state_dir` holds one folder per workflow."""
 
     name = "local"
     pins_gpus = True

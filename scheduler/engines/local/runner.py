@@ -1,4 +1,4 @@
-"""The parent of one job's process: `python -m scheduler.engines.local.runner FOLDER`.
+"""Run one job's process as its parent: `python -m scheduler.engines.local.runner FOLDER`.
 
 It outlives the scheduler, which finds it again, and ends with the lifeline: a pipe whose other end
 `gpuq up` holds. Its files are in FOLDER, each written whole:
@@ -65,7 +65,7 @@ def write_json(path: Path, content: Any) -> None:
 def _take_lock(path: Path) -> int | None:
     """Return the lock's descriptor; None if another runner holds it.
 
-    The engine, which only tests the lock, releases it at once: hence the retries.
+    It retries, because the engine takes the lock for a moment to test it.
     """
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     for _ in range(20):

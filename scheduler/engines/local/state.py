@@ -1,4 +1,4 @@
-"""Read the state of a workflow from its folder: files that the runner writes, and one kernel lock."""
+"""Read a workflow's state from its folder: files that the runner writes, and a kernel lock."""
 
 import fcntl
 import json

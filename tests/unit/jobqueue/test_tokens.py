@@ -49,7 +49,7 @@ def test_a_record_is_read_as_it_was_written(expires_at: float | None) -> None:
         make_token().encode().replace('"user",', '"root",'),
     ],
 )
-def test_what_cannot_be_read_is_no_token(text: str) -> None:
+def test_what_cannot_be_read_is_not_a_token(text: str) -> None:
     with pytest.raises(errors.CorruptData, match="redis-cli hdel tokens abc"):
         Token.decode("abc", text)
 

@@ -1,9 +1,9 @@
 """Translate an Argo Workflow, and what was seen beside it, into a WorkflowStatus: pure functions.
 
-The shapes are those of Argo 3.6 and 4.x. Argo's phase alone is not enough in two cases. A Workflow
-that is stopped is `Failed` at once, while its container may still write its checkpoint: it has ended
-only when its pod has. And a Workflow is `Running` as soon as Argo has seen it, long before its pod
-is: there the phase of its node counts.
+The shapes are those of Argo 3.6 and 4.x. Argo's phase alone is not enough in two cases. A stopped
+Workflow is `Failed` at once, while its container may still write its checkpoint: it has ended only
+when its pod has. And a Workflow is `Running` as soon as Argo has seen it, long before its pod is;
+then the phase of its node counts.
 """
 
 from typing import Any
@@ -80,7 +80,7 @@ def _live(
 
 
 def _ending(workflow: dict[str, Any], sight: Sight, known: dict[str, Any]) -> WorkflowStatus:
-    """Argo is done with it, but its container may still run."""
+    """Return the status of a Workflow that Argo is done with, but whose container may run."""
     message = "It is being stopped; its container has not ended yet."
     started_at = sight.container_started_at
     if sight.node_lost:

@@ -56,7 +56,7 @@ def test_an_alert_reaches_the_sink_with_its_remedy(sink: Sink) -> None:
     assert got["message"] == "Start Redis."
 
 
-def test_a_slow_sink_holds_nobody_up(sink: Sink) -> None:
+def test_a_slow_address_delays_nothing(sink: Sink) -> None:
     sink.slow.set()
     alerts = Alerts((sink.url,))
     begin = time.monotonic()
@@ -65,7 +65,7 @@ def test_a_slow_sink_holds_nobody_up(sink: Sink) -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_the_same_thing_is_told_once(sink: Sink) -> None:
+def test_the_same_alert_is_sent_once(sink: Sink) -> None:
     alerts = Alerts((sink.url,))
     for _ in range(3):
         alerts.once("The template is missing.", "Lay it there.")
@@ -76,6 +76,6 @@ def test_the_same_thing_is_told_once(sink: Sink) -> None:
     ]
 
 
-def test_an_unknown_address_is_said_and_the_others_work(sink: Sink) -> None:
-    Alerts(("nonsense://x", sink.url)).send("still told", "Nothing.")
-    assert sink.got.get(timeout=20)["title"] == "gpuq: still told"
+def test_an_unsupported_url_is_logged_and_the_others_work(sink: Sink) -> None:
+    Alerts(("nonsense://x", sink.url)).send("still sent", "Nothing.")
+    assert sink.got.get(timeout=20)["title"] == "gpuq: still sent"
