@@ -4,6 +4,7 @@ A reason is a code from a closed list, a sentence for people, and a quoted line 
 """
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,8 +88,18 @@ _RENAMED = {
     "engine_unavailable": ReasonCode.ENGINE_UNREACHABLE,
     "scheduler_away": ReasonCode.SCHEDULER_NOT_RESPONDING,
 }
-#: In reasons with these codes, earlier versions wrote the log line after the first colon.
-_QUOTED_THE_LOG = frozenset({"training_failed", "bad_config", "gpu_busy"})
+#: Only reasons with these codes quote a log line.
+_QUOTES_THE_LOG = frozenset({"training_failed", "bad_config", "gpu_busy"})
+#: Earlier versions wrote the line behind the colon of these sentences. During an upgrade such a
+#: record may have an empty or an old `detail` beside it, so the sentence decides.
+_WITH_LOG_LINE = re.compile(
+    r"(?P<message>The training ended with exit code \d+"
+    r"|The training refused its configuration or data"
+    r"|The training did not run"
+    r"|It is next again, because what it needs on .* was taken when it started)"
+    r": (?P<line>.*)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -109,9 +120,11 @@ class Reason:
         Codes of earlier versions are translated; a code of a newer version is kept as it is.
         """
         known = ReasonCode(code) if code in _KNOWN else _RENAMED.get(code, code)
-        if detail is None and code in _QUOTED_THE_LOG and ": " in message:
-            message, _, detail = message.partition(": ")
-            return cls(known, f"{message}.", detail)
+        if code not in _QUOTES_THE_LOG:
+            return cls(known, message)
+        earlier = _WITH_LOG_LINE.fullmatch(message)
+        if earlier is not None:
+            return cls(known, f"{earlier['message']}.", earlier["line"])
         return cls(known, message, detail or "")
 
     def encode(self) -> str:

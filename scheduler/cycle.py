@@ -117,7 +117,8 @@ class Cycle:
             snapshot = self._with_heads(snapshot, count)
             nomination = nominate(snapshot)
             all_back_off = len(snapshot.backoffs) == len(snapshot.heads)
-            if len(snapshot.heads) < count or all_back_off or not nomination.wants_more:
+            is_whole_queue = count >= self._context.store.queue_length()
+            if is_whole_queue or all_back_off or not nomination.wants_more:
                 return nomination
             count *= _FURTHER
 

@@ -36,16 +36,15 @@ class Templates:
         if known is not None and known[0] == signature:
             return known[1]
         self._parsed.pop(name, None)
-        parsed = self._parse(name)
+        try:
+            parsed: _Parsed = load_template(self._folder, name)
+        except TemplateError as error:
+            if isinstance(error.__cause__, OSError):  # it may pass: the file is read again
+                return str(error)
+            parsed = str(error)
         if signature is not None:
             self._parsed[name] = (signature, parsed)
         return parsed
-
-    def _parse(self, name: str) -> _Parsed:
-        try:
-            return load_template(self._folder, name)
-        except TemplateError as error:
-            return str(error)
 
     def _signature(self, name: str) -> _Signature | None:
         """Return what changes with the file; a change of its permissions counts (ctime)."""

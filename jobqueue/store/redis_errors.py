@@ -11,8 +11,13 @@ from redis import exceptions
 
 from jobqueue import errors
 
-#: Redis 6 wraps an error of a command that a script calls; later versions pass it on as it is.
-_WRAPPED = re.compile(r"Error running script .*@user_script: ?\d+: (?P<inner>[A-Z]+ .*)", re.DOTALL)
+#: Redis 6 wraps an error of a command that a script calls, some with a dash before the code; later
+#: versions pass it on as it is. redis-py wraps an error of a command in a pipeline.
+_WRAPPED = re.compile(
+    r"(?:Error running script .*@user_script: ?\d+: -?"
+    r"|Command # \d+ \(.*\) of pipeline caused error: )(?P<inner>[A-Z]+ .*)",
+    re.DOTALL,
+)
 
 
 def translate(error: Exception) -> errors.GpuqError:

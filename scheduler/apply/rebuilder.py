@@ -49,6 +49,9 @@ class Rebuilder:
 
     def _restore(self, leader: Leader, workflow: WorkflowStatus) -> Job | None:
         self._context.keep_alive()
+        if not workflow.submission:
+            self._hopeless.add(workflow.uid)
+            return None
         try:
             text = self._context.engines.of(workflow).config_text(workflow)
         except WorkflowRefused as error:

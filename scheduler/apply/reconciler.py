@@ -18,7 +18,7 @@ from scheduler.decide.next_action import (
     missed_start_deadline,
     next_actions,
 )
-from scheduler.engines.contract import Obstacle, WorkflowPhase, WorkflowStatus
+from scheduler.engines.contract import EndedBy, Obstacle, WorkflowPhase, WorkflowStatus
 from workflows.render import workflow_name
 
 log = get_logger(__name__)
@@ -153,7 +153,7 @@ def _without_the_dead(
 ) -> list[WorkflowStatus]:
     """Count workflows as ended if their node is declared dead, whatever the engine shows."""
     return [
-        replace(each, phase=WorkflowPhase.FAILED, obstacle=Obstacle.NONE)
+        replace(each, phase=WorkflowPhase.FAILED, obstacle=Obstacle.NONE, ended_by=EndedBy.EVICTION)
         if is_gone(each, dead)
         else each
         for each in workflows

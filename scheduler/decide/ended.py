@@ -72,17 +72,18 @@ def _ended_by_itself(job: Job, workflow: WorkflowStatus) -> Finish | Requeue:
 
 
 def _why_failed(workflow: WorkflowStatus) -> Reason:
-    code, line = workflow.exit_code, _last_line(workflow)
+    code = workflow.exit_code
     if code is not None and code in _SIGNALS:
         return Reason(ReasonCode.KILLED, _killed(code, workflow.message))
-    why = f" ({workflow.message.rstrip('.')})" if workflow.message and not line else ""
-    if code is None:  # no container of it ever ran: the engine's message is all there is
-        return Reason(ReasonCode.TRAINING_FAILED, f"The training did not run{why}.", line)
+    # The engine's message may quote the log too (terminationMessagePolicy), so it is no message.
+    detail = _last_line(workflow) or workflow.message
+    if code is None:  # no container of it ever ran
+        return Reason(ReasonCode.TRAINING_FAILED, "The training did not run.", detail)
     if code == EXIT_BAD_CONFIG:
-        text = f"The training refused its configuration or data{why}."
-        return Reason(ReasonCode.BAD_CONFIG, text, line)
-    text = f"The training ended with exit code {code}{why}."
-    return Reason(ReasonCode.TRAINING_FAILED, text, line)
+        text = "The training refused its configuration or data."
+        return Reason(ReasonCode.BAD_CONFIG, text, detail)
+    text = f"The training ended with exit code {code}."
+    return Reason(ReasonCode.TRAINING_FAILED, text, detail)
 
 
 def _killed(code: int, message: str) -> str:

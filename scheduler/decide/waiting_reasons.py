@@ -11,6 +11,7 @@ from scheduler.decide.capacity import Ledger, Limits, Node, free_count
 from scheduler.decide.snapshot import CycleSnapshot
 
 _MOST_NAMED = 3  # nodes
+_A_MINUTE_S = 60
 
 
 def slots_full(running: Sequence[Job], snapshot: CycleSnapshot) -> Reason:
@@ -39,9 +40,14 @@ def _who_runs(running: Sequence[Job], snapshot: CycleSnapshot) -> str:
     since = first.started_at or first.admitted_at or snapshot.now
     state = "running" if first.phase is Phase.RUNNING else "starting"
     left = snapshot.remaining_s.get(first.job_id)
-    still = "" if left is None else f", with about {in_words(left)} left"
+    still = "" if left is None else f", with {_about(left)} left"
     lasted = in_words(snapshot.now - since)
     return f"{first.job_id} has been {state} for {lasted}{still}{others}"
+
+
+def _about(left_s: float) -> str:
+    words = in_words(left_s)
+    return words if left_s < _A_MINUTE_S / 2 else f"about {words}"
 
 
 def _why_not(job: Job, node: Node, snapshot: CycleSnapshot, ledger: Ledger) -> str:

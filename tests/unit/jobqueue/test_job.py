@@ -154,8 +154,34 @@ class TestRecord:
         texts = JOB.to_hash() | BY_SCRIPTS
         code = {"reason_code": "training_failed"}
         assert Job.from_hash(texts | code).reason == Reason(ReasonCode.TRAINING_FAILED, "")
-        old = Job.from_hash(texts | code | {"reason_message": "It ended: boom"})
-        assert old.reason == JOB.reason
+        message = "The training ended with exit code 1"
+        old = Job.from_hash(texts | code | {"reason_message": f"{message}: boom"})
+        assert old.reason == Reason(ReasonCode.TRAINING_FAILED, f"{message}.", "boom")
+
+    @pytest.mark.parametrize("detail", [None, "", "a line of the attempt before"])
+    @pytest.mark.parametrize(
+        ("code", "sentence"),
+        [
+            ("training_failed", "The training ended with exit code 1"),
+            ("training_failed", "The training did not run"),
+            ("bad_config", "The training refused its configuration or data"),
+            (
+                "gpu_busy",
+                "It is next again, because what it needs on n: 1 was taken when it started",
+            ),
+        ],
+    )
+    def test_a_sentence_of_an_earlier_version_never_shows_its_log_line(
+        self, code: str, sentence: str, detail: str | None
+    ) -> None:
+        """During an upgrade an earlier scheduler writes messages, and this version details."""
+        found = Reason.read(code, f"{sentence}: SECRET: of X", detail)
+        assert found == Reason(code, f"{sentence}.", "SECRET: of X")
+        assert "SECRET" not in found.without_detail().message
+
+    def test_a_detail_belongs_only_to_reasons_that_quote_the_log(self) -> None:
+        assert Reason.read("cancelled", "Cancelled by its user.", "SECRET").detail == ""
+        assert Reason.read("training_failed", "It ended.", "boom").detail == "boom"
 
     @pytest.mark.parametrize(
         "change", [{"gpus": "many"}, {"phase": "lost"}, {"submitted_at": "today"}]

@@ -80,3 +80,17 @@ def test_cycles_parse_a_template_once(rig: Rig, parsed: list[str]) -> None:
         scheduler.run_cycle(full=False)
     assert len(rig.engine.created) == 1
     assert parsed == [NAME]
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_is_read_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Templates(file.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", too_many_files)
+        assert "Too many open files" in found.broken([NAME])[NAME]
+    assert found.broken([NAME]) == {}
+
+
+def too_many_files(*_args: object, **_options: object) -> str:
+    raise OSError(24, "Too many open files")

@@ -13,7 +13,7 @@ from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.reason import ReasonCode
 from scheduler.apply.rebuilder import read
-from scheduler.engines.contract import EndedBy, WorkflowPhase, WorkflowStatus
+from scheduler.engines.contract import EndedBy, Obstacle, WorkflowPhase, WorkflowStatus
 from tests.unit.scheduler.conftest import TEMPLATES, Rig
 from workflows.render import ANNOTATION_SUBMISSION, load_template, render, workflow_name
 
@@ -302,3 +302,30 @@ class TestEmptiedRedis:
         assert (rig.job(first).phase, rig.job(first).attempt) == (Phase.RUNNING, 2)
         assert (rig.engine.created, rig.engine.stopped) == (created, [])
         sound(rig, first)
+
+
+def test_a_lost_job_on_a_dead_node_was_evicted(rig: Rig) -> None:
+    job_id, scheduler = rig.submit(), rig.scheduler()
+    scheduler.run_cycle()
+    rig.engine.set(
+        name(job_id),
+        phase=WorkflowPhase.RUNNING,
+        started_at=NOW,
+        obstacle=Obstacle.NODE_LOST,
+    )
+    rig.redis.flushall()
+    rig.store.declare_dead(rig.engine.made[name(job_id)].node or "", rig.clock())
+    rig.scheduler().run_cycle()
+    assert rig.job(job_id).reason.code is ReasonCode.EVICTED
+
+
+def test_the_config_of_a_workflow_without_a_submission_is_not_asked_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(rig.engine, "config_text", lambda workflow: asked.append(workflow.name))
+    rig.engine.made["w"] = WorkflowStatus(
+        "w", "uid", "ann_20260101000000", 1, WorkflowPhase.RUNNING, "gpu-1"
+    )
+    rig.scheduler().run_cycle()
+    assert asked == []

@@ -125,8 +125,8 @@ def test_a_job_whose_gpu_was_in_use_is_not_sent_to_that_node_for_a_while() -> No
         (
             {"exit_code": 1, "message": "The disk is full: sdX..", "log_tail": ()},
             ReasonCode.TRAINING_FAILED,
-            "The training ended with exit code 1 (The disk is full: sdX).",
-            "",
+            "The training ended with exit code 1.",
+            "The disk is full: sdX..",
         ),
         (
             {"exit_code": 2},
@@ -137,8 +137,8 @@ def test_a_job_whose_gpu_was_in_use_is_not_sent_to_that_node_for_a_while() -> No
         (
             {"exit_code": 2, "message": "No such file: X.", "log_tail": ()},
             ReasonCode.BAD_CONFIG,
-            "The training refused its configuration or data (No such file: X).",
-            "",
+            "The training refused its configuration or data.",
+            "No such file: X.",
         ),
         (
             {"exit_code": None, "message": "No such template."},
@@ -149,8 +149,8 @@ def test_a_job_whose_gpu_was_in_use_is_not_sent_to_that_node_for_a_while() -> No
         (
             {"exit_code": None, "message": "No such template.", "log_tail": ()},
             ReasonCode.TRAINING_FAILED,
-            "The training did not run (No such template).",
-            "",
+            "The training did not run.",
+            "No such template.",
         ),
         (
             {"exit_code": 137},

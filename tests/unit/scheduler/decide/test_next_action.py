@@ -209,7 +209,7 @@ def test_a_failure_shows_the_last_line_of_its_log() -> None:
         (
             {"exit_code": None, "message": "no such template"},
             ReasonCode.TRAINING_FAILED,
-            "did not run (no such template)",
+            "did not run: no such template",
         ),
     ],
 )
@@ -219,7 +219,7 @@ def test_a_failure_without_a_log_shows_the_engines_message(
     [action] = decide(RUNNING, replace(ENDED, **{"log_tail": (), **fields}))
     assert isinstance(action, Finish)
     assert action.reason.code is code
-    assert message in action.reason.message
+    assert message in action.reason.sentence
 
 
 def test_a_running_job_shows_the_engines_message_as_long_as_there_is_one() -> None:
