@@ -93,7 +93,7 @@ _QUOTED_THE_LOG = frozenset({"training_failed", "bad_config", "gpu_busy"})
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a job is in its phase.
+    """A reason explains why a job is in its phase.
 
     `code` is for programs, `message` (one sentence) for everybody, `detail` for the user only.
     """
