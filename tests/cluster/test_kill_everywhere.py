@@ -138,11 +138,11 @@ def is_forgotten(doomed: Doomed) -> list[str]:
     doomed.arm(WORKFLOW_RETENTION_S="0.5")
     doomed.dies(WORKFLOW_RETENTION_S="0.5")
     wait_for("all are gone", lambda: not doomed.system.workflows(), 60)
-    config_maps = f"/api/v1/namespaces/{doomed.system.namespace}/configmaps"
-    config_map = f"{config_maps}/{doomed.system.workflow_name(job_id)}"
+    name = doomed.system.workflow_name(job_id)
+    config_map = f"/api/v1/namespaces/{doomed.system.namespace}/configmaps/{name}"
     wait_for("their ConfigMaps too", lambda: doomed.system.admin.find(config_map) is None)
     assert doomed.system.job(job_id)["status"] == "succeeded"
-    return [doomed.system.workflow_name(job_id)]
+    return [name]
 
 
 def is_restored(doomed: Doomed) -> list[str]:
@@ -182,7 +182,7 @@ def test_killed(doomed: Doomed, cluster: Plane, point: str) -> None:
 
 
 def made(cluster: Plane, namespace: str, name: str) -> Counter[str]:
-    """How often a Workflow of each name that begins so was made."""
+    """Return how often a Workflow of each name that begins so was made."""
     entries = [
         json.loads(line) for line in cluster.audit_log.read_text(encoding="utf-8").splitlines()
     ]

@@ -72,8 +72,8 @@ def test_the_last_look_is_a_close_one(system: ClusterSystem) -> None:
     """A pod is not asked as long as it is young; but before its job fails, it is."""
     job_id = system.submitted("cec", workflow="waits")
     said = (
-        'MountVolume.SetUp failed for volume "data": hostPath type check failed: '
-        "/data is not a directory"
+        'MountVolume.SetUp failed for volume "data": '
+        "hostPath type check failed: /data is not a directory"
     )
     system.warn(system.wait_pod(job_id, "Pending"), "FailedMount", said)
     job = system.wait_status(job_id, "failed")
@@ -115,7 +115,7 @@ def test_a_node_that_stopped_answering_before_it_took_the_pod(system: ClusterSys
     [node] = system.nodes
     system.lose_node(node)
     job_id = system.submitted("hal", {"seconds": 0})
-    system.wait_reason(job_id, f"{node} does not take it now")
+    system.wait_reason(job_id, f"The pod cannot be scheduled on {node}")
     system.wait_cycles(6)  # longer than START_DEADLINE_S
     assert system.job(job_id)["status"] == "admitted"
     system.find_node(node)
