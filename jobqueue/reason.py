@@ -104,7 +104,7 @@ _WITH_LOG_LINE = re.compile(
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a job is in its phase.
+    """A reason explains why a job is in its phase.
 
     `code` is for programs, `message` (one sentence) for everybody, `detail` for the user only.
     """

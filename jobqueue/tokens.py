@@ -19,7 +19,7 @@ _ID_LENGTH = 10
 
 
 class Role(StrEnum):
-    """What the holder of a token may do: act as one user, or as any user."""
+    """The holder of a token may act as one user, or as any user."""
 
     USER = "user"
     ADMIN = "admin"

@@ -31,7 +31,7 @@ class Start:
 
 @dataclass(frozen=True)
 class SlotLimits:
-    """How many jobs may have a slot at once: in total, and of one user."""
+    """These limits cap the jobs that have a slot at once: in total, and per user."""
 
     max_running: int
     max_per_user: int

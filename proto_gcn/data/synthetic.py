@@ -31,7 +31,7 @@ PIXELS = 200  # per metre
 
 
 class Movement(NamedTuple):
-    """What the samples of one class do."""
+    """All samples of one class have one movement."""
 
     limb: Limb
     cycles: int

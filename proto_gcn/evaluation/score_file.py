@@ -16,7 +16,7 @@ from proto_gcn.errors import DataError
 
 @dataclass(frozen=True)
 class About:
-    """Where scores come from; the split None is a whole data file."""
+    """This names the source of scores; the split None is a whole data file."""
 
     modality: str
     split: str | None

@@ -38,7 +38,7 @@ def stages(config: BackboneConfig) -> list[Stage]:
 
 
 class Trunk(NamedTuple):
-    """What the last block returns for every person of a batch."""
+    """A trunk is the last block's output for every person of a batch."""
 
     features: Tensor  # [N, M, C, T', V]
     refinement: Tensor  # [N, M, K*mid, V, V], the person's own part of the topology

@@ -21,7 +21,7 @@ _MAX_NAME_BYTES = 200
 
 @dataclass(frozen=True)
 class Rules:
-    """What the settings allow; `workflows` are all template names, `workflow` is the default."""
+    """The settings allow this; `workflows` are all template names, `workflow` is the default."""
 
     workflows: Sequence[str]
     workflow: str = "proto-gcn"

@@ -16,7 +16,7 @@ _ID_PLACEHOLDER_IN_JSON = json.dumps(_ID_PLACEHOLDER)[1:-1]
 
 @dataclass(frozen=True)
 class Caps:
-    """How many jobs may be queued: of one user, and in total."""
+    """The caps limit the queued jobs per user and in total."""
 
     per_user: int = 100
     total: int = 10_000

@@ -45,7 +45,7 @@ class DamagedError(TrainerError):
 
 @dataclass
 class Progress:
-    """How far a run is: `epoch` epochs and `step` batches of the next one are done."""
+    """A run's progress: `epoch` epochs and `step` batches of the next one are done."""
 
     epoch: int = 0
     step: int = 0

@@ -1,4 +1,4 @@
-"""Where a run starts: its own checkpoints, those that the config names, or fresh weights."""
+"""Choose where a run starts: its own checkpoints, those that the config names, or fresh weights."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -42,7 +42,7 @@ class Group:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes."""
+        """Return whether this process is the one that writes."""
         return self.rank == 0
 
     def join(self) -> None:

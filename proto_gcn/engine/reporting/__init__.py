@@ -1,1 +1,1 @@
-"""What a run reports while it trains: logs, metrics, telemetry."""
+"""This package reports what a run does while it trains: logs, metrics, telemetry."""

@@ -21,7 +21,7 @@ from proto_gcn.model.fused.tcn import FusedTemporalUnit
 
 
 class FusedTrunk(NamedTuple):
-    """What the last block returns for the R computed rows, with the methods of the plain Trunk."""
+    """This trunk has the R computed rows only, and the methods of the plain Trunk."""
 
     values: Tensor  # [R, C, T', V]
     pooled: Tensor  # [R, Cin, 1, V], from which the last block's topology is made

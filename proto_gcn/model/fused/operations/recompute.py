@@ -1,4 +1,4 @@
-"""What the backward pass computes again, so that the forward pass need not keep it."""
+"""This module computes tensors again in the backward pass instead of keeping them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
