@@ -33,7 +33,7 @@ _NO_CAPS = {"MAX_QUEUED_PER_USER": "1000000", "MAX_QUEUED": "10000000"}
 
 
 def bare() -> Flask:
-    """The application to compare with; gunicorn makes it in its worker."""
+    """Return the application to compare with; gunicorn makes it in its worker."""
     app = Flask(__name__)
     queue = redis.Redis.from_url(os.environ["REDIS_URL"])
 

@@ -13,7 +13,7 @@ Object = dict[str, Any]
 
 
 class ApiError(Exception):
-    """The API server said no; `status` is the HTTP status, the text its own message."""
+    """The API server refused the call; `status` is the HTTP status, the text its own message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{message} ({status})")
@@ -62,7 +62,7 @@ class Api:
         return answer.json() if "json" in answer.headers.get("Content-Type", "") else answer.text
 
     def watch(self, path: str) -> requests.Response:
-        """An open watch, whose lines are events, without an end."""
+        """Return an open watch, whose lines are events, without an end."""
         query = {"watch": "1"}
         return self._session.get(
             f"{self.url}{path}", params=query, stream=True, timeout=(TIMEOUT_S, None)
@@ -72,7 +72,7 @@ class Api:
         return self.request("GET", path, **query)
 
     def find(self, path: str) -> Any:
-        """The object at `path`, None where there is none."""
+        """Return the object at `path`, or None if there is none."""
         try:
             return self.get(path)
         except ApiError as error:
@@ -95,7 +95,7 @@ class Api:
     # -- objects by their kind ---------------------------------------------------------------------
 
     def path(self, obj: Object) -> str:
-        """Where this object lives."""
+        """Return where this object lives."""
         plural, namespaced = self._resource(obj["apiVersion"], obj["kind"])
         scope = f"/namespaces/{obj['metadata'].get('namespace', 'default')}" if namespaced else ""
         return f"{_root(obj['apiVersion'])}{scope}/{plural}/{obj['metadata']['name']}"

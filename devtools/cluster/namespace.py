@@ -38,7 +38,7 @@ class Namespace:
         )
 
     def workflow_name(self, job_id: str) -> str:
-        """What the Workflow of its first attempt is called."""
+        """Return the name of the Workflow of its first attempt."""
         return f"toy-{job_id.replace('_', '-')}"
 
     def workflows_of(self, job_id: str) -> list[str]:
@@ -49,7 +49,7 @@ class Namespace:
         ]
 
     def pod_of(self, job_id: str) -> Object | None:
-        """The newest pod of the job, None where there is none."""
+        """Return the newest pod of the job, or None if there is none."""
         names = self.workflows_of(job_id)
         pods = [self.admin.find(self.pod_path(name)) for name in names[-1:]]
         return pods[0] if pods else None

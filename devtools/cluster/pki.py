@@ -36,18 +36,18 @@ class Authority:
         self.cert = self.pair.cert
 
     def client(self, user: str, *groups: str) -> Pair:
-        """A client's certificate: `user` with its groups, as Kubernetes reads CN and O."""
+        """Return a client's certificate: `user` with its groups, as Kubernetes reads CN and O."""
         organisations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         name = x509.Name([*organisations, x509.NameAttribute(NameOID.COMMON_NAME, user)])
         return self._issue(user.replace(":", "-"), name, ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def server(self, name: str) -> Pair:
-        """A server's certificate for loopback."""
+        """Return a server's certificate for loopback."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         return self._issue(name, subject, ExtendedKeyUsageOID.SERVER_AUTH)
 
     def signing_key(self, name: str) -> Path:
-        """A key of its own, for tokens."""
+        """Return a separate key, for tokens."""
         return _write_key(self._folder / f"{name}.key", ec.generate_private_key(ec.SECP256R1()))
 
     def _issue(self, file: str, subject: x509.Name, usage: x509.ObjectIdentifier) -> Pair:

@@ -122,7 +122,7 @@ class Plane(Cluster):
     # -- who may speak to it -----------------------------------------------------------------------
 
     def kubeconfig_of(self, user: str, *groups: str) -> Path:
-        """A kubeconfig with a client certificate."""
+        """Return a kubeconfig with a client certificate."""
         pair = self.authority.client(user, *groups)
         path = self.folder / f"{user.replace(':', '-')}.kubeconfig"
         known = {"client-certificate": str(pair.cert), "client-key": str(pair.key)}
@@ -284,7 +284,7 @@ def _component(config: Path) -> list[str]:
 
 @contextlib.contextmanager
 def running_plane(folder: Path) -> Iterator[Plane]:
-    """A started Plane that is stopped in the end, whatever happens."""
+    """Yield a started Plane that is stopped in the end, whatever happens."""
     plane = Plane(folder)
     try:
         yield plane.start()

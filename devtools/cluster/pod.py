@@ -35,7 +35,7 @@ class PodImpossible(Exception):
 
 
 def make_pod(workflow: Object) -> Object:
-    """The pod of the Workflow's entrypoint; raises PodImpossible."""
+    """Return the pod of the Workflow's entrypoint; raises PodImpossible."""
     metadata, spec = workflow["metadata"], workflow["spec"]
     template = _filled(workflow, _entry(spec))
     pod_metadata = deepcopy(spec.get("podMetadata", {}))
@@ -69,7 +69,7 @@ def make_pod(workflow: Object) -> Object:
 
 
 def path_of(pod: Object) -> str:
-    """Where a pod lives in the API."""
+    """Return where a pod lives in the API."""
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
 
 

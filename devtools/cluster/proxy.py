@@ -110,7 +110,7 @@ class Proxy:
         raise NotImplementedError
 
     def _take(self, what: str) -> Rule | None:
-        """The first rule that matches and has not been used up."""
+        """Return the first rule that matches and has not been used up."""
         with self._lock:
             for rule in self._rules:
                 if rule.hits < rule.times and rule.matches.search(what):

@@ -189,7 +189,7 @@ class ClusterSystem(Namespace, System):
 
 @contextlib.contextmanager
 def running(folder: Path, cluster: Cluster, *nodes: int, **env: str) -> Iterator[ClusterSystem]:
-    """A started ClusterSystem that is stopped in the end, whatever happens."""
+    """Yield a started ClusterSystem that is stopped in the end, whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     system = ClusterSystem(folder, cluster, nodes or (2,), **env)
     try:

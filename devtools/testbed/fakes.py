@@ -25,7 +25,7 @@ NOW = 1_795_000_000.0
 
 
 def make_job(user: str = "ann", number: int = 1, phase: Phase = Phase.QUEUED, **fields: Any) -> Job:
-    """A job as the store would give it; `spec_…` fields go to its spec."""
+    """Return a job as the store would give it; `spec_…` fields go to its spec."""
     spec = {
         name.removeprefix("spec_"): fields.pop(name)
         for name in list(fields)

@@ -221,7 +221,7 @@ class System:
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def alerts(self) -> list[str]:
-        """The titles of the scheduler's alerts so far."""
+        """Return the titles of the scheduler's alerts so far."""
         lines = [
             json.loads(line) for line in self.log("scheduler").splitlines() if line.startswith("{")
         ]
@@ -287,7 +287,7 @@ class System:
 
 @contextlib.contextmanager
 def running_system(folder: Path, *services: str, **env: str) -> Iterator[System]:
-    """A started System that is stopped in the end, whatever happens."""
+    """Yield a started System that is stopped in the end, whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     system = System(folder, **env)
     try:

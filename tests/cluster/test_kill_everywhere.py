@@ -182,7 +182,7 @@ def test_killed(doomed: Doomed, cluster: Plane, point: str) -> None:
 
 
 def made(cluster: Plane, namespace: str, name: str) -> Counter[str]:
-    """How often a Workflow of each name that begins so was made."""
+    """Return how often a Workflow of each name that begins so was made."""
     entries = [
         json.loads(line) for line in cluster.audit_log.read_text(encoding="utf-8").splitlines()
     ]
