@@ -74,10 +74,8 @@ def _local(settings: SchedulerSettings) -> Engine:
             settings.local_grace_s,
         )
     except OSError as error:
-        refuse_to_start(
-            f"LOCAL_STATE_DIR={settings.local_state_dir} cannot be created ({error.strerror}); "
-            "name another folder."
-        )
+        what = f"LOCAL_STATE_DIR={settings.local_state_dir} cannot be created ({error.strerror})"
+        refuse_to_start(f"{what}; name another folder.")
 
 
 if __name__ == "__main__":

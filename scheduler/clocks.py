@@ -1,4 +1,4 @@
-"""The two clocks of the scheduler."""
+"""This module defines the two clocks of the scheduler."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Clocks:
-    """Two clocks in seconds: since the epoch, and one that never jumps."""
+    """Both clocks are in seconds: one since the epoch, and one that never jumps."""
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""What every part of the scheduler needs."""
+"""This module defines the context that every part of the scheduler needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ def _no_op() -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """The outside systems, the settings and the clocks of one scheduler.
+    """The context has the outside systems, the settings and the clocks of one scheduler.
 
     `keep_alive` is called between two steps of a cycle, which may get long; it raises StaleLeader
     if the lead is lost.

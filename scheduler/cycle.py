@@ -1,4 +1,4 @@
-"""The scheduling cycle: `Cycle.run` is a page of numbered steps, each a verb."""
+"""This module is the scheduling cycle: `Cycle.run` is a list of numbered steps."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -28,7 +28,7 @@ _FURTHER = 4
 
 
 class Cycle:
-    """Runs cycles. From one to the next it remembers only what its parts own, and what it saw."""
+    """A cycle is run again and again; between two runs its parts and the last findings are kept."""
 
     def __init__(self, context: Context, vitals: Vitals) -> None:
         self._context = context
@@ -111,7 +111,7 @@ class Cycle:
     # -- 4. nominate -----------------------------------------------------------------------------
 
     def _nominate(self, running: tuple[Job, ...], nodes: tuple[Node, ...]) -> Nomination:
-        """Nominate from the head of the queue, and further back while all that were seen pass."""
+        """Nominate from the head of the queue, and further back while all the jobs seen start."""
         snapshot, count = self._snapshot(running, nodes), REASONS_WRITTEN
         while True:
             snapshot = self._with_heads(snapshot, count)
@@ -122,7 +122,7 @@ class Cycle:
             count *= _FURTHER
 
     def _snapshot(self, running: tuple[Job, ...], nodes: tuple[Node, ...]) -> CycleSnapshot:
-        """Return the snapshot but for the queue."""
+        """Return the snapshot without the queue."""
         seen = self._seen or Reconciled()
         return CycleSnapshot(
             now=self._context.now(),

@@ -75,7 +75,7 @@ class Scheduler:
         return next_pause(report, self._settings.poll_interval_s)
 
     def pause(self, pause_s: float) -> bool:
-        """Wait until woken or `pause_s` is over, and stay the leader; return whether it was woken."""
+        """Wait until woken or `pause_s` is over, and stay the leader; return whether woken."""
         monotonic = self._context.clocks.monotonic
         until = monotonic() + pause_s
         self.vitals.liveness.touch()

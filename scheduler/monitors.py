@@ -40,9 +40,7 @@ class MonitorClient:
         """
         addresses = self._addresses()
         if isinstance(addresses, str):
-            return [Node(name, error=addresses) for name in sorted(set(self._names.values()))] or [
-                Node(urlsplit(self._url).hostname or self._url, error=addresses)
-            ]
+            return self._without_addresses(addresses)
         windows = window_s or {}
         asked = {
             address: _Call(self._ask, address, windows.get(self._name(address)))
@@ -55,6 +53,10 @@ class MonitorClient:
         ]
         self._forget_all_but(addresses)
         return _one_a_name(found)
+
+    def _without_addresses(self, problem: str) -> list[Node]:
+        names = set(self._names.values()) or {urlsplit(self._url).hostname or self._url}
+        return [Node(name, error=problem) for name in sorted(names)]
 
     def _addresses(self) -> list[str] | str:
         parts = urlsplit(self._url)
@@ -107,9 +109,8 @@ def _merged(same: list[Node]) -> Node:
     While a monitor is being replaced, the old and the new one may both answer.
     """
     answers = [(node, node.snapshot) for node in same if node.snapshot is not None]
-    machines = {
-        tuple(sorted(gpu.uuid for gpu in snapshot.gpus)) for _, snapshot in answers if snapshot.gpus
-    }
+    snapshots = (snapshot for _, snapshot in answers if snapshot.gpus)
+    machines = {tuple(sorted(gpu.uuid for gpu in snapshot.gpus)) for snapshot in snapshots}
     if len(machines) > 1:
         text = f"{len(answers)} monitors of different machines have the name {same[0].name}"
         return Node(same[0].name, error=f"{text}; set NODE_NAME of each")

@@ -1,4 +1,4 @@
-"""The Workflow templates, parsed once until their file changes."""
+"""This module reads Workflow templates, and parses each again only if its file has changed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ _Parsed = dict[str, Any] | str
 
 
 class Templates:
-    """The templates of one folder. One whose file is missing is looked for again each time."""
+    """Templates are read from one folder; one whose file is missing is searched for each time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

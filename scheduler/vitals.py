@@ -1,4 +1,4 @@
-"""The signs of life of one scheduler: its lead, its outages, its heartbeat and its liveness file."""
+"""This module shows that a scheduler is alive: lead, outages, heartbeat, liveness file."""
 
 from jobqueue.errors import StoreUnavailable
 from scheduler.context import Context
@@ -9,7 +9,7 @@ from scheduler.health.outage import Outages
 
 
 class Vitals:
-    """Shows others that this scheduler lives, and keeps it the leader."""
+    """The vitals show others that this scheduler is alive, and keep it the leader."""
 
     def __init__(self, context: Context, holder: str) -> None:
         """`holder` is unique for this start of the process: an earlier one's lead is not ours."""
@@ -20,12 +20,12 @@ class Vitals:
         self.liveness = LivenessFile(settings.heartbeat_file)
 
     def keep_alive(self) -> None:
-        """Show a sign of life between two steps; raises StaleLeader if the lead is lost."""
+        """Renew lead and liveness between two steps; raises StaleLeader if the lead is lost."""
         self.liveness.touch()
         self.lead.keep()
 
     def renew(self) -> None:
-        """Show a sign of life during a pause: renew the lease, and repeat a reported problem."""
+        """Renew lead and liveness during a pause, and repeat a reported problem."""
         self.liveness.touch()
         try:
             self.lead.renew()

@@ -30,13 +30,13 @@ ROOMS = {
     "scheduler/decide": Room(("scheduler/decide/*.py",), (_DECIDE, _HISTORY)),
     "resource_monitor/decision": Room(("resource_monitor/decision.py",), _MONITOR),
     "resource_monitor/gate": Room(("resource_monitor/gate.py",), _MONITOR),
-    "jobqueue/phase": Room(("jobqueue/phase.py",), (f"{_UNIT}/jobqueue", _DECIDE)),
-    "jobqueue/job": Room(("jobqueue/job.py",), (f"{_UNIT}/jobqueue",)),
+    "jobqueue/phase": Room(("jobqueue/phase.py",), (f"{_UNIT}/jobqueue/test_phase.py",)),
+    "jobqueue/job": Room(("jobqueue/job.py",), (f"{_UNIT}/jobqueue/test_job.py",)),
     "jobqueue/eta": Room(("jobqueue/eta.py",), (f"{_UNIT}/jobqueue/test_eta.py",)),
     "jobqueue/resources": Room(("jobqueue/resources.py", "jobqueue/codec/wire.py"), (_WIRE,)),
     "queue_manager/submission": Room(
         ("queue_manager/submission/*.py",),
-        (f"{_UNIT}/queue_manager/test_submit.py", f"{_UNIT}/queue_manager/test_config.py"),
+        (f"{_UNIT}/queue_manager/submission",),
     ),
     "workflows/render": Room(("workflows/render.py",), (f"{_UNIT}/workflows/test_render.py",)),
 }

@@ -35,8 +35,9 @@ SPARE_S = 10.0
 WALL_TIME = 10
 _OURS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"tests", "conftest"}
 _PROFILE = "mutants"
+#: The rooms' tests need no fixture of a conftest, and each trial would import them all again.
 _OPTIONS = (
-    *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"),
+    *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain", "--noconftest"),
     f"--hypothesis-profile={_PROFILE}",
 )
 

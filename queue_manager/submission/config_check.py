@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
@@ -64,7 +64,16 @@ def broken_keys(text: str, name: str, schema: Schema | None) -> tuple[FieldError
         (key for error in found for key in _field_errors(error, name)),
         _not_finite(config, name, ()),
     )
-    return tuple(islice(broken, MOST_ERRORS))
+    return tuple(islice(_each_once(broken), MOST_ERRORS))
+
+
+def _each_once(errors: Iterable[FieldError]) -> Iterator[FieldError]:
+    """Yield each error once: `required` is reported for each missing key, and names all of them."""
+    seen = set()
+    for error in errors:
+        if error not in seen:
+            seen.add(error)
+            yield error
 
 
 def _schema_errors(config: Any, schema: Schema) -> list[ValidationError]:

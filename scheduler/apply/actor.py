@@ -29,7 +29,7 @@ log = get_logger(__name__)
 
 
 class Actor:
-    """Carries out actions and withdrawals."""
+    """The actor carries out actions and withdrawals."""
 
     def __init__(self, context: Context, cooldowns: Cooldowns) -> None:
         self._context = context
@@ -89,11 +89,10 @@ class Actor:
         workflow = engine.get(workflow_name(job))
         if workflow is None or workflow.uid != job.workflow_uid or not workflow.can_move:
             return  # it has started since it was listed, or is gone: the next cycle decides
-        text = f"Moving from {job.node}, which cannot run it, to {to}."
         is_short = workflow.obstacle is Obstacle.NO_GPU
         code = ReasonCode.SHORT_OF_GPUS if is_short else ReasonCode.UNSCHEDULABLE
-        now = self._context.now()
-        if not leader.withdraw(job.job_id, workflow.uid, now, Reason(code, text)):
+        text = f"Moving from {job.node}, which cannot run it, to {to}."
+        if not leader.withdraw(job.job_id, workflow.uid, self._context.now(), Reason(code, text)):
             return
         failpoint("withdraw.marked")
         log.info("Workflow withdrawn.", job_id=job.job_id, workflow=workflow.name, reason=text)

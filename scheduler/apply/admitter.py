@@ -1,4 +1,4 @@
-"""Carry out an admission: Redis first, then the engine, under a name that can be taken only once."""
+"""Carry out an admission: in Redis, then in the engine, under a name that is used only once."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -32,9 +32,13 @@ from workflows.render import render, workflow_name
 
 log = get_logger(__name__)
 
+_LACKS_SOMETHING = (
+    "Give the scheduler what it lacks (a permission, disk space); it retries by itself."
+)
+
 
 class Admitter:
-    """Admits jobs, and knows which creates back off."""
+    """The admitter admits jobs, and knows which creates back off."""
 
     def __init__(
         self,
@@ -146,7 +150,7 @@ class Admitter:
         return True
 
     def _keep_slot(self, job: Job, error: EngineUnavailable) -> bool:
-        """The workflow may exist: the job keeps its slot until the engine was asked by name."""
+        """Keep the job's slot until the engine is asked by name: the workflow may exist."""
         log.warning("Create got no answer.", job_id=job.job_id, error=str(error))
         self._creates.got_no_answer(job.job_id)
         remedy = "Fix the engine; scheduling continues automatically."
@@ -154,7 +158,7 @@ class Admitter:
         return True
 
     def _adopt_existing(self, leader: Leader, job: Job) -> bool:
-        """The name is taken: by this job's own workflow, by an old one, or by another object."""
+        """Handle a taken name: by this job's own workflow, by an old one, or by another object."""
         name = workflow_name(job)
         present = self._engine.get(name)
         if present is not None and present.job_id == job.job_id:
@@ -174,7 +178,7 @@ class Admitter:
         return False
 
     def _requeue(self, leader: Leader, job: Job, error: EngineError) -> bool:
-        """A create has failed for certain: the job goes back to the front of the queue.
+        """Put the job back to the front of the queue: its create has failed for certain.
 
         docs/founding-document.md draws it: HDEL running_jobs, log the error, try again later.
         """
@@ -184,10 +188,7 @@ class Admitter:
         effect = RequeueEffect(nothing_made=True)
         leader.requeue(job.job_id, self._context.now(), reason, effect)
         log.error("Workflow not created; job requeued.", job_id=job.job_id, error=str(error))
-        remedy = (
-            "Give the scheduler what it lacks (a permission, disk space); it retries by itself."
-        )
-        self._context.alerts.once(str(error), remedy)
+        self._context.alerts.once(str(error), _LACKS_SOMETHING)
         return False
 
     @property

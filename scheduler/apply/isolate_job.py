@@ -1,4 +1,4 @@
-"""Problems of one job stay with that job.
+"""This module keeps the problems of one job from affecting other jobs.
 
 A job whose handling raises an unexpected error three times fails with `internal_error`; a job whose
 workflow the engine refuses to show or to change gets that as its reason.

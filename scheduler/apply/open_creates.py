@@ -1,4 +1,4 @@
-"""Creates whose result is open: those that got no answer, and those that made no workflow."""
+"""This module remembers creates that got no answer, and those that made no workflow."""
 
 from jobqueue.job import Job
 from jobqueue.store.leader import Leader

@@ -27,7 +27,7 @@ _NO_LIMIT = SlotLimits(1_000_000, 1_000_000)
 
 
 class Orphans:
-    """Restores, adopts, stops or deletes each of these workflows; one alert about each unknown."""
+    """Each of these workflows is restored, adopted, stopped or deleted, or causes one alert."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -109,7 +109,7 @@ class Orphans:
         return frozenset({job.job_id})
 
     def _delete_if_old(self, workflow: WorkflowStatus, job: Job | None) -> None:
-        """A finished workflow is kept for a while, so that a late create finds its name taken."""
+        """Delete a finished workflow after a while: a late create shall find its name taken."""
         if job is not None and not job.phase.is_finished:
             return
         ended = (job and job.finished_at) or workflow.finished_at or workflow.started_at or 0

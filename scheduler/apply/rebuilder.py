@@ -1,4 +1,4 @@
-"""Restore jobs that Redis has lost, from what their workflows carry."""
+"""Restore jobs that Redis has lost, from the data in their workflows."""
 
 from jobqueue.errors import CorruptEntry
 from jobqueue.failpoints import failpoint
@@ -15,14 +15,14 @@ log = get_logger(__name__)
 
 
 class Rebuilder:
-    """Writes the records of lost jobs; a workflow that cannot be restored is tried once."""
+    """The rebuilder writes the records of lost jobs; it tries each workflow only once."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._hopeless: set[str] = set()  # uids of those that cannot be restored
 
     def run(self, leader: Leader, unknown: list[WorkflowStatus]) -> list[str]:
-        """Restore what can be of these workflows, which have no record; return the job ids."""
+        """Restore the jobs of these workflows, which have no record; return the job ids."""
         jobs = [job for each in self._candidates(unknown) if (job := self._restore(leader, each))]
         if jobs:
             self._report(jobs)

@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What one reconciliation found.
+    """One reconciliation found these jobs, workflows and nodes.
 
     `running`: the jobs that hold a slot now; `unmanaged`: live workflows of no admitted job;
     `unschedulable`: admitted jobs (ids) that their node cannot run; `not_accepting`: node -> why it
@@ -42,12 +42,12 @@ class Reconciled:
     ended_on: frozenset[str] = frozenset()
 
     def without(self, job_ids: Iterable[str]) -> "Reconciled":
-        """Return the same, but for jobs that are being withdrawn: they are checked again first."""
+        """Return the same without jobs that are being withdrawn, which are checked again first."""
         return replace(self, unschedulable=self.unschedulable - frozenset(job_ids))
 
 
 class _Findings:
-    """What a reconciliation in progress has found so far."""
+    """A reconciliation in progress collects here what it finds."""
 
     def __init__(self) -> None:
         self.unschedulable: set[str] = set()
@@ -75,7 +75,7 @@ class _Findings:
 
 
 class Reconciler:
-    """Brings the records in line with what the engines report."""
+    """The reconciler updates the records according to what the engines report."""
 
     def __init__(self, context: Context, actor: Actor, creates: OpenCreates) -> None:
         self._context = context
@@ -151,7 +151,7 @@ class Reconciler:
 def _without_the_dead(
     workflows: Iterable[WorkflowStatus], dead: Collection[str]
 ) -> list[WorkflowStatus]:
-    """Nothing runs any more on a node that is declared dead, whatever the engine still shows."""
+    """Count workflows as ended if their node is declared dead, whatever the engine shows."""
     return [
         replace(each, phase=WorkflowPhase.FAILED, obstacle=Obstacle.NONE)
         if is_gone(each, dead)

@@ -1,4 +1,4 @@
-"""The reasons of a job that cannot start now: who runs, and what each node lacks."""
+"""Explain why a job cannot start now: which jobs run, and what each node lacks."""
 
 from collections.abc import Sequence
 
@@ -78,7 +78,7 @@ def _promised(node: NodeSnapshot, ledger: Ledger, limits: Limits) -> int:
 
 
 def _other_users(node: NodeSnapshot, ledger: Ledger, limits: Limits) -> str:
-    """Return what keeps GPUs busy that no job of the queue has."""
+    """Return what uses GPUs besides the jobs of the queue."""
     ours = {gpu.index for gpu in node.gpus if gpu.uuid in ledger.uuids}
     busy = [reason for reason in node.reasons if reason.gpu is not None and reason.gpu not in ours]
     running = ledger.promised[node.node] - ledger.starting[node.node]

@@ -1,9 +1,9 @@
-"""Serve an index with a PyTorch "CPU build" of a few bytes.
+"""An index with a PyTorch "CPU build" of a few bytes, because the real one's index is not reached
+from everywhere.
 
-The index of the real CPU build cannot be reached from everywhere. With this one, everything that
-proto-gcn's Dockerfile does for TORCH=cpu is still tested: index, version and hash. When the image
-is started, the PyTorch of the same version that `make setup` installed is mounted over the empty
-package.
+What proto-gcn's Dockerfile does for TORCH=cpu is so done in full: index, version, hash. When the
+image is started, the PyTorch that `make setup` installed here, of the same version, is mounted over
+the empty package.
 """
 
 import hashlib
@@ -48,16 +48,15 @@ def stand_in_index(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def mounts_of_torch(image: Image) -> dict[str, Path]:
-    """Map a path in the image to this environment's package that is mounted there.
-
-    These are PyTorch and the parts of CUDA that it loads when it is imported.
+    """Where this environment's PyTorch, and what it loads of CUDA when it is imported, is to stand
+    in the image.
     """
     (libraries,) = (image.root / "opt" / "venv" / "lib").glob("python3.*/site-packages")
     inside = libraries.parent.name
     assert inside == f"python{platform.python_version().rpartition('.')[0]}", (
-        f"The image's Python is {inside}, but this virtual environment's is "
-        f"{platform.python_version()}, whose PyTorch the image cannot load. Make the environment "
-        "with /usr/bin/python3, or set TORCH=cuda to build the whole image."
+        f"The image has {inside}, which cannot load the PyTorch of this virtual environment's "
+        f"Python {platform.python_version()}: make the environment with /usr/bin/python3, or set "
+        "TORCH=cuda to build the whole image."
     )
     at = Path("/") / libraries.relative_to(image.root)
     names = {
@@ -83,9 +82,8 @@ def _write_wheel(folder: Path) -> Path:
     files = {
         "torch/__init__.py": "",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: torch\nVersion: {number}\n",
-        f"{info}/WHEEL": (
-            "Wheel-Version: 1.0\nGenerator: gpuq\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        ),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: gpuq\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
     }
     record = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
     path = folder / f"torch-{number}-py3-none-any.whl"

@@ -1,4 +1,4 @@
-"""The real API: `python -m queue_manager` as a process over a real Valkey, by HTTP."""
+"""These tests send HTTP requests to a `python -m queue_manager` process with a real Valkey."""
 
 import json
 import os
@@ -31,7 +31,7 @@ COMMAND = [sys.executable, "-m", "queue_manager"]
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One API for the tests that break nothing."""
+    """Provide one API for all tests that break nothing."""
     with running_system(tmp_path_factory.mktemp("api"), "redis", "queue_manager") as system:
         for config in (ROOT / "workflows" / "configs").iterdir():
             (system.folder / "configs" / config.name).write_text(config.read_text())
@@ -63,7 +63,7 @@ def leader(system: System) -> Leader:
 
 
 def report(system: System) -> None:
-    """What a scheduler writes at the end of each cycle."""
+    """Write what a scheduler writes at the end of each cycle."""
     heartbeat = {
         "at": rfc3339(time.time()),
         "summary": "",
@@ -75,7 +75,7 @@ def report(system: System) -> None:
 
 
 def run(system: System, job_id: str) -> None:
-    """The job is admitted and its container runs."""
+    """Admit the job and report that its container runs."""
     lead, now = leader(system), time.time()
     lead.admit(
         system.store.job(job_id),
@@ -98,7 +98,7 @@ def train_log(system: System, job_id: str) -> Path:
     return path
 
 
-# -- the seed, stages 1 and 2 ----------------------------------------------------------------------
+# -- docs/founding-document.md, stages 1 and 2 ----------------------------------------------------
 
 
 def test_stage_1_submit(api: System) -> None:
@@ -135,12 +135,12 @@ def test_stage_2_status(api: System) -> None:
     assert [job["user"] for job in queue["running"]] == ["user2"]
     status = api.get("/status/user1")
     assert (status["status"], status["position"], status["job_id"]) == ("queued", 2, job_id)
-    # One that has just begun, and one ahead, half an hour each; what is learnt is read once a
-    # second.
+    # One job has just begun and one is ahead, half an hour each; the API reads the learnt durations
+    # once a second.
     wait_for("the estimate", lambda: api.get("/status/user1")["estimated_wait"] == "1 hour", 5)
 
 
-# -- hostile requests over the wire ----------------------------------------------------------------
+# -- hostile requests over the wire --------------------------------------------------------------
 
 
 def test_hostile_bodies_over_the_wire(api: System) -> None:
@@ -162,7 +162,7 @@ def test_hostile_bodies_over_the_wire(api: System) -> None:
     assert requests.get(f"{api.api}/healthz", timeout=2).status_code == 200
 
 
-# -- logs that are followed ------------------------------------------------------------------------
+# -- logs that are followed ----------------------------------------------------------------------
 
 
 def test_a_follower_waits_for_the_log_and_ends_with_the_job(api: System) -> None:
@@ -184,7 +184,7 @@ def test_a_follower_waits_for_the_log_and_ends_with_the_job(api: System) -> None
     assert job["result"]["log"] == f"/data/user1/runs/{job_id}/train.log"
 
 
-# -- Redis goes and comes --------------------------------------------------------------------------
+# -- Redis stops and returns ----------------------------------------------------------------------
 
 
 def test_redis_killed_is_503_within_two_seconds_and_back_is_202(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_ready_with_a_heartbeat(api: System) -> None:
     assert api.get("/readyz") == {"status": "ready", "warnings": [], "coded_warnings": []}
 
 
-# -- the process -----------------------------------------------------------------------------------
+# -- the process ---------------------------------------------------------------------------------
 
 
 def test_sigterm_ends_it_within_two_seconds_with_followers_connected(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def _read_until_cut(follower: requests.Response) -> None:
 
 
 def refused_start(**env: str) -> tuple[int, list[str]]:
-    """How it ends, and the lines that it says on stderr."""
+    """Return the exit code and the lines on stderr."""
     template = str(ROOT / "workflows" / "proto-gcn-workflow.yaml")
     done = subprocess.run(
         COMMAND,
@@ -271,12 +271,12 @@ def test_a_host_off_loopback_is_refused_without_tokens() -> None:
     assert lines[0].startswith("QUEUE_MANAGER_HOST='0.0.0.0' is refused: with AUTH=off anyone")
 
 
-def test_each_wrong_setting_has_its_sentence() -> None:
+def test_each_wrong_setting_is_reported_in_a_sentence() -> None:
     code, lines = refused_start(MAX_QUEUED="many", AUTH="maybe")
     assert (code, [line.partition("=")[0] for line in lines]) == (2, ["MAX_QUEUED", "AUTH"])
 
 
-def test_a_port_that_is_taken_is_one_sentence_and_exit_1() -> None:
+def test_a_port_in_use_is_reported_in_one_sentence_and_exits_with_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, lines = refused_start(QUEUE_MANAGER_PORT=str(taken.getsockname()[1]))
     assert (code, len(lines)) == (1, 1)

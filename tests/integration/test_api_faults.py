@@ -1,7 +1,7 @@
-"""Redis refuses, hangs, loads or is the wrong one: what the API says, and that it recovers.
+"""Check the API's answers while Redis refuses, hangs, loads or is unusable, and its recovery.
 
-Each fault: every call that needs Redis is 503 within two seconds with one sentence that names the
-remedy, nothing in Redis has changed, and when the fault is over the same process serves again.
+During each fault, every call that needs Redis answers 503 within two seconds with one sentence that
+names the remedy, and changes nothing in Redis. After the fault the same process serves again.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ WITHIN_S = 2.5
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One API process for all faults: that each test begins with a working one is the proof of
-    recovery.
+    """Provide one API process for all faults: each test thus proves that it recovered from the
+    previous one.
     """
     url = {"REDIS_URL": ""}
     folder = tmp_path_factory.mktemp("faults")
@@ -62,7 +63,7 @@ def admin(system: System) -> "redis.Redis":
 
 
 def jobs(system: System) -> tuple[str, str]:
-    """A queued job and one that was cancelled."""
+    """Return a queued job and a cancelled one."""
     queued, cancelled = system.submitted("user1"), system.submitted("user1")
     assert requests.delete(f"{system.api}/jobs/{cancelled}", timeout=5).status_code == 200
     return queued, cancelled
@@ -87,7 +88,7 @@ def reads(system: System, queued: str, wait_s: int = 30) -> list[Callable[[], re
         "/metrics",
     )
     paths += (f"/status/user1?wait={wait_s}", "/readyz")
-    return [lambda path=path: requests.get(f"{system.api}{path}", timeout=5) for path in paths]  # type: ignore[misc]
+    return [partial(requests.get, f"{system.api}{path}", timeout=5) for path in paths]
 
 
 def assert_refused(call: Callable[[], requests.Response], says: str) -> None:
@@ -108,7 +109,7 @@ def assert_recovers(system: System) -> None:
     assert system.violations() == []
 
 
-# -- what a living Redis refuses -------------------------------------------------------------------
+# -- a Redis that answers and refuses -------------------------------------------------------------
 
 
 def test_a_wrong_password(api: System) -> None:
@@ -138,8 +139,8 @@ def test_a_read_only_replica(api: System) -> None:
 
 
 def test_out_of_memory(api: System) -> None:
-    """A script that frees something before it takes something is let through by Redis, and then
-    wholly.
+    """Redis allows a script that frees memory before it allocates any, and then executes it
+    completely.
     """
     queued, cancelled = jobs(api)
     client = admin(api)
@@ -156,8 +157,8 @@ def test_out_of_memory(api: System) -> None:
     assert_recovers(api)
 
 
-def test_a_disk_that_takes_nothing(api: System) -> None:
-    """MISCONF: a folder has the name of the snapshot file, so even root cannot write it."""
+def test_a_disk_that_cannot_be_written(api: System) -> None:
+    """Redis answers MISCONF: a folder has the snapshot file's name, so even root cannot write."""
     queued, cancelled = jobs(api)
     client = admin(api)
     before = kept(client)
@@ -187,7 +188,7 @@ def test_a_disk_that_takes_nothing(api: System) -> None:
     assert_recovers(api)
 
 
-#: What the writes touch; a submission has nothing to do with the last two.
+#: The keys that the writes touch; a submission does not use the last two.
 KEYS = [
     "job_queue",
     "queue_order",
@@ -233,7 +234,7 @@ def test_a_key_of_another_type_that_is_only_read(api: System, key: str, path: st
 
 
 def test_a_redis_that_hangs(api: System) -> None:
-    """What was sent before it hung may still be done when it wakes: wholly, or not at all."""
+    """A command sent before Redis hung may still be executed later, completely or not at all."""
     queued, cancelled = jobs(api)
     pid = admin(api).info("server")["process_id"]
     os.kill(pid, signal.SIGSTOP)
@@ -252,7 +253,7 @@ def test_a_redis_that_hangs(api: System) -> None:
     assert_recovers(api)
 
 
-def test_a_redis_that_hangs_while_somebody_waits(api: System) -> None:
+def test_a_redis_that_hangs_while_a_client_waits(api: System) -> None:
     queued, _ = jobs(api)
     pid = admin(api).info("server")["process_id"]
     timer = threading.Timer(0.5, os.kill, (pid, signal.SIGSTOP))
@@ -268,11 +269,11 @@ def test_a_redis_that_hangs_while_somebody_waits(api: System) -> None:
     assert_recovers(api)
 
 
-# -- what only says that it is Redis ---------------------------------------------------------------
+# -- a server that only pretends to be Redis ------------------------------------------------------
 
 
 class FakeRedis(socketserver.ThreadingTCPServer):
-    """Answers every command with what `answer` gives for its name."""
+    """This server answers every command with the result of `answer` for its name."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -322,7 +323,7 @@ def pretending(port: int, answer: Callable[[str], bytes]) -> Iterator[None]:
         (redis_5, "too old; gpuq needs Redis 6 or newer, or Valkey."),
     ],
 )
-def test_one_that_does_not_serve_yet_or_never(
+def test_a_server_that_is_loading_or_is_not_a_usable_redis(
     tmp_path: Path, answer: Callable[[str], bytes], says: str
 ) -> None:
     port = free_port()
@@ -336,8 +337,9 @@ def test_one_that_does_not_serve_yet_or_never(
     body = {"user": "user1", "config": "demo.yaml", "workdir": "/data/user1"}
     with pretending(port, answer):
         for method, path in [
-            ("POST", "/submit"), ("DELETE", "/jobs/x"), ("POST", "/jobs/x/retry"), ("GET", "/status/user1"),
-            ("GET", "/queue"), ("GET", "/jobs/x"), ("GET", "/metrics"), ("GET", "/readyz"),
+            ("POST", "/submit"), ("DELETE", "/jobs/x"), ("POST", "/jobs/x/retry"),
+            ("GET", "/status/user1"), ("GET", "/queue"), ("GET", "/jobs/x"), ("GET", "/metrics"),
+            ("GET", "/readyz"),
         ]:  # fmt: skip
             began = time.monotonic()
             told = client.open(path, method=method, json=body if path == "/submit" else None)

@@ -1,6 +1,4 @@
-"""The real API where it holds connections open, and where a request is not HTTP, or comes through a
-proxy.
-"""
+"""Test the API with long connections, with requests that are not HTTP, and behind a proxy."""
 
 import contextlib
 import signal
@@ -30,7 +28,7 @@ def api(shared: System) -> System:
     return shared
 
 
-# -- those who wait and those who follow -----------------------------------------------------------
+# -- clients that wait for a change or follow a log -----------------------------------------------
 
 
 def test_a_wait_ends_with_the_change(api: System) -> None:
@@ -42,7 +40,7 @@ def test_a_wait_ends_with_the_change(api: System) -> None:
     assert answer.json()["status"] == "cancelled"
 
 
-def test_a_client_that_goes_away_gives_its_place_back(api: System) -> None:
+def test_a_client_that_disconnects_frees_its_connection(api: System) -> None:
     queued = api.submitted("user1")
     url = f"{api.api}/jobs/{queued}?wait=60"
     waiting = [socket.create_connection(("127.0.0.1", api.api_port)) for _ in range(32)]
@@ -65,7 +63,7 @@ def status_of(url: str, timeout_s: float) -> int | None:
         return None
 
 
-def test_32_followers_leave_health_quick_and_the_33rd_is_told(api: System) -> None:
+def test_health_is_quick_with_32_followers_and_the_33rd_is_refused(api: System) -> None:
     queued = api.submitted("user1")
     url = f"{api.api}/jobs/{queued}/logs?follow=1"
     with contextlib.ExitStack() as stack:
@@ -97,7 +95,7 @@ def health_s(system: System) -> float:
     return time.monotonic() - began
 
 
-# -- requests that are not HTTP --------------------------------------------------------------------
+# -- requests that are not HTTP ------------------------------------------------------------------
 
 LONG = "x" * 9000
 
@@ -138,7 +136,7 @@ def test_a_request_that_is_not_http_is_answered_with_a_problem(
     assert "<html" not in told
 
 
-def test_sigterm_ends_it_soon_while_somebody_waits(tmp_path: Path) -> None:
+def test_sigterm_ends_it_soon_while_a_client_waits(tmp_path: Path) -> None:
     with running_system(tmp_path / "system", "redis", "queue_manager") as system:
         job_id = system.submitted("user1")
         with socket.create_connection(("127.0.0.1", system.api_port)) as waiting:
@@ -150,7 +148,7 @@ def test_sigterm_ends_it_soon_while_somebody_waits(tmp_path: Path) -> None:
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
-            assert time.monotonic() - began < 4  # gunicorn's grace, and a pause
+            assert time.monotonic() - began < 4  # gunicorn's grace period and a pause
 
 
 def test_the_request_id_is_in_the_answer_and_in_the_log(api: System) -> None:

@@ -1,4 +1,4 @@
-"""`gpus: 2` from submission to training, on a machine whose (fake) NVML has three GPUs."""
+"""Run jobs with `gpus: 2` from submission to training on a machine whose fake NVML has 3 GPUs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,14 +45,17 @@ def test_two_of_three_and_the_third_for_the_next(system: System) -> None:
     assert given(system, one) == [uuid(2)]
 
 
-def test_it_waits_while_only_one_passes_and_is_told_who_holds_the_other(
+def test_it_waits_while_one_gpu_is_free_and_the_reason_names_the_user_of_the_other(
     system: System, nvml: FakeNvml
 ) -> None:
     nvml.says(gpu(0, utilization=93, more=BUSY), gpu(1), gpu(2, used=24576))
     wait_for("the gate sees it", lambda: _free(system) == 1)
     job_id = system.submitted("ann", gpus=2)
-    begin = "1st in line; test-node has 1 free GPU; the job needs 2; GPU 0 is at 93 % (limit: below 80 %), used by "
-    wait_for("it is told why", lambda: reason_of(system, job_id)[1].startswith(begin))
+    begin = (
+        "1st in line; test-node has 1 free GPU; the job needs 2; "
+        "GPU 0 is at 93 % (limit: below 80 %), used by "
+    )
+    wait_for("the reason names the user", lambda: reason_of(system, job_id)[1].startswith(begin))
     code, message = reason_of(system, job_id)
     assert code == "resources_busy"
     assert message.endswith("(22,100 MB); GPU 2 has 0 MB free (limit: above 200 MB)")
@@ -61,12 +64,12 @@ def test_it_waits_while_only_one_passes_and_is_told_who_holds_the_other(
     assert given(system, job_id) == [uuid(1), uuid(2)]
 
 
-def test_more_than_the_largest_node_has_never_fits_and_holds_nobody_up(
+def test_more_gpus_than_the_largest_node_has_never_fits_and_delays_no_other_job(
     system: System, nvml: FakeNvml
 ) -> None:
     nvml.says(gpu(0), gpu(1), gpu(2))
     five = system.submitted("ann", gpus=5)
-    wait_for("it is told so", lambda: reason_of(system, five)[0] == "never_fits")
+    wait_for("the reason is never_fits", lambda: reason_of(system, five)[0] == "never_fits")
     assert reason_of(system, five)[1] == "1st in line; asks for 5 GPUs, but the largest node has 3"
     system.wait_status(system.submitted("ben", gpus=2), "succeeded")
 
@@ -79,7 +82,7 @@ def test_the_dry_run_shows_two_devices(system: System) -> None:
 
 
 def _free(system: System) -> int:
-    """How many GPUs the scheduler has seen free; 0 until it has seen the node."""
+    """Return the number of free GPUs that the scheduler knows; 0 until it knows the node."""
     return sum(
         gpu["available"]
         for node in system.get("/nodes")["nodes"]

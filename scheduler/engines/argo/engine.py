@@ -1,4 +1,4 @@
-"""The engine of a cluster: Argo Workflows through the API server.
+"""This module runs jobs in a cluster: as Argo Workflows, through the API server.
 
 `cache.py` decides what is asked when; `status.py` and `errors.py` decide what an answer means.
 """
@@ -29,7 +29,7 @@ _LOOK_BACK = 32
 
 
 class ArgoEngine(Engine):
-    """The workflows of one namespace."""
+    """This engine runs the workflows of one namespace."""
 
     name = "argo"
     pins_gpus = False

@@ -15,7 +15,7 @@ FAILED = Reason(ReasonCode.TRAINING_FAILED, "The training ended with exit code 1
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
 
 
-def spec(user: str = "user1", **fields: object) -> JobSpec:
+def spec(user: str = "user1", **fields: Any) -> JobSpec:
     found = JobSpec(user, "config.yaml", f"/data/{user}", config_text="a: 1\n")
     return replace(found, **fields)  # type: ignore[arg-type]
 

@@ -123,7 +123,7 @@ def test_not_ready_without_redis(settings: QueueManagerSettings) -> None:
     assert_not_ready(client, ProblemCode.REDIS_UNAVAILABLE, "Redis cannot be reached")
 
 
-# -- problems --------------------------------------------------------------------------------------
+# -- problems ------------------------------------------------------------------------------------
 
 
 def test_the_fields_of_a_problem(client: FlaskClient) -> None:

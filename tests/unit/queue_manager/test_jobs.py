@@ -94,7 +94,7 @@ def test_an_unknown_job_is_404(client: FlaskClient) -> None:
         assert "There is no job user1_2" in answer.json["error"]
 
 
-# -- cancel and retry ------------------------------------------------------------------------------
+# -- cancel and retry ----------------------------------------------------------------------------
 
 
 def test_cancel_in_every_phase_twice(
@@ -168,7 +168,7 @@ def test_failpoints_are_on_both_sides_of_the_write(
     assert record(client, job_id)["status"] == (before if point == "before" else phase)
 
 
-# -- lists -----------------------------------------------------------------------------------------
+# -- lists ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture

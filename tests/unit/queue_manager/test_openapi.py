@@ -72,7 +72,7 @@ def test_the_server_has_the_proxys_prefix(client: FlaskClient) -> None:
     assert answer["servers"] == [{"url": "/gpuq"}]
 
 
-# -- real answers ----------------------------------------------------------------------------------
+# -- real answers --------------------------------------------------------------------------------
 
 
 def test_real_answers_are_as_described(
@@ -153,7 +153,7 @@ def assert_described(spec: dict[str, Any], method: str, path: str, answer: Any) 
     return method, template
 
 
-# -- generated requests ----------------------------------------------------------------------------
+# -- generated requests --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def send_all(cases: Any) -> None:
     send()
 
 
-# -- the page --------------------------------------------------------------------------------------
+# -- the page ------------------------------------------------------------------------------------
 
 
 def test_the_page_needs_no_other_host(client: FlaskClient) -> None:

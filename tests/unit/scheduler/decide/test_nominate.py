@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from devtools.testbed.fakes import NOW, make_job, make_node
 from jobqueue.job import Job
 from jobqueue.phase import Phase
-from jobqueue.reason import ReasonCode
+from jobqueue.reason import Reason, ReasonCode
 from jobqueue.resources import GpuProcess, NodeSnapshot, Thresholds
 from resource_monitor.decision import decide
 from resource_monitor.gate import Gate
 from resource_monitor.readings.reading import GpuReading, GpuReport, HostReading, Sample
 from scheduler.decide import nominate as decide_nominate
 from scheduler.decide.capacity import Ledger, Limits, Node, free_count, known_nodes
-from scheduler.decide.nominate import Nomination, Withdrawal, ordinal
+from scheduler.decide.nominate import Admission, Nomination, Withdrawal, ordinal
 from scheduler.decide.snapshot import CycleSnapshot
 from scheduler.engines.contract import WorkflowPhase, WorkflowStatus
 
@@ -252,7 +252,11 @@ def test_only_the_first_hundred_jobs_get_a_reason() -> None:
 
 @pytest.mark.parametrize(
     ("number", "word"),
-    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (22, "22nd"), (113, "113th")],
+    [
+        *((1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (10, "10th"), (11, "11th")),
+        *((12, "12th"), (13, "13th"), (14, "14th"), (21, "21st"), (22, "22nd"), (23, "23rd")),
+        *((100, "100th"), (101, "101st"), (111, "111th"), (112, "112th"), (113, "113th")),
+    ],
 )
 def test_ordinal(number: int, word: str) -> None:
     assert ordinal(number) == word
@@ -373,7 +377,8 @@ def test_the_reason_of_a_job_for_two_gpus_names_what_uses_the_other_one() -> Non
     nomination = nominate([make_job(spec_gpus=2)], [node], [], MANY)
     assert why(nomination) == (
         ReasonCode.RESOURCES_BUSY,
-        f"1st in line; gpu-1 has 1 free GPU; the job needs 2; GPU 1 is at 93 % (limit: below 80 %), {BY_BOB}",
+        "1st in line; gpu-1 has 1 free GPU; the job needs 2; GPU 1 is at 93 % "
+        f"(limit: below 80 %), {BY_BOB}",
     )
     ours = running(uuids=("GPU-1",))
     nomination = nominate([make_job(spec_gpus=2)], [node], [ours], MANY)
@@ -383,7 +388,7 @@ def test_the_reason_of_a_job_for_two_gpus_names_what_uses_the_other_one() -> Non
     )
 
 
-# -- engines that count GPUs -----------------------------------------------------------------------
+# -- engines that count GPUs ---------------------------------------------------------------------
 
 COUNTED = Limits(max_running=20, max_per_user=20, pins_gpus=False)
 
@@ -430,7 +435,8 @@ def test_load_that_our_jobs_do_not_explain_is_named() -> None:
     wants_two = make_job(spec_gpus=2)
     nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING)], COUNTED)
     assert why(nomination)[1].startswith(
-        "1st in line; gpu-1 has 1 free GPU (1 promised to running jobs); the job needs 2; GPU 0 is at"
+        "1st in line; gpu-1 has 1 free GPU (1 promised to running jobs); "
+        "the job needs 2; GPU 0 is at"
     )
     nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING, gpus=2)], COUNTED)
     assert (
@@ -595,7 +601,7 @@ def test_a_busier_measurement_never_frees_gpus() -> None:
     assert sum(counts) >= len(counts) / 3
 
 
-# -- which nodes there are -------------------------------------------------------------------------
+# -- which nodes there are -----------------------------------------------------------------------
 
 
 def test_a_node_declared_dead_gets_no_job_and_its_error_names_the_command_that_ends_it() -> None:
@@ -636,3 +642,146 @@ def test_a_node_that_accepts_no_pod_gets_no_job() -> None:
         ReasonCode.RESOURCES_BUSY,
         f"1st in line; gpu-1 is not accepting jobs: {said}",
     )
+
+
+# -- whole nominations -------------------------------------------------------------------------
+
+
+class TestWholeNominations:
+    def test_a_halted_scheduler_gives_its_reason_to_the_first_hundred(self) -> None:
+        heads = [make_job(f"u{number}") for number in range(101)]
+        nomination = nominate(heads, [make_node()], [], MANY, halted="Redis has lost jobs.")
+        reason = Reason(ReasonCode.HALTED, "Redis has lost jobs.")
+        assert nomination == Nomination(reasons=tuple((job, reason) for job in heads[:100]))
+
+    def test_a_job_that_starts_is_the_only_decision(self) -> None:
+        job = make_job()
+        admission = Admission(job, "gpu-1", ("GPU-00000000-gpu-1",))
+        assert nominate([job], [make_node(gpus=2)], [], ONE) == Nomination((admission,))
+        more = nominate([job], [make_node(gpus=2)], [], MANY)
+        assert more == Nomination((admission,), wants_more=True)
+        assert Nomination() == Nomination((), (), (), wants_more=False)
+        assert Nomination().wants_more is False
+        assert Admission(job, "gpu-1").gpu_uuids == ()
+
+    def test_a_job_in_backoff_is_passed_over_with_its_reason(self) -> None:
+        first, second = make_job("a"), make_job("b")
+        why_not = Reason(ReasonCode.CREATE_FAILED, "The engine refused.", "a line")
+        backoffs = {first.job_id: why_not}
+        nomination = nominate([first, second], [make_node()], [], ONE, backoffs=backoffs)
+        told = replace(why_not, message="1st in line; The engine refused.")
+        assert nomination.reasons == ((first, told),)
+        assert names(nomination) == [second.job_id]
+
+    def test_behind_a_job_that_waits_everybody_waits_for_the_same(self) -> None:
+        heads = [make_job("a", spec_gpus=2), make_job("b")]
+        nomination = nominate(heads, [make_node(gpus=2, busy=(0,))], [], MANY)
+        text = "gpu-1 has 1 free GPU; the job needs 2"
+        assert [reason for _, reason in nomination.reasons] == [
+            Reason(ReasonCode.RESOURCES_BUSY, f"1st in line; {text}"),
+            Reason(ReasonCode.WAITING_TURN, f"2nd in line; {text}"),
+        ]
+        assert not nomination.wants_more
+
+    def test_if_all_slots_are_taken_the_longest_admitted_job_is_named(self) -> None:
+        limits = Limits(max_running=2)
+        nomination = nominate(
+            [make_job("a"), make_job("b")], [make_node(gpus=4)], [running()], limits
+        )
+        cause = "zoe_20261124120009 has been running for 12 minutes; 1 more job runs"
+        assert names(nomination) == [make_job("a").job_id]
+        assert why(nomination) == (ReasonCode.SLOTS_FULL, f"1st in line; {cause}")
+
+    def test_a_user_may_run_as_many_as_allowed(self) -> None:
+        limits = Limits(max_running=9, max_per_user=2)
+        heads = [make_job("zoe", number) for number in (1, 2, 3)]
+        nomination = nominate(heads, [make_node(gpus=4)], [running("zoe")], limits)
+        assert names(nomination) == [heads[0].job_id]
+        text = "zoe already has 2 jobs running (limit: 2)"
+        assert why(nomination) == (ReasonCode.USER_LIMIT, f"1st in line; {text}")
+
+    @pytest.mark.parametrize(
+        ("nodes", "limits", "never"),
+        [
+            ([make_node(gpus=1)], MANY, True),
+            ([make_node(gpus=1), make_node("gpu-2", 1)], MANY, True),
+            ([make_node(gpus=1), make_node("gpu-2", 2, busy=(0,))], MANY, False),
+            ([make_node(gpus=1), Node("gpu-2", error="?")], MANY, False),
+            ([make_node(gpus=1), Node("gpu-2", error="?", is_dead=True)], MANY, True),
+            ([Node("gpu-2", error="?", is_dead=True)], MANY, False),
+            ([make_node(gpus=0)], MANY, False),
+            ([make_node(gpus=1)], replace(MANY, require_gpu=False), False),
+        ],
+    )
+    def test_two_gpus_never_fit_if_every_living_node_is_known_to_have_fewer(
+        self, nodes: list[Node], limits: Limits, never: bool
+    ) -> None:
+        code, _ = why(nominate([make_job(spec_gpus=2)], nodes, [], limits))
+        assert (code is ReasonCode.NEVER_FITS) is never
+
+    def test_of_two_equal_nodes_the_first_by_name_is_taken(self) -> None:
+        nodes = [make_node("gpu-2"), make_node("gpu-1"), make_node("gpu-3")]
+        assert nominate([make_job()], nodes, [], ONE).admissions[0].node == "gpu-1"
+
+    def test_a_job_gets_the_first_free_gpus_and_no_more(self) -> None:
+        [admission] = nominate([make_job(spec_gpus=2)], [make_node(gpus=3)], [], ONE).admissions
+        assert admission.gpu_uuids == ("GPU-00000000-gpu-1", "GPU-00000001-gpu-1")
+
+    def test_an_unavailable_node_takes_no_job_even_without_gpus(self) -> None:
+        limits = replace(MANY, require_gpu=False)
+        cpu = make_node("cpu-1", gpus=0, available=False)
+        assert names(nominate([make_job()], [cpu], [], limits)) == []
+
+    def test_without_gpus_to_pin_a_node_is_not_taken_for_a_gpu_job(self) -> None:
+        assert names(nominate([make_job()], [make_node(gpus=0)], [], MANY)) == []
+
+
+class TestWithdrawals:
+    """Every admitted job that its node cannot run is considered, the longest admitted first."""
+
+    PINNED = Limits(max_running=20, max_per_user=20)
+
+    def stuck(self, number: int, node: str = "gpu-1", gpus: int = 1, **fields: Any) -> Job:
+        return make_job("zoe", number, Phase.ADMITTED, node=node, spec_gpus=gpus, **fields)
+
+    def withdrawn(self, jobs: list[Job], nodes: list[Node], limits: Limits) -> Nomination:
+        ids = frozenset(job.job_id for job in jobs if job.node == "gpu-1")
+        return nominate([make_job()], nodes, jobs, limits, unschedulable=ids)
+
+    def test_jobs_that_can_stay_or_must_stay_do_not_end_the_search(self) -> None:
+        runs = replace(self.stuck(1), phase=Phase.RUNNING)
+        large, small = self.stuck(2, gpus=2), self.stuck(3)
+        nodes = [make_node("gpu-1", 4), make_node("gpu-2", 1)]
+        nomination = self.withdrawn([runs, large, small], nodes, COUNTED)
+        assert nomination.withdrawals == (Withdrawal(small, "gpu-2"),)
+
+    def test_pinned_gpus_are_promised_to_it_there(self) -> None:
+        job = self.stuck(1, gpus=2)
+        nodes = [make_node("gpu-2", 2)]
+        nomination = self.withdrawn([job], nodes, self.PINNED)
+        assert nomination.withdrawals == (Withdrawal(job, "gpu-2"),)
+        assert names(nomination) == []
+
+    def test_only_as_many_gpus_are_promised_as_it_asks_for(self) -> None:
+        nodes = [make_node("gpu-2", 2)]
+        nomination = self.withdrawn([self.stuck(1)], nodes, self.PINNED)
+        assert [each.gpu_uuids for each in nomination.admissions] == [("GPU-00000001-gpu-2",)]
+        counted = self.withdrawn([self.stuck(1)], nodes, COUNTED)
+        assert [each.node for each in counted.admissions] == ["gpu-2"]
+
+    def test_one_that_is_to_be_cancelled_keeps_its_promise_and_is_not_withdrawn(self) -> None:
+        job = self.stuck(1, cancel_requested_at=NOW)
+        nomination = self.withdrawn([job], [make_node("gpu-2")], COUNTED)
+        assert (nomination.withdrawals, names(nomination)) == ((), [])
+
+    def test_its_own_node_is_no_other_node(self) -> None:
+        job = self.stuck(1)
+        assert self.withdrawn([job], [make_node("gpu-1", 4)], self.PINNED).withdrawals == ()
+
+
+def test_the_parts_of_a_snapshot_that_are_not_given_are_empty() -> None:
+    snapshot = CycleSnapshot(NOW, ONE)
+    assert (snapshot.nodes, snapshot.running, snapshot.heads, snapshot.unmanaged) == ((),) * 4
+    assert (snapshot.unschedulable, snapshot.cooldowns) == (frozenset(), frozenset())
+    assert (snapshot.backoffs, snapshot.broken_templates, snapshot.remaining_s) == ({}, {}, {})
+    assert snapshot.halted == ""

@@ -36,6 +36,7 @@ LOST = make_job(
     workflow_uid="uid",
 )
 SUBMISSION: dict[str, Any] = {"entry": json.loads(LOST.entry), **LOST.spec.to_hash()}
+del SUBMISSION["config_text"]  # the engine keeps it elsewhere
 LIVE = WorkflowStatus(
     "w",
     "uid",
@@ -65,6 +66,7 @@ def restore(workflow: WorkflowStatus) -> Restored:
 
 def test_a_running_job_is_restored_as_it_was() -> None:
     assert restore(LIVE) == Restored(LOST)
+    assert restore(LIVE).run_time_s is None
 
 
 @pytest.mark.parametrize(
