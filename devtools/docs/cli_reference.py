@@ -30,7 +30,7 @@ def cli_reference() -> str:
 
 
 def _commands(path: list[str], command: click.Command) -> Iterator[tuple[list[str], click.Command]]:
-    """The command and, in the order of their names, those below it."""
+    """Yield the command and, in the order of their names, those below it."""
     yield path, command
     if isinstance(command, click.Group):
         for name in sorted(command.commands):

@@ -186,7 +186,7 @@ def flat(keypoint: Any, scores: Any, stream: str, clips: int | None, seed: int, 
 def frames_of(
     total: int, length: int, clips: int, drawn: Any, even_starts: bool = False
 ) -> list[int]:
-    """The sampling; `drawn` is a RandomState, or numpy.random with its global generator."""
+    """Return the sampling; `drawn` is a RandomState, or numpy.random with its global generator."""
     frames: list[int] = []
     for clip in range(clips):
         drawn.rand()

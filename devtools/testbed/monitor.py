@@ -49,7 +49,7 @@ class Monitor:
 
 @contextlib.contextmanager
 def monitors() -> Iterator[Callable[..., Monitor]]:
-    """A function that starts a monitor with further settings; all are ended in the end."""
+    """Yield a function that starts a monitor with further settings; all are ended in the end."""
     started: list[Monitor] = []
 
     def run(**env: str) -> Monitor:

@@ -40,7 +40,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def argo(cluster: Plane) -> Iterator[Controller]:
-    """The double of Argo's controller, for every namespace of the control plane."""
+    """Yield the double of Argo's controller, for every namespace of the control plane."""
     controller = Controller(Api(cluster.kubeconfig_of("argo", "system:masters"))).start()
     yield controller
     controller.stop()

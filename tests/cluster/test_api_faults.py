@@ -144,5 +144,5 @@ def test_the_api_server_is_killed_and_started_again(
 
 
 def _said(system: ClusterSystem) -> bool:
-    """Whether the heartbeat tells people that the API server does not answer."""
+    """Return whether the heartbeat reports that the API server does not answer."""
     return "is not responding" in str(system.store.heartbeat())

@@ -318,7 +318,7 @@ class TestByHand:
         assert system.workflows_of(job_id) == []
 
     def _held_up(self, system: ClusterSystem, user: str) -> str:
-        """A job that waits in the queue for want of a node that passes."""
+        """Return a job that waits in the queue for want of a node that passes."""
         node = next(iter(system.nodes))
         system.monitors.busy[node] = tuple(range(system.nodes[node]))
         job_id = system.submitted(user, {"seconds": 0})
@@ -368,7 +368,7 @@ def test_a_retry_is_the_next_attempt(system: ClusterSystem) -> None:
 
 
 def _status(system: ClusterSystem, job_id: str) -> dict:
-    """What Argo says of the job's newest Workflow."""
+    """Return what Argo says of the job's newest Workflow."""
     return dict(
         system.admin.get(system.workflow_path(system.workflows_of(job_id)[-1])).get("status", {})
     )

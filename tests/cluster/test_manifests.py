@@ -58,7 +58,7 @@ RIGHTS: dict[str, dict[tuple[str, str], set[str]]] = {
 
 @cache
 def kustomized(folder: Path) -> tuple[Object, ...]:
-    """What `kubectl apply -k` would apply: kubectl has this very kustomize in it."""
+    """Return what `kubectl apply -k` would apply: kubectl has this very kustomize in it."""
     made = subprocess.run(
         [binaries()["kustomize"], "build", folder], capture_output=True, text=True
     )
@@ -67,7 +67,7 @@ def kustomized(folder: Path) -> tuple[Object, ...]:
 
 
 def with_component(component: Path, folder: Path) -> Path:
-    """The base with one component added, as an overlay of one's own is written."""
+    """Return the base with one component added, as an overlay of one's own is written."""
     base, added = (
         os.path.relpath(path, folder.resolve()) for path in (DEPLOY, component)
     )  # kustomize's rule
@@ -233,7 +233,7 @@ def allowed(api: Api, asked: list[tuple[str, str, str, str]]) -> set[tuple[str, 
 
 @pytest.fixture(scope="module")
 def everybodys(admin: Api, cluster: Plane) -> set[tuple[str, str, str]]:
-    """What an account of the namespace may that nobody gave any rights."""
+    """Return what an account of the namespace may that nobody gave any rights."""
     return allowed(cluster.api_of_account("gpuq", "default"), list(questions(admin)))
 
 

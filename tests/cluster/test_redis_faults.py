@@ -62,7 +62,7 @@ def test_nobody_listens(system: ClusterSystem) -> None:
 
 
 def _blocked(system: ClusterSystem, user: str) -> str:
-    """A job that waits, until the monitors say that nothing is busy."""
+    """Return a job that waits, until the monitors say that nothing is busy."""
     for node, gpus in system.nodes.items():
         system.monitors.busy[node] = tuple(range(gpus))
     job_id = system.submitted(user, {"seconds": 0.2})

@@ -106,7 +106,7 @@ def test_a_pod_can_be_made_of_it(shape: str) -> None:
 
 
 def _strict(schema: Any) -> Any:
-    """A structural schema as JSON Schema, in which what is not named is not allowed."""
+    """Return a structural schema as JSON Schema, in which what is not named is not allowed."""
     if isinstance(schema, list):
         return [_strict(item) for item in schema]
     if not isinstance(schema, dict):
@@ -130,7 +130,7 @@ def _strict(schema: Any) -> Any:
 
 
 def unknown_to(model: type, value: Any, path: str = "") -> list[str]:
-    """The fields of `value` that a generated model has no name for."""
+    """Return the fields of `value` that a generated model has no name for."""
     names = {wire: name for name, wire in model.attribute_map.items()}  # type: ignore[attr-defined]
     found = []
     for key, inner in value.items():

@@ -21,7 +21,7 @@ class Command:
 
 
 def commands(document: Path) -> list[Command]:
-    """Every command of the document's console blocks, in order."""
+    """Return every command of the document's console blocks, in order."""
     found: list[Command] = []
     for block in _BLOCK.findall(document.read_text(encoding="utf-8")):
         found += _of_block(block.splitlines())
@@ -50,7 +50,7 @@ def shape(line: str) -> re.Pattern[str]:
 
 
 def missing_lines(shown: tuple[str, ...], printed: list[str]) -> list[str]:
-    """The shown lines that were not printed in this order."""
+    """Return the shown lines that were not printed in this order."""
     rest, missing = iter([" ".join(line.split()) for line in printed]), []
     for line in shown:
         if (

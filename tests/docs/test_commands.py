@@ -107,7 +107,7 @@ def test_commands_do_what_is_shown(document: Path, up: dict[str, str], tmp_path:
 
 
 def run_all(found: list[Command], up: dict[str, str], folder: Path) -> list[tuple[int, list[str]]]:
-    """The exit code and the lines of each command, run in one bash in `folder`."""
+    """Return the exit code and the lines of each command, run in one bash in `folder`."""
     script = "\n".join(f"{replaced(command.text, up)}\necho; echo {MARK} $?" for command in found)
     env = {
         **os.environ,

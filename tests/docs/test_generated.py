@@ -1,4 +1,4 @@
-"""The generated documents are what the code says now."""
+"""The generated documents agree with the code."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def test_it_is_what_the_generator_makes(name: str, make: Callable[[], str]) -> N
     )
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_is_explained() -> None:
     rows = [line.split("|") for line in settings_reference().splitlines() if line.startswith("| `")]
     assert {row[1].strip(" `") for row in rows} == {
         name.upper() for kind in SERVICES.values() for name in kind.model_fields

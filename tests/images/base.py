@@ -40,7 +40,7 @@ def ensure_base(folder: Path) -> str:
 
 
 def _mirror(release: str) -> str:
-    """Where apt takes this release's packages from on this machine."""
+    """Return where apt takes this release's packages from on this machine."""
     targets = _run(
         "apt-get",
         "indextargets",

@@ -51,7 +51,7 @@ def images(
 
 @pytest.fixture(scope="session")
 def torch_mounts(images: dict[str, Image]) -> dict[str, Path]:
-    """What a training needs mounted where the image's PyTorch is a stand-in."""
+    """Return what a training needs mounted where the image's PyTorch is a stand-in."""
     return {} if TORCH == "cuda" or HAS_CPU_INDEX else mounts_of_torch(images["proto-gcn"])
 
 
@@ -84,7 +84,7 @@ def _mounted(name: str, container: str) -> Image:
 
 
 def size_of(root: Path) -> int:
-    """The bytes that the root file system takes on a disk."""
+    """Return the bytes that the root file system takes on a disk."""
     return int(
         _output("du", "--summarize", "--block-size=1", "--one-file-system", str(root)).split()[0]
     )

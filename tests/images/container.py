@@ -64,13 +64,13 @@ class Container:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command in the running container, as a probe or `kubectl exec` runs it."""
+        """Run a command in the running container, as a probe or `kubectl exec` runs it."""
         return subprocess.run(
             ["runc", "exec", self.name, *command], capture_output=True, text=True, timeout=60
         )
 
     def health(self) -> subprocess.CompletedProcess[str]:
-        """The image's own health check."""
+        """Run the image's own health check."""
         kind, *command = self.image.config["Healthcheck"]["Test"]
         assert kind == "CMD"
         return self.execute(*command)

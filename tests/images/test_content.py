@@ -1,4 +1,4 @@
-"""What is in the images, and what is not."""
+"""Test what the images contain, and what they do not."""
 
 import json
 import re

@@ -42,7 +42,7 @@ def _asked(container: Container, url: str, *data_and_token: str) -> str:
 
 @pytest.fixture
 def workflows(tmp_path: Path) -> Path:
-    """The folder that the ConfigMap gpuq-workflows is in a cluster."""
+    """Return the folder that the ConfigMap gpuq-workflows is in a cluster."""
     folder = tmp_path / "workflows"
     folder.mkdir()
     for name in ("proto-gcn-workflow.yaml", "proto-gcn.schema.json"):
@@ -119,7 +119,7 @@ users: [{name: nobody, user: {token: none}}]
 
 @pytest.fixture
 def kube(tmp_path: Path) -> Path:
-    """A folder with the kubeconfig of an API server that does not answer."""
+    """Return a folder with the kubeconfig of an API server that does not answer."""
     folder = tmp_path / "kube"
     folder.mkdir()
     (folder / "config").write_text(KUBECONFIG, encoding="utf-8")
@@ -179,7 +179,7 @@ class Data:
         self.run = self.data / "ann" / "runs" / "job-1"
 
     def has_begun(self, training: Container) -> bool:
-        """Whether an epoch is over; a training that has ended instead is a failure."""
+        """Return whether an epoch is over; a training that has ended instead is a failure."""
         assert training.process.poll() is None, training.log
         metrics = self.run / "metrics.jsonl"
         return metrics.exists() and '"epoch"' in metrics.read_text(encoding="utf-8")
