@@ -70,9 +70,10 @@ e2e: setup ## Run the life-cycle tests on the cluster that KUBECONFIG names, wit
 	@test -n "$${KUBECONFIG:-}" || { echo "Name the cluster: make e2e KUBECONFIG=~/.kube/config" >&2; exit 1; }
 	@GPUQ_E2E=1 KUBECONFIG="$$KUBECONFIG" $(BIN)/pytest -q --durations=5 -m e2e tests/cluster/test_life.py $(ARGS)
 
-lint: setup typecheck ## Check style and types
+lint: setup typecheck ## Check style, types and language
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m devtools.plain_english
 
 fmt: setup ## Format the code, and fix what can be fixed automatically
 	@$(BIN)/ruff check --fix .

@@ -1,1 +1,1 @@
-"""What `make bench` measures. One file a benchmark, each with `run() -> list[Result]`."""
+"""This package has the benchmarks of `make bench`: a file each, with `run() -> list[Result]`."""

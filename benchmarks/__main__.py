@@ -1,5 +1,6 @@
-"""`python -m benchmarks [name …]`: run them, print a line each, write results.json and
-docs/performance.md.
+"""Run benchmarks, print a line each, write results.json and docs/performance.md.
+
+The command is `python -m benchmarks [name …]`.
 """
 
 import importlib

@@ -1,5 +1,6 @@
-"""A scheduling cycle with 100,000 queued jobs on a real Valkey (AOF `always`), the engine and the
-monitors faked.
+"""Measure a scheduling cycle with 100,000 queued jobs on a real Valkey (AOF `always`).
+
+The engine and the monitors are fakes.
 
 One training runs, and each cycle rewrites the reason of every job at the head of the queue.
 """
@@ -8,6 +9,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.filled import fill
 from benchmarks.result import Result, p99
@@ -15,9 +17,11 @@ from devtools import ROOT
 from devtools.testbed.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
 from devtools.testbed.system import running_system
 from jobqueue.store.client import Store
+from scheduler.clocks import Clocks
+from scheduler.context import Context
 from scheduler.engines.by_name import Engines
 from scheduler.engines.contract import WorkflowPhase
-from scheduler.loop import Outside, Scheduler
+from scheduler.loop import Scheduler
 from scheduler.settings import SchedulerSettings
 
 JOBS = 100_000
@@ -49,8 +53,10 @@ def _cycles(store: Store) -> list[float]:
         FakeMonitors(make_node()),
         FakeAlerts(),
     )
-    outside = Outside(store, Engines([engine]), monitors, alerts)  # type: ignore[arg-type]
-    scheduler = Scheduler(settings, outside, "me", clock, clock)
+    clocks = Clocks(clock, clock)
+    outside: Any = (Engines([engine]), monitors, alerts)
+    context = Context(store, *outside, settings, clocks)
+    scheduler = Scheduler(context, "me")
     scheduler.run_cycle()
     engine.set(engine.created[0], phase=WorkflowPhase.RUNNING, started_at=clock.now)
     scheduler.run_cycle()
@@ -58,9 +64,7 @@ def _cycles(store: Store) -> list[float]:
 
 
 def _cycle(scheduler: Scheduler, store: Store, clock: FakeClock) -> float:
-    """The time (s) of one cycle, a minute after the last one: "… has been running for 7 minutes"
-    changes.
-    """
+    """Return the time (s) of one cycle, a minute after the last one, so that all reasons change."""
     clock.tick(60)
     before = store.jobs(store.order(99, 1))[0].reason
     begin = time.perf_counter()

@@ -1,6 +1,4 @@
-"""Queues as the benchmarks need them: filled with many jobs, and with a training and a scheduler at
-work.
-"""
+"""This module fills queues for the benchmarks: with many jobs, a training and a scheduler."""
 
 import multiprocessing
 import time
@@ -25,9 +23,7 @@ _FIRST_AT = 1_700_000_000
 
 
 class _PipedStore(Store):
-    """On a pipeline: `enqueue` puts what it sends there, and its answer comes when the pipeline is
-    executed.
-    """
+    """This store sends through a pipeline: `enqueue` is answered when the pipeline is executed."""
 
     def run(self, script: str, *args: Any) -> Any:
         super().run(script, *args)
@@ -38,8 +34,8 @@ def fill(url: str, jobs: int, users: int, writers: int = 2) -> None:
     """Submit `jobs` jobs of u0, u1, …, u<users - 1> in turn, each with its config's text, by
     enqueue.lua itself.
 
-    A process of its own for each share of the users, because making the commands takes longer than
-    Redis takes.
+    Each share of the users has its own process, because Redis is faster than the making of the
+    commands.
     """
     shares = [(url, jobs, users, range(number, users, writers)) for number in range(writers)]
     with multiprocessing.get_context("spawn").Pool(writers) as pool:
@@ -64,8 +60,9 @@ def _enqueue(store: Store, user: str, at: float) -> str:
 
 
 def set_to_work(store: Store) -> None:
-    """A scheduler that has just reported, one training that has finished (so that waits can be
-    estimated) and one that runs: nothing is left out of an answer.
+    """Add a scheduler's report, one finished training (for estimates) and a running one.
+
+    So no answer lacks a part.
     """
     leader = Leader.lead(store, "benchmark", 3600)
     assert leader is not None

@@ -1,5 +1,4 @@
-"""How quickly /healthz answers while every place for followers of a log is taken, and while every
-one waits instead.
+"""Measure how fast /healthz answers while all followers' places are taken, or all of them wait.
 
 A real queue manager on gunicorn with the shipped number of threads; the log grows ten times a
 second.
@@ -24,7 +23,7 @@ PAUSE_S = 0.02
 
 
 def run() -> list[Result]:
-    """Median and p99 of GET /healthz, each on a connection of its own, as a probe asks."""
+    """Return median and p99 of GET /healthz with a new connection each, as a probe has."""
     with (
         tempfile.TemporaryDirectory() as folder,
         running_system(Path(folder) / "system", "redis", "queue_manager") as system,
@@ -81,7 +80,7 @@ def _growing_log(system: System, job_id: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[None]:
-    """All places taken: the next one is refused."""
+    """Check that all places are taken: the next follower is refused."""
     with contextlib.ExitStack() as stack:
         for _ in range(FOLLOWERS):
             answer = stack.enter_context(requests.get(url, stream=True, timeout=30))

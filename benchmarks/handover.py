@@ -1,8 +1,8 @@
-"""From the end of one training to the start of the next process, with work waiting and the gate on.
+"""Measure the time from the end of one training to the start of the next one's process.
 
-Each job keeps every core busy, so that the CPU gate (below 90 %) is shut by the job's own load when
-it ends. Real Valkey, queue manager, scheduler (10 s poll, as deployed) and monitor; the jobs go in
-by POST /submit.
+Jobs are waiting and the gate is on. Each job uses every core, so that its own load does not pass
+the CPU gate (below 90 %) when it ends. Valkey, queue manager, scheduler (10 s poll, as deployed)
+and monitor are the real ones; the jobs are submitted with POST /submit.
 """
 
 import json
@@ -25,7 +25,7 @@ PROBE_S = 0.02
 
 
 class GateProbe(threading.Thread):
-    """Asks the monitor, as the scheduler does after an end, and notes when it first says yes."""
+    """The probe asks the monitor, as the scheduler does after an end, until the node is free."""
 
     def __init__(self, system: System) -> None:
         super().__init__(daemon=True)
@@ -50,7 +50,7 @@ class GateProbe(threading.Thread):
 
 
 def run() -> list[Result]:
-    """Median and p99 of the handover, and of its part from the first sample that passes."""
+    """Return median and p99 of the handover, and of its part from the first sample that passes."""
     with tempfile.TemporaryDirectory() as folder:
         env = {
             "CPU_PERCENT": "90",

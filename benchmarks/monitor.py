@@ -1,7 +1,6 @@
-"""The resource monitor: how fast it answers while the driver is slow, and what it costs while the
-driver is well.
+"""Measure how fast the resource monitor answers while the driver is slow, and what it costs.
 
-The real monitor and the real nvidia-ml-py over the tests' fake libnvidia-ml.so.1, with one GPU.
+The monitor and nvidia-ml-py are real; libnvidia-ml.so.1 is the tests' fake, with one GPU.
 """
 
 import http.client
@@ -46,7 +45,7 @@ def run() -> list[Result]:
 
 
 def _ask(monitor: Monitor) -> float:
-    """One /status over a connection of its own, as the scheduler asks (s)."""
+    """Return the time (s) of one /status with a new connection, as the scheduler asks."""
     begin = time.perf_counter()
     connection = http.client.HTTPConnection(urlsplit(monitor.url).netloc, timeout=5)
     connection.request("GET", "/status")
@@ -59,7 +58,7 @@ def _ask(monitor: Monitor) -> float:
 
 
 def _cpu_share(monitor: Monitor) -> float:
-    """CPU seconds a second over IDLE_S, with a /status every POLL_S."""
+    """Return the CPU seconds per second over IDLE_S, with a /status every POLL_S."""
     family = monitor.find_family()
     before, begin = _cpu_s(family), time.monotonic()
     while time.monotonic() - begin < IDLE_S:

@@ -47,11 +47,10 @@ class Result:
     def row(self) -> str:
         if math.isnan(self.value):
             return f"| {self.name} | unmeasured | – | – |"
-        measured, target = (
-            f"{self.value:.3g} {self.unit}".strip(),
-            f"{self.target:g} {self.unit}".strip(),
-        )
-        return f"| {self.name} | {measured} | {self.bound} {target} | {'yes' if self.holds else 'no'} |"
+        measured = f"{self.value:.3g} {self.unit}".strip()
+        target = f"{self.target:g} {self.unit}".strip()
+        holds = "yes" if self.holds else "no"
+        return f"| {self.name} | {measured} | {self.bound} {target} | {holds} |"
 
 
 def p99(values: Sequence[float]) -> float:
@@ -72,9 +71,10 @@ def save(
 
 
 def _table(results: Sequence[Result]) -> str:
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    python = f"Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}"
     head = [
-        f"Measured on: {machine}.",
+        f"Measured on: {os.cpu_count()} cores, {python}, {system}.",
         "",
         "| what | measured | target | holds |",
         "|---|---|---|---|",

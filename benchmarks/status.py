@@ -1,8 +1,7 @@
-"""`GET /status/<user>` with a million queued jobs against ten, and what a queued job takes of
-Redis' memory.
+"""Compare `GET /status/<user>` with a million queued jobs and with ten; measure a job's memory.
 
-Two whole systems, whose requests alternate. The user asked about has ten queued jobs in both,
-somewhere in the queue.
+Requests to two whole systems alternate. The user has ten queued jobs in both, somewhere in the
+queue. The memory is what a queued job needs in Redis.
 """
 
 import os
@@ -50,9 +49,7 @@ def run() -> list[Result]:
 
 
 def _prepare(system: System, jobs: int) -> float:
-    """Fill the queue and set it to work; returns the bytes that each job took, without its config's
-    text.
-    """
+    """Fill the queue and set it to work; return the bytes of each job, without its config."""
     with redis.Redis.from_url(system.redis_url) as client:
         client.config_set("appendonly", "no")  # while filling; nothing is written later
         before = _used_bytes(client)

@@ -1,8 +1,7 @@
-"""`POST /submit` against a bare Flask route that does one LPUSH: same Valkey (AOF `always`),
-workers, threads, client.
+"""Compare `POST /submit` with a bare Flask route that does one LPUSH.
 
-Both are up all the time, and their rounds alternate; a pair of rounds gives one ratio, and the
-median counts.
+Both have the same Valkey (AOF `always`), workers, threads and client. Both run all the time, and
+their rounds alternate; each pair of rounds has one ratio, and the median counts.
 """
 
 import contextlib
@@ -33,7 +32,7 @@ _NO_CAPS = {"MAX_QUEUED_PER_USER": "1000000", "MAX_QUEUED": "10000000"}
 
 
 def bare() -> Flask:
-    """The application to compare with; gunicorn makes it in its worker."""
+    """Return the application to compare with; gunicorn calls this in its worker."""
     app = Flask(__name__)
     queue = redis.Redis.from_url(os.environ["REDIS_URL"])
 
@@ -74,9 +73,7 @@ def _request(user: str) -> bytes:
 
 @contextlib.contextmanager
 def _both(folder: Path) -> Iterator[tuple[System, int]]:
-    """The system with the shipped configuration, a training and waiting jobs; and the bare
-    application's port.
-    """
+    """Yield the system as shipped, with a training and queued jobs; and the bare one's port."""
     with running_system(
         folder, "redis", "queue_manager", QUEUE_MANAGER_THREADS=THREADS, **_NO_CAPS
     ) as system:

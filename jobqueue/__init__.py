@@ -1,5 +1,5 @@
-"""What gpuq's services agree on: the job, its phases and reasons, the Redis contract, the clock and the log.
+"""This package has what the services share: jobs, phases, reasons, the Redis contract, the log.
 
-No Flask, no Kubernetes, no NVML in here. Read `job.py`, `phase.py` and `keys.py` first; `store.py` and `leader.py` are
-the two doors to Redis (the API's and the scheduler's).
+It imports no Flask, Kubernetes or NVML. Read `job.py`, `phase.py` and `store/keys.py` first; then
+`store/client.py` (reads, and the API's writes) and `store/leader.py` (the scheduler's writes).
 """

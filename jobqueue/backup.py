@@ -1,6 +1,6 @@
-"""The queue as one JSON document: what waits, in order, and the hashes of the access tokens. Pure.
+"""This module writes and reads a backup: one JSON document with the queued jobs and token hashes.
 
-What runs and what has ended is not in it: the scheduler restores that from the workflows.
+Running and finished jobs are not in it: the scheduler restores them from the workflows. Pure.
 """
 
 import json
@@ -21,19 +21,19 @@ _MARK = "gpuq_backup"
 
 
 class InvalidBackup(GpuqError):
-    """The document is no backup that this version reads."""
+    """The document is not a backup that this version reads."""
 
 
 @dataclass(frozen=True)
 class Backup:
-    """What a document holds: queued jobs, the next one first, and tokens."""
+    """The content of a document: queued jobs, the next one first, and tokens."""
 
     jobs: tuple[Job, ...]
     tokens: tuple[Token, ...]
 
 
 def encode(jobs: Iterable[Job], tokens: Iterable[Token], at: float) -> str:
-    """The document, made at `at` (seconds since the epoch); jobs that are not queued are left out."""
+    """Return the document, made at `at` (epoch seconds); jobs that are not queued are left out."""
     queued = [_job_to_dict(job) for job in jobs if job.phase is Phase.QUEUED]
     kept = [{"digest": token.digest, **json.loads(token.encode())} for token in tokens]
     document = {_MARK: VERSION, "made_at": rfc3339(at), "queue": queued, "tokens": kept}
@@ -41,20 +41,20 @@ def encode(jobs: Iterable[Job], tokens: Iterable[Token], at: float) -> str:
 
 
 def decode(text: str) -> Backup:
-    """The inverse of `encode`; raises InvalidBackup, and nothing of the document is used then."""
+    """Read what `encode` wrote; raises InvalidBackup if any part is wrong."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidBackup(
-            f"This is no JSON ({error}); a backup comes from gpuq admin backup."
+            f"This is not JSON ({error}); a backup is made by gpuq admin backup."
         ) from error
     if not isinstance(document, dict) or _MARK not in document:
         raise InvalidBackup(
-            "This is no backup of gpuq: it has no gpuq_backup; one comes from gpuq admin backup."
+            "This is not a backup of gpuq (no field gpuq_backup); one is made by gpuq admin backup."
         )
     if document[_MARK] != VERSION:
         raise InvalidBackup(
-            f"This backup has version {document[_MARK]!r}, and this gpuq reads {VERSION}."
+            f"This backup has version {document[_MARK]!r}, but this gpuq reads only {VERSION}."
         )
     jobs = [
         _read(_job, each, f"queue[{number}]")

@@ -1,17 +1,17 @@
-"""How long a queued job will wait: pure arithmetic over what was learnt from finished jobs.
+"""This module estimates how long a queued job will wait, from the run times of finished jobs. Pure.
 
-The founding document's rule, position × average run time, is what this comes to when nothing better is known: each job
-counts with the average, and one slot works them off.
+With one slot, and the average run time for every job, the estimate is position × average run time,
+which is the rule of docs/founding-document.md.
 """
 
 from collections.abc import Sequence
 
-#: A job that runs longer than expected is thought to need this share of its expected time more: never "any moment now".
+#: A job that runs longer than expected is assumed to need this share of its expected time more.
 OVERRUN_SHARE = 0.1
 
 
 def remaining_s(expected_s: float | None, elapsed_s: float) -> float | None:
-    """What a running job has left; None where nothing is expected of it."""
+    """Return how long a running job will still take (s), or None if it is unknown."""
     if expected_s is None:
         return None
     return max(expected_s - elapsed_s, OVERRUN_SHARE * expected_s)
@@ -20,9 +20,9 @@ def remaining_s(expected_s: float | None, elapsed_s: float) -> float | None:
 def wait_s(
     running_left_s: Sequence[float | None], ahead_s: Sequence[float | None], slots: int
 ) -> float | None:
-    """How long until a job starts: what runs has left plus everything ahead, divided over the slots.
+    """Return how long until a job starts (s): the time left and the time ahead, over the slots.
 
-    None as soon as one of the parts is unknown: an estimate that leaves something out is not one.
+    Returns None if one of the parts is unknown: an incomplete sum would be too small.
     """
     parts = [*running_left_s, *ahead_s]
     known = [part for part in parts if part is not None]
@@ -32,7 +32,7 @@ def wait_s(
 
 
 def in_words(wait: float | None) -> str:
-    """`wait` (s) as people say it: "less than a minute", "45 minutes", "3 days 4 hours"; "unknown" for None."""
+    """Return `wait` (s) in words, such as "45 minutes" or "3 days 4 hours"; "unknown" for None."""
     if wait is None:
         return "unknown"
     minutes = round(wait / 60)

@@ -1,8 +1,8 @@
-"""Named points between any two writes of a process, where a test may kill it, make it raise or make it sleep.
+"""This module has named points between any two writes of a process, where tests make it fail.
 
-`FAILPOINT=<name>:kill|raise|sleep[:seconds][,…]` switches them; outside tests (no `GPUQ_TESTING=1`) a set FAILPOINT is
-refused at start. With `FAILPOINT_ONCE=<file>` a point fires only while the file does not exist, and makes it, so that
-the process that is started again gets past.
+`FAILPOINT=<name>:kill|raise|sleep[:seconds][,…]` activates them. Without `GPUQ_TESTING=1`, a
+service with FAILPOINT set refuses to start. With `FAILPOINT_ONCE=<file>` a point acts only while
+the file does not exist, and creates it, so that a restarted process passes the point.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jobqueue.errors import GpuqError
 
-#: All of them, by process; a test walks this list.
+#: All points, by process; tests iterate over this list.
 FAILPOINTS = (
     "queue_manager.enqueue.before",
     "queue_manager.enqueue.after",
@@ -50,7 +50,7 @@ FAILPOINTS = (
 
 
 class FailpointRaised(GpuqError):
-    """What a failpoint set to `raise` raises."""
+    """A failpoint that is set to `raise` was reached."""
 
 
 def check_failpoints() -> None:
@@ -62,12 +62,13 @@ def check_failpoints() -> None:
     unknown = set(_switched()) - set(FAILPOINTS)
     if unknown:
         raise SystemExit(
-            f"FAILPOINT names no failpoint: {', '.join(sorted(unknown))}; see jobqueue/failpoints.py."
+            f"FAILPOINT has unknown names ({', '.join(sorted(unknown))}); "
+            "jobqueue/failpoints.py lists the known ones."
         )
 
 
 def failpoint(name: str) -> None:
-    """Do what FAILPOINT says for this point: nothing, almost always."""
+    """Do what FAILPOINT sets for this point; normally nothing."""
     if "FAILPOINT" not in os.environ or os.environ.get("GPUQ_TESTING") != "1":
         return
     action = _switched().get(name)

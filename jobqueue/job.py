@@ -1,7 +1,7 @@
 """This module declares the job: what a user submits, the entry in the queue, and the full record.
 
-Each field of a submission and of a record is declared here once; `jobqueue.codec.fields` derives the
-Redis hash, the API answer, the backup and the JSON Schema from the declaration.
+Each field of a submission and of a record is declared here once; `jobqueue.codec.fields` derives
+the Redis hash, the API answer, the backup and the JSON Schema from the declaration.
 """
 
 import json
@@ -21,7 +21,7 @@ ENTRY_VERSION = 1
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A checked submission, with the text of the config as it was then."""
+    """A submission that was checked, with the text of its config at that time, is a JobSpec."""
 
     user: str
     #: name of a file below the config folder (`config.yaml` if the text came inline)
@@ -50,9 +50,9 @@ JobSpec.FIELDS = Fields(JobSpec)
 
 @dataclass(frozen=True)
 class QueueEntry:
-    """One element of `job_queue` and of `running_jobs`.
+    """An element of `job_queue` or of `running_jobs` is a queue entry.
 
-    The first four fields are those of `docs/founding-document.md`.
+    Its first four fields are those of `docs/founding-document.md`.
     """
 
     user: str
@@ -100,7 +100,7 @@ def check_whole(entry: QueueEntry, spec: JobSpec) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """How a finished job's container ended, kept with the record."""
+    """The record of a finished job keeps how its container ended."""
 
     exit_code: int | None = None
     log_tail: tuple[str, ...] = field(default=(), metadata=LARGE)
@@ -113,9 +113,9 @@ Result.FIELDS = Fields(Result)
 
 @dataclass(frozen=True)
 class Job:
-    """The full record of a job, stored in `job:<job_id>`.
+    """The full record of a job is stored in `job:<job_id>`.
 
-    Times are seconds since the epoch; None means that it has not happened.
+    Times are seconds since the epoch; None means that the event has not happened.
     """
 
     job_id: str

@@ -1,13 +1,13 @@
-"""The phases of a job and which may follow which."""
+"""This module declares the phases of a job and the transitions between them."""
 
 from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """Where a job stands; the HTTP field `status` carries it."""
+    """The phase of a job; the API calls it `status`."""
 
     QUEUED = "queued"  #: waits in `job_queue`
-    ADMITTED = "admitted"  #: holds a slot and a reservation; its workflow is being made or has no container yet
+    ADMITTED = "admitted"  #: has a slot, a node and GPUs; its container does not run yet
     RUNNING = "running"  #: its container was seen running
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -25,7 +25,7 @@ class Phase(StrEnum):
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
 #: Admitted or running back to queued is a requeue; failed or cancelled back to queued is a retry.
-#: The Lua scripts are given this very table (store.py), so that there is one truth.
+#: The Lua scripts get this table (store/connection.py), so it exists once.
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.ADMITTED, Phase.CANCELLED, Phase.FAILED}),
     Phase.ADMITTED: frozenset({Phase.RUNNING, Phase.QUEUED, Phase.FAILED, Phase.CANCELLED}),

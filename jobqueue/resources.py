@@ -1,8 +1,9 @@
 """This module declares what a node has free: the wire format of the monitor's `GET /status`.
 
-`NodeSnapshot.decode` refuses whatever is not exactly a snapshot with `InvalidSnapshot`, so that a
-broken monitor makes its node unavailable and never free. An unknown value is `None` (`null`), never
-0. Megabytes are MiB. A field is declared once, with its type and its rule; `jobqueue.codec.wire` reads it.
+`NodeSnapshot.decode` raises `InvalidSnapshot` for anything that is not exactly a snapshot, so that
+a broken monitor makes its node unavailable and never free. An unknown value is `None` (`null`),
+never 0. Megabytes are MiB. Each field is declared once, with its type and its rule;
+`jobqueue.codec.wire` reads it.
 """
 
 import re
@@ -19,16 +20,16 @@ PERCENT = 100
 #: Larger numbers are errors: NVML and DCGM write "no value" as 2^64 - 1 or 2^63 - 14.
 LARGEST = 1e15
 LONGEST_TEXT = 1000
-#: Of one GPU: keeps a node's answer far below the size that the scheduler reads.
+#: The limit per GPU; it keeps a node's answer far below the size that the scheduler reads.
 MOST_PROCESSES = 32
 
 
 class InvalidSnapshot(ValueError):
-    """The monitor's answer is not a resource snapshot; the message is one sentence with the rule."""
+    """The monitor's answer is not a resource snapshot; the message names the broken rule."""
 
 
 class NodeReasonCode(StrEnum):
-    """The reasons why a node or one of its GPUs is not available (closed list)."""
+    """The list of reasons why a node or one of its GPUs is not available is closed."""
 
     GPU_BUSY = "gpu_busy"
     GPU_MEMORY = "gpu_memory"
@@ -91,7 +92,7 @@ Text = Annotated[str, _TEXT]
 
 @dataclass(frozen=True)
 class GpuProcess:
-    """A process that computes on a GPU; a value that is not known for certain is None."""
+    """A process computes on a GPU; a value that is not known for certain is None."""
 
     pid: Count | None
     used_memory_mb: Amount | None
@@ -100,7 +101,7 @@ class GpuProcess:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU as last read; `available` is the verdict on this GPU alone over the whole window.
+    """One GPU is described by its last reading; `available` covers it alone over the whole window.
 
     `processes` are the MOST_PROCESSES largest of `process_count`, or None if they are unknown.
     """
@@ -121,7 +122,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Cpu:
-    """Usage over all cores; load averages over 1, 5 and 15 minutes."""
+    """The usage is over all cores, the load averages over 1, 5 and 15 minutes."""
 
     usage_percent: Percentage | None
     load_average: Annotated[tuple[float, float, float], _LOAD] | None
@@ -129,7 +130,7 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Memory:
-    """Main memory; `used_mb` is what a new process cannot have."""
+    """In main memory, `used_mb` is what a new process cannot have."""
 
     used_mb: Amount | None
     total_mb: Amount | None
@@ -138,7 +139,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The gate's limits, all of them strict: free > MB, usage < percent. None switches one off."""
+    """The gate's limits are strict: free > MB, usage < percent. None switches one off."""
 
     gpu_memory_free_mb: AmountLimit = 200
     gpu_utilization_percent: PercentLimit = 80
@@ -148,7 +149,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class NodeReason:
-    """One reason: `message` is a sentence for a person, `gpu` the index of the GPU it is about."""
+    """One reason has a sentence for people, and the index of the GPU that it is about, if any."""
 
     code: Annotated[str, _CODE]
     message: Text
@@ -160,7 +161,10 @@ class NodeReason:
 
 @dataclass(frozen=True)
 class NodeSnapshot:
-    """One node's resources and verdict; `age_s` is the last reading's age, None before the first."""
+    """A snapshot has one node's resources and verdict.
+
+    `age_s` is the age of the last reading, None before the first.
+    """
 
     node: Annotated[str, _HOST]
     available: bool
@@ -180,7 +184,7 @@ class NodeSnapshot:
 
     @classmethod
     def decode(cls, body: bytes | str) -> "NodeSnapshot":
-        """Return the snapshot in a response body, unknown fields ignored; raises InvalidSnapshot."""
+        """Read a response body, ignoring unknown fields; raises InvalidSnapshot."""
         try:
             snapshot = decode(cls, body)
         except InvalidRecord as error:
@@ -191,7 +195,7 @@ class NodeSnapshot:
 
 
 def free_gpus(snapshot: NodeSnapshot, reserved_uuids: Collection[str]) -> tuple[Gpu, ...]:
-    """Return the GPUs that are free by measurement and not reserved; none of a node that is not."""
+    """Return the available GPUs that are not reserved; none if the node is not available."""
     if not snapshot.available:
         return ()
     return tuple(gpu for gpu in snapshot.gpus if gpu.available and gpu.uuid not in reserved_uuids)

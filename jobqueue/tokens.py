@@ -1,4 +1,4 @@
-"""Access tokens: what one looks like, and what is kept of it. Pure; the clock is an argument."""
+"""This module declares access tokens and their stored form. Pure; the clock is an argument."""
 
 import hashlib
 import json
@@ -9,9 +9,9 @@ from enum import StrEnum
 from jobqueue.clock import rfc3339, seconds
 from jobqueue.errors import CorruptData
 
-#: So that a person, or a scanner that looks for leaked secrets, knows one on sight.
+#: By this prefix, people and scanners for leaked secrets recognise a token.
 PREFIX = "gpuq_"
-#: Two, so that a new one can be in use everywhere before the old one is revoked.
+#: Two, so that a new token can be in use everywhere before the old one is revoked.
 MOST_LIVE_PER_USER = 2
 
 _SECRET_BYTES = 32
@@ -19,7 +19,7 @@ _ID_LENGTH = 10
 
 
 class Role(StrEnum):
-    """What a token lets its holder do: as herself only, or as anyone."""
+    """What the holder of a token may do: act as one user, or as any user."""
 
     USER = "user"
     ADMIN = "admin"
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Token:
-    """What is kept of a token, under its digest; the token itself is kept nowhere."""
+    """The stored record of a token, under its digest; the token itself is never stored."""
 
     digest: str
     user: str
@@ -38,7 +38,7 @@ class Token:
 
     @property
     def id(self) -> str:
-        """What people call it by. It says nothing about a token of 256 random bits."""
+        """Return the short name of the token; it does not help to guess 256 random bits."""
         return self.digest[:_ID_LENGTH]
 
     @property
@@ -52,14 +52,17 @@ class Token:
         return self.is_admin or self.user == user
 
     def encode(self) -> str:
-        """As JSON. add_token.lua reads `user` and `expires_at`, so times are of one width: they compare as texts."""
+        """Return the record as JSON.
+
+        add_token.lua reads `user` and compares `expires_at` as a text, so times have one width.
+        """
         expires_at = None if self.expires_at is None else rfc3339(self.expires_at)
         record = {"user": self.user, "role": self.role, "created_at": rfc3339(self.created_at)}
         return json.dumps({**record, "expires_at": expires_at, "label": self.label})
 
     @classmethod
     def decode(cls, digest: str, text: str) -> "Token":
-        """The inverse of `encode`; raises CorruptData, never lets a half-read record pass."""
+        """Read what `encode` wrote; raises CorruptData if any part is wrong."""
         try:
             record = json.loads(text)
             expires_at = record["expires_at"]
@@ -73,15 +76,19 @@ class Token:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptData(
-                f"The token {digest[:_ID_LENGTH]} cannot be read; take it out of Redis: redis-cli hdel tokens {digest}"
+                f"The token {digest[:_ID_LENGTH]} cannot be read; "
+                f"delete it: redis-cli hdel tokens {digest}"
             ) from error
 
 
 def new_secret() -> str:
-    """A token as its holder gets it: the prefix and 256 random bits."""
+    """Return a new token as its holder gets it: the prefix and 256 random bits."""
     return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 
 def digest_of(secret: str) -> str:
-    """SHA-256 in hex. No salt and no slow hash: those protect passwords, and nobody guesses 256 random bits."""
+    """Return the SHA-256 of a token in hex.
+
+    Salt and slow hashes protect passwords; 256 random bits cannot be guessed.
+    """
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

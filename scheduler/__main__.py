@@ -9,11 +9,12 @@ from jobqueue.failpoints import check_failpoints
 from jobqueue.service.log import configure_logging, get_logger
 from jobqueue.service.settings import load_settings, refuse_to_start, shown
 from jobqueue.store.client import Store
+from scheduler.context import Context
 from scheduler.engines.by_name import Engines
 from scheduler.engines.contract import Engine
 from scheduler.engines.local.engine import LocalEngine, default_images
 from scheduler.health.alerts import Alerts
-from scheduler.loop import Outside, Scheduler
+from scheduler.loop import Scheduler
 from scheduler.monitors import MonitorClient
 from scheduler.settings import SchedulerSettings
 
@@ -24,23 +25,27 @@ def main() -> None:
     settings = load_settings(SchedulerSettings)
     configure_logging("scheduler", settings.log_level, settings.log_format)
     get_logger(__name__).info("Scheduler starting.", **shown(settings))
-    outside = Outside(
+    context = Context(
         store=Store.connect(settings.redis_url),
         engines=Engines([_engine(settings)]),
         monitors=MonitorClient(settings.resource_monitor_url),
         alerts=Alerts(settings.alert_urls),
+        settings=settings,
     )
     # Unique for each start: a lead that an earlier process had under this pid is not ours.
     holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    scheduler = Scheduler(settings, outside, holder)
+    scheduler = Scheduler(context, holder)
+    _stop_at_signals(scheduler)
+    scheduler.run()
 
+
+def _stop_at_signals(scheduler: Scheduler) -> None:
     def stop(_number: int, _frame: object) -> None:
         scheduler.stopping.set()
         scheduler.waker.wake()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    scheduler.run()
 
 
 def _engine(settings: SchedulerSettings) -> Engine:
@@ -69,10 +74,8 @@ def _local(settings: SchedulerSettings) -> Engine:
             settings.local_grace_s,
         )
     except OSError as error:
-        refuse_to_start(
-            f"LOCAL_STATE_DIR={settings.local_state_dir} cannot be created ({error.strerror}); "
-            "name another folder."
-        )
+        what = f"LOCAL_STATE_DIR={settings.local_state_dir} cannot be created ({error.strerror})"
+        refuse_to_start(f"{what}; name another folder.")
 
 
 if __name__ == "__main__":

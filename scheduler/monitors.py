@@ -1,4 +1,4 @@
-"""Asks every node's resource monitor; the only file here that imports `requests`."""
+"""This module asks every node's resource monitor; no other file here imports `requests`."""
 
 import socket
 import threading
@@ -18,26 +18,29 @@ MAX_BYTES = 64 * 1024
 
 
 class MonitorClient:
-    """Snapshots of all nodes behind one URL. A headless Service's name has one address a node, and each is asked: one
-    balanced address would answer for the wrong node."""
+    """The client reads the snapshots of all nodes behind one URL.
+
+    The name of a headless Service has one address per node, and the client asks each of them; a
+    load-balanced address would answer for an arbitrary node.
+    """
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
-        self._url, self._clock = url.rstrip("/"), clock
-        self._silent_since: dict[
-            str, float
-        ] = {}  # address -> when it first gave no answer that could be trusted
-        self._names: dict[str, str] = {}  # address -> the node that answered there last
+        self._url = url.rstrip("/")
+        self._clock = clock
+        #: address -> when it first gave no valid answer
+        self._silent_since: dict[str, float] = {}
+        #: address -> the node that last answered there
+        self._names: dict[str, str] = {}
 
     def nodes(self, window_s: Mapping[str, float] | None = None) -> list[Node]:
-        """Every node with its snapshot, or with what is wrong, in the order of their names; in parallel.
+        """Return every node with its snapshot or an error, by name; all are asked in parallel.
 
-        `window_s`: node -> how far back its answer shall look (s), where less than the monitor's own window is wanted.
+        `window_s` maps a node to the length of its window (s), if it is to be shorter than the
+        monitor's own.
         """
         addresses = self._addresses()
         if isinstance(addresses, str):
-            return [Node(name, error=addresses) for name in sorted(set(self._names.values()))] or [
-                Node(urlsplit(self._url).hostname or self._url, error=addresses)
-            ]
+            return self._without_addresses(addresses)
         windows = window_s or {}
         asked = {
             address: _Call(self._ask, address, windows.get(self._name(address)))
@@ -50,6 +53,10 @@ class MonitorClient:
         ]
         self._forget_all_but(addresses)
         return _one_a_name(found)
+
+    def _without_addresses(self, problem: str) -> list[Node]:
+        names = set(self._names.values()) or {urlsplit(self._url).hostname or self._url}
+        return [Node(name, error=problem) for name in sorted(names)]
 
     def _addresses(self) -> list[str] | str:
         parts = urlsplit(self._url)
@@ -75,7 +82,7 @@ class MonitorClient:
         return Node(snapshot.node, snapshot)
 
     def _forget_all_but(self, addresses: list[str]) -> None:
-        """A pod that is made anew has another address."""
+        """Forget old addresses: a new pod of a monitor has another one."""
         for known in (self._silent_since, self._names):
             for address in known.keys() - set(addresses):
                 known.pop(address, None)
@@ -89,7 +96,7 @@ class MonitorClient:
 
 
 def _one_a_name(found: list[Node]) -> list[Node]:
-    """One node for each name, by name: two addresses of one machine are no two nodes."""
+    """Return one node for each name, by name: one machine may have two addresses."""
     by_name: dict[str, list[Node]] = {}
     for node in found:
         by_name.setdefault(node.name, []).append(node)
@@ -97,32 +104,36 @@ def _one_a_name(found: list[Node]) -> list[Node]:
 
 
 def _merged(same: list[Node]) -> Node:
-    """Of several answers under one name the one that passes least: while a monitor is replaced, both may answer."""
+    """Return the answer with the fewest free resources of several under one name.
+
+    While a monitor is being replaced, the old and the new one may both answer.
+    """
     answers = [(node, node.snapshot) for node in same if node.snapshot is not None]
-    machines = {
-        tuple(sorted(gpu.uuid for gpu in snapshot.gpus)) for _, snapshot in answers if snapshot.gpus
-    }
+    snapshots = (snapshot for _, snapshot in answers if snapshot.gpus)
+    machines = {tuple(sorted(gpu.uuid for gpu in snapshot.gpus)) for snapshot in snapshots}
     if len(machines) > 1:
-        text = f"{len(answers)} monitors of different machines call themselves {same[0].name}; set NODE_NAME of each"
-        return Node(same[0].name, error=text)
+        text = f"{len(answers)} monitors of different machines have the name {same[0].name}"
+        return Node(same[0].name, error=f"{text}; set NODE_NAME of each")
     if not answers:
         return same[0]
     return min(answers, key=lambda answer: _passing(answer[1]))[0]
 
 
 def _passing(snapshot: NodeSnapshot) -> int:
-    """More for a node that passes than for one that does not, and more with each GPU that passes."""
+    """Return a number that is 0 for an unavailable node and grows with each available GPU."""
     return (1 + sum(gpu.available for gpu in snapshot.gpus)) if snapshot.available else 0
 
 
 class _Call(threading.Thread):
-    """One call in a daemon thread: whoever sends its headers byte by byte is left to it, and holds nobody up."""
+    """A call runs in a daemon thread, so a monitor that never ends its answer delays no one."""
 
     def __init__(
         self, ask: Callable[[str, float | None], Node], address: str, window_s: float | None
     ) -> None:
         super().__init__(name="monitor", daemon=True)
-        self._ask, self._address, self._window_s = ask, address, window_s
+        self._ask = ask
+        self._address = address
+        self._window_s = window_s
         self._node: Node | None = None
         self.start()
 
@@ -135,11 +146,14 @@ class _Call(threading.Thread):
 
 
 class _Refused(Exception):
-    """The monitor answers, but not with what can be a snapshot."""
+    """The monitor's answer cannot be a snapshot; the text says why."""
 
 
 def _get(url: str) -> bytes:
-    """The body of a 200, at most MAX_BYTES of it, within TIMEOUT_S in all: a slow drip does not count as an answer."""
+    """Return the body of an answer with status 200.
+
+    It has at most MAX_BYTES, and arrives within TIMEOUT_S in total, even if it arrives in pieces.
+    """
     deadline, body = time.monotonic() + TIMEOUT_S, b""
     with (
         _direct() as session,
@@ -157,7 +171,7 @@ def _get(url: str) -> bytes:
 
 
 def _direct() -> requests.Session:
-    """A lab's HTTP_PROXY is for the world outside: it knows no node, and may not give its answer for one."""
+    """Return a session that ignores HTTP_PROXY, which is for hosts outside and knows no node."""
     session = requests.Session()
     session.trust_env = False
     return session

@@ -1,4 +1,4 @@
-"""The scheduler's settings, from the environment; a wrong value refuses to start."""
+"""This module declares the scheduler's settings; it refuses to start with a wrong value."""
 
 import re
 import socket
@@ -24,53 +24,59 @@ Namespace = Annotated[str, AfterValidator(_check_namespace)]
 
 
 class SchedulerSettings(BaseSettings):
-    """Each field is the environment variable of the same name in capitals."""
+    """Each field is read from the environment variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
-    redis_retries: Annotated[int, Field(ge=0)] = 3  #: tries until it is halted, with one alert
-    redis_retry_delay_s: Seconds = 5  #: between two tries
+    #: number of tries before the scheduler is halted and one alert is sent
+    redis_retries: Annotated[int, Field(ge=0)] = 3
+    #: pause between two tries
+    redis_retry_delay_s: Seconds = 5
     #: the longest pause between two cycles; submissions, cancels and ends wake it earlier
     poll_interval_s: Seconds = 10
-    lease_s: Seconds = 10  #: how long a leader may be silent before a standby takes over
-    resource_monitor_url: HttpUrl = (
-        "http://resource-monitor:8080"  #: each address behind the name is a node
-    )
-    #: what runs the trainings: Argo Workflows, or processes of this machine (`gpuq up`)
+    #: a standby takes over if the leader does not renew its lease for this long
+    lease_s: Seconds = 10
+    #: each address of the host name is asked as one node
+    resource_monitor_url: HttpUrl = "http://resource-monitor:8080"
+    #: the engine that runs the trainings: Argo Workflows, or processes of this machine (`gpuq up`)
     engine: Literal["argo", "local"] = "argo"
-    workflow_namespace: Namespace = (
-        "gpuq"  #: where the workflows are made; KUBECONFIG counts outside the cluster
-    )
-    #: a YAML file like `ann: {uid: 1001, gid: 1001}`: whose trainings run as whom; unset, all as the template says
+    #: the namespace of the workflows; outside the cluster KUBECONFIG names the cluster
+    workflow_namespace: Namespace = "gpuq"
+    #: a YAML file with the Unix ids of users, like `ann: {uid: 1001, gid: 1001}`, for their
+    #: trainings; if unset, all trainings run with the ids of the template
     unix_ids: Annotated[UnixIds, NoDecode] = {}
-    #: touched every few seconds, for `python -m scheduler.health.liveness`; unset, nobody asks
+    #: a file that is touched every few seconds, for `python -m scheduler.health.liveness`
     heartbeat_file: Path | None = None
-    workflow_template: Path = Path(
-        "/workflows/proto-gcn-workflow.yaml"
-    )  #: its folder holds the other templates too
-    workflow_retention_s: Seconds = 7 * 24 * 3600  #: how long a finished workflow is kept
-    history_s: Seconds = 90 * 24 * 3600  #: how long a finished job's record is kept
-    history_jobs: Annotated[int, Field(ge=1)] = (
-        10_000  #: how many finished jobs' records are kept at most
-    )
+    #: its folder holds the other templates too
+    workflow_template: Path = Path("/workflows/proto-gcn-workflow.yaml")
+    #: how long a finished workflow is kept
+    workflow_retention_s: Seconds = 7 * 24 * 3600
+    #: how long a finished job's record is kept
+    history_s: Seconds = 90 * 24 * 3600
+    #: the largest number of finished jobs whose records are kept
+    history_jobs: Annotated[int, Field(ge=1)] = 10_000
     max_running_jobs: Annotated[int, Field(ge=1)] = 1
-    max_running_per_user: Annotated[int, Field(ge=1)] = 1  #: how many jobs of one user run at once
+    #: the number of slots that the jobs of one user may hold
+    max_running_per_user: Annotated[int, Field(ge=1)] = 1
     require_gpu: bool = True
-    resume: Literal["auto", "manual"] = (
-        "auto"  #: `manual`: after a halt it waits for `gpuq admin resume`
-    )
-    alert_urls: Annotated[tuple[str, ...], NoDecode] = ()  #: where alerts go, in apprise's notation
-    start_deadline_s: Seconds = (
-        600  #: an admitted job whose container takes longer fails (`start_deadline`)
-    )
+    #: with `manual`, a halted scheduler waits for `gpuq admin resume`
+    resume: Literal["auto", "manual"] = "auto"
+    #: the addresses that alerts are sent to, in apprise's notation
+    alert_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    #: an admitted job whose container takes longer to start fails (`start_deadline`)
+    start_deadline_s: Seconds = 600
     data_root: Path = Path("/data")
-    local_state_dir: Path = Path("/var/lib/gpuq/workflows")  #: the local engine's own
-    #: how long a training may take to write its checkpoint after SIGTERM; `gpuq up` itself gives it at most 35
+    #: the folder for the local engine's own files
+    local_state_dir: Path = Path("/var/lib/gpuq/workflows")
+    #: time that a training has to write its checkpoint after SIGTERM; `gpuq up` itself gives at
+    #: most 35 seconds
     local_grace_s: Seconds = 30
-    #: which folder stands in for a template's image; `proto-gcn:latest` is the installed trainer
+    #: image=folder pairs: the folder that the local engine uses for a template's image;
+    #: `proto-gcn:latest` is the installed trainer
     local_images: Annotated[dict[str, Path], NoDecode] = {}
-    node_name: str = socket.gethostname()  #: this machine's name in reasons and records
+    #: this machine's name in reasons and records
+    node_name: str = socket.gethostname()
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "json"
 

@@ -1,1 +1,1 @@
-"""Benchmarks that need a real API server (devtools/cluster starts it)."""
+"""These benchmarks need a real API server, which devtools/cluster starts."""

@@ -1,8 +1,7 @@
-"""How often the scheduler asks the API server, by the API server's own audit log: an idle cycle,
-and a started job.
+"""Count the scheduler's calls to the API server in its audit log: per idle cycle, and per job.
 
-With 0, 100 and 1,000 queued jobs, one training running, and then ten of the waiting ones started
-and ended.
+There are 0, 100 or 1,000 queued jobs and one running training; then ten of the queued jobs are
+started and end.
 """
 
 import json
@@ -25,7 +24,7 @@ JOBS = 10  # started at each length of the queue
 
 
 def run() -> list[Result]:
-    """The mean of an idle cycle, and the most that one job took, at each length of the queue."""
+    """Return the mean of an idle cycle and the maximum of a job, for each length of the queue."""
     results = []
     with clusters() as plane:
         for queued in QUEUED:
@@ -64,9 +63,7 @@ def _calls(plane: Plane, queued: int) -> list[Result]:
 
 
 def _idle(system: ClusterSystem, log: "Audit") -> float:
-    """Calls a cycle, from the end of one cycle to the end of another; what a submission wakes is
-    over.
-    """
+    """Return the calls per cycle, between the ends of two cycles that no submission has woken."""
     system.wait_cycles(3)
     beats = [wait_for("a cycle", lambda: _newer(system, {}))]
     for _ in range(CYCLES):
@@ -90,7 +87,7 @@ def _phase(system: ClusterSystem, job_id: str) -> Phase:
 
 
 class Audit:
-    """What the API server noted of a system's scheduler; a watch is noted when it ends."""
+    """The audit has the API server's notes about a scheduler; a watch is noted when it ends."""
 
     def __init__(self, plane: Plane, system: ClusterSystem) -> None:
         self._path = plane.audit_log
@@ -102,8 +99,9 @@ class Audit:
         return [entry for entry in found if entry["user"]["username"] == self._account]
 
     def about(self, name: str) -> int:
-        """How many calls made, asked for or changed a Workflow, or its ConfigMap, pod and log,
-        which share its name.
+        """Return the number of calls about a Workflow, its ConfigMap, its pod and its log.
+
+        They share its name.
         """
         return sum(
             entry.get("objectRef", {}).get("name") == name or name in entry["requestURI"]

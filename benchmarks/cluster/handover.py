@@ -1,9 +1,9 @@
-"""From the end of a Workflow to the next Workflow, with work waiting and the gate on, on a real API
-server.
+"""Measure the time from the end of a Workflow to the next Workflow, on a real API server.
 
-One node with one GPU, 10 s poll, as deployed. Both moments are those at which a watch of the
-benchmark's own saw them. The monitor is scripted after the real one: busy while a workflow runs,
-and free from the second of two samples after its end on, two samples a second.
+Jobs are waiting and the gate is on. There is one node with one GPU, and a poll of 10 s, as
+deployed. A separate watch of the benchmark notes both moments. The monitor is scripted like the
+real one: busy while a workflow runs, free from the second sample after its end, with two samples
+per second.
 """
 
 import os
@@ -29,7 +29,7 @@ Handover = tuple[float, float, float]
 
 
 class Gate(Witness):
-    """A witness that also says what the node's monitor would say."""
+    """This witness also answers for the node's monitor."""
 
     def __init__(self, system: ClusterSystem) -> None:
         self._busy, [self._node] = system.monitors.busy, system.nodes
@@ -58,10 +58,10 @@ class Gate(Witness):
 
 
 def run() -> list[Result]:
-    """Median and p99 of the handover and of its part from the first sample that passes; the longest
-    without a watch.
+    """Return median and p99 of the handover and of its part from the first sample that passes.
 
-    The scheduler without a watch keeps running beside the other: it does next to nothing.
+    The longest handover without a watch is returned too. That scheduler keeps running beside the
+    other one: it does almost nothing.
     """
     with clusters() as plane, ThreadPoolExecutor() as pool:
         without_watch = pool.submit(_handovers, plane, JOBS_WITHOUT_WATCH, is_cut=True)

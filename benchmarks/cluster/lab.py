@@ -1,8 +1,7 @@
-"""What the benchmarks on a real API server have in common: the control plane, Argo's double, and a
-witness.
+"""This module has the control plane, Argo's double and a witness for the cluster benchmarks.
 
-etcd, API server, controller-manager and scheduler are the real ones; kwok plays the nodes, and the
-tests' doubles play Argo's controller and what happens inside the pods.
+etcd, API server, controller-manager and scheduler are the real ones; kwok simulates the nodes, and
+the tests' doubles simulate Argo's controller and the containers.
 """
 
 import contextlib
@@ -33,9 +32,7 @@ DEPLOYED = {
 
 @contextlib.contextmanager
 def clusters() -> Iterator[Plane]:
-    """A control plane whose workflows run and whose trainings end; whatever its doubles stumbled
-    over is raised.
-    """
+    """Yield a control plane whose workflows run and end; errors of its doubles are raised."""
     with tempfile.TemporaryDirectory() as folder, running_plane(Path(folder) / "plane") as plane:
         controller = Controller(Api(plane.kubeconfig_of("argo", "system:masters"))).start()
         trainings = Trainings(Api(plane.kubeconfig_of("trainings", "system:masters"))).start()
@@ -49,9 +46,7 @@ def clusters() -> Iterator[Plane]:
 
 @contextlib.contextmanager
 def systems(plane: Plane, *nodes: int, **env: str) -> Iterator[ClusterSystem]:
-    """A gpuq on that plane, without its scheduler: `start_one("scheduler")` when everything is
-    queued.
-    """
+    """Yield a gpuq without its scheduler: call `start_one("scheduler")` when all is queued."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "system"
         path.mkdir()
@@ -63,8 +58,7 @@ def systems(plane: Plane, *nodes: int, **env: str) -> Iterator[ClusterSystem]:
 
 
 class Witness(threading.Thread):
-    """Watches the workflows with a watch of its own: when (s since the epoch) each was first seen,
-    and seen at its end.
+    """The witness watches the workflows: when (s since the epoch) each was created and ended.
 
     It ends with the control plane.
     """

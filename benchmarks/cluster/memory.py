@@ -1,8 +1,8 @@
-"""The scheduler's memory while 2,000 jobs go through it, on a real API server.
+"""Measure the scheduler's memory while it runs 2,000 jobs, on a real API server.
 
-The scheduler's own process, watched at its USS (what would be free without it); 16 trainings at
-once, each over in no time; finished workflows are deleted half a minute later, so that what is
-remembered of them reaches its bound.
+The measure is the USS of its process (the memory that would be free without it). 16 very short
+trainings run at once; finished workflows are deleted after half a minute, so that the scheduler
+remembers as many of them as it ever does.
 """
 
 import os
@@ -24,9 +24,7 @@ Sample = tuple[int, float]  # jobs that have finished, USS in MiB
 
 
 def run() -> list[Result]:
-    """What the last quarter of the jobs needs against the second, and the slope over both and what
-    lies between.
-    """
+    """Return the memory in the last quarter relative to the second, and the slope from there."""
     with clusters() as plane, systems(plane, *(SLOTS // 2 * [2]), **SETTINGS) as system:
         for number in range(JOBS):
             system.submitted(f"u{number}", {"seconds": 0})

@@ -1,3 +1,1 @@
-"""A real Kubernetes control plane on loopback, a test double of Argo's controller, and scripted
-trainings.
-"""
+"""This package has a real Kubernetes control plane, a double of Argo, and scripted trainings."""

@@ -1,4 +1,4 @@
-"""A small client of the API server, as much of kubectl as the tests need."""
+"""This module is a small client of the API server: as much of kubectl as the tests need."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Object = dict[str, Any]
 
 
 class ApiError(Exception):
-    """The API server said no; `status` is the HTTP status, the text its own message."""
+    """The API server refused the call; `status` is the HTTP status, the text its message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{message} ({status})")
@@ -21,7 +21,7 @@ class ApiError(Exception):
 
 
 class Api:
-    """Speaks to the API server that a kubeconfig names, with its certificate or token."""
+    """This client calls the API server of a kubeconfig, with its certificate or token."""
 
     def __init__(self, kubeconfig: Path) -> None:
         config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ class Api:
         return answer.json() if "json" in answer.headers.get("Content-Type", "") else answer.text
 
     def watch(self, path: str) -> requests.Response:
-        """An open watch, whose lines are events, without an end."""
+        """Open a watch, whose lines are events; it has no end."""
         query = {"watch": "1"}
         return self._session.get(
             f"{self.url}{path}", params=query, stream=True, timeout=(TIMEOUT_S, None)
@@ -72,7 +72,7 @@ class Api:
         return self.request("GET", path, **query)
 
     def find(self, path: str) -> Any:
-        """The object at `path`, None where there is none."""
+        """Return the object at `path`; None if there is none."""
         try:
             return self.get(path)
         except ApiError as error:
@@ -95,7 +95,7 @@ class Api:
     # -- objects by their kind ---------------------------------------------------------------------
 
     def path(self, obj: Object) -> str:
-        """Where this object lives."""
+        """Return the path of an object."""
         plural, namespaced = self._resource(obj["apiVersion"], obj["kind"])
         scope = f"/namespaces/{obj['metadata'].get('namespace', 'default')}" if namespaced else ""
         return f"{_root(obj['apiVersion'])}{scope}/{plural}/{obj['metadata']['name']}"
@@ -115,7 +115,7 @@ class Api:
     def may(
         self, verb: str, resource: str, namespace: str = "", group: str = "", name: str = ""
     ) -> bool:
-        """Whether this client may do so (SelfSubjectAccessReview); a resource may be `pods/log`."""
+        """Return whether this client may do so (SelfSubjectAccessReview), also for `pods/log`."""
         kind, _, subresource = resource.partition("/")
         attributes = {"verb": verb, "resource": kind, "subresource": subresource, "group": group}
         attributes |= {"namespace": namespace, "name": name}
@@ -138,7 +138,7 @@ class Api:
 
 
 def until_served(api: Api, path: str) -> Callable[[], bool]:
-    """A condition: the API server answers this path."""
+    """Return a condition that holds if the API server answers this path."""
 
     def served() -> bool:
         try:
@@ -151,8 +151,9 @@ def until_served(api: Api, path: str) -> Callable[[], bool]:
 
 
 def write_kubeconfig(path: Path, url: str, ca: Path, user: dict[str, str]) -> Path:
-    """A kubeconfig of one context; `user` is `{token: …}` or `{client-certificate: …, client-key:
-    …}`.
+    """Write a kubeconfig with one context.
+
+    `user` is `{token: …}` or `{client-certificate: …, client-key: …}`.
     """
     config = {
         "apiVersion": "v1",

@@ -61,11 +61,14 @@ def notice(tools: list[Tool]) -> str:
     names = ", ".join(tool.name for tool in tools)
     return (
         f"The tests on a real API server need {len(tools)} programs that are not on this machine: "
-        f"{names}.\nThey are built once from pinned Go modules, before the stage `cluster`. All six "
-        "take about 11 minutes of CPU\ntime: 6 minutes on 2 free cores, up to 30 on a slow or busy "
-        f"machine. They are kept in {_cache()}\n(400 MB; Go keeps 4 GB more in its own caches). To "
-        "use programs that you have, set KUBEBUILDER_ASSETS to their\nfolder; to leave these tests "
-        "out: make test STAGES='unit integration faults docs'."
+        f"{names}.\n"
+        "They are built once from pinned Go modules, before the stage `cluster`. All six take "
+        "about 11 minutes of CPU\n"
+        "time: 6 minutes on 2 free cores, up to 30 on a slow or busy machine. They are kept in "
+        f"{_cache()}\n"
+        "(400 MB; Go keeps 4 GB more in its own caches). To use programs that you have, set "
+        "KUBEBUILDER_ASSETS to their\n"
+        "folder; to leave these tests out: make test STAGES='unit integration faults docs'."
     )
 
 

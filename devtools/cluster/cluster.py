@@ -1,6 +1,4 @@
-"""What the tests need of a cluster, whichever it is: an admin, namespaces, and accounts with
-tokens.
-"""
+"""This module provides an admin, namespaces and accounts with tokens of any cluster."""
 
 import base64
 from pathlib import Path
@@ -15,9 +13,9 @@ GPU = "nvidia.com/gpu"
 
 
 class Cluster:
-    """`admin` is a client that may do anything; `ca` is what the API server at `url` is trusted by.
+    """`admin` is a client that may do anything; `ca` verifies the API server at `url`.
 
-    `authority` is ours: what stands before the API server (proxy.py) has a certificate of it.
+    `authority` is ours: it issues the certificate of the proxy before the API server (proxy.py).
     """
 
     url: str
@@ -31,7 +29,7 @@ class Cluster:
         self.authority = Authority(folder / "pki")
 
     def add_namespace(self, name: str, pod_security: str = "restricted") -> None:
-        """A namespace that enforces this level of Pod Security, with its default ServiceAccount."""
+        """Create a namespace with this level of Pod Security and its default ServiceAccount."""
         labels = {"pod-security.kubernetes.io/enforce": pod_security}
         metadata: Object = {"name": name, "labels": labels}
         self.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -39,9 +37,7 @@ class Cluster:
         wait_for(f"{name} has an account", lambda: self.admin.find(path), 30)
 
     def kubeconfig_of_account(self, namespace: str, account: str, proxy: str | None = None) -> Path:
-        """A kubeconfig with a fresh token of a ServiceAccount; `proxy`: the URL of one before the
-        API server.
-        """
+        """Write a kubeconfig with a new token of a ServiceAccount, for API server or proxy."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         token = self.admin.post(path, request)["status"]["token"]
@@ -54,7 +50,7 @@ class Cluster:
 
 
 class RealCluster(Cluster):
-    """The one that a kubeconfig names, with its real nodes and the real Argo; for `make e2e`."""
+    """This is the cluster of a kubeconfig, with real nodes and the real Argo, for `make e2e`."""
 
     def __init__(self, folder: Path, kubeconfig: Path) -> None:
         super().__init__(folder)
@@ -78,7 +74,7 @@ class RealCluster(Cluster):
 
 
 def _with_files(kubeconfig: Path, folder: Path) -> Path:
-    """The same with its certificates and keys in files of their own, where they stand in it."""
+    """Return the same kubeconfig with its embedded certificates and keys in separate files."""
     config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
     parts = [item[kind] for kind in ("cluster", "user") for item in config[f"{kind}s"]]
     for number, part in enumerate(parts):

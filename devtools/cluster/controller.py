@@ -1,5 +1,6 @@
-"""A test double of Argo's controller: as much of it as decides over one container template. Written
-after Argo 4.0's `operator.go` and `exec_control.go`; where Argo is odd, so is this.
+"""This test double of Argo's controller handles Workflows with one container template.
+
+It follows `operator.go` and `exec_control.go` of Argo 4.0, with their oddities.
 
 - A Workflow is `Running` from the moment it is seen; a pod that no node can take is a *node* that
   is `Pending`, with the pod's condition, or what its container waits for, as message.
@@ -30,7 +31,7 @@ _TICK_S = 0.1
 
 
 class Controller:
-    """Runs in a thread between `start` and `stop`; `pause` makes it look at nothing."""
+    """The controller runs in a thread between `start` and `stop`; `pause` suspends its work."""
 
     def __init__(self, api: Api, pod_grace_s: float = 1.0) -> None:
         self._api, self._pod_grace_s = api, pod_grace_s
@@ -159,7 +160,7 @@ class Controller:
             node |= {"phase": "Failed", "message": f"workflow shutdown with strategy: {strategy}"}
 
     def _signal(self, pod: Object) -> None:
-        """A pod that has not started is deleted, as Argo does it."""
+        """Delete a pod that has not started, as Argo does."""
         if pod["status"].get("phase") == "Pending":
             self._api.delete(path_of(pod))
         else:
@@ -213,7 +214,7 @@ class Controller:
 
 
 def _phase_of(pod: Object) -> tuple[str, str]:
-    """The node's phase and message for a pod."""
+    """Return the node's phase and message for a pod."""
     status = pod.get("status", {})
     phase = status.get("phase", "Pending")
     if phase == "Pending":
@@ -273,7 +274,7 @@ def _node_of(workflow: Object) -> Object | None:
 
 
 def _new_node(workflow: Object) -> Object:
-    """The node of the entrypoint's pod: its id is the Workflow's name."""
+    """Return the node of the entrypoint's pod, whose id is the Workflow's name."""
     name = workflow["metadata"]["name"]
     node = {
         "id": name,

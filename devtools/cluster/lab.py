@@ -61,16 +61,19 @@ _MOVES: dict[str, Callable[[Object, str], Object]] = {
 
 
 def as_it_is(workflow: Object) -> None:
-    """The shipped template is what is tested."""
+    """Leave the shipped template unchanged."""
 
 
 def with_a_shell(workflow: Object) -> None:
-    """For a cluster that has no image of ours and no /data: any image with a shell plays the toy
-    trainer.
+    """Make any image with a shell play the toy trainer.
+
+    This is for a cluster that has neither our image nor /data.
     """
     lines = "; ".join(f"echo '{line}'" for line in LOG_LINES)
     read = "sed -n 's/.*\"*{}\"*: *\\([0-9]*\\).*/\\1/p' $CONFIG_FILE"
-    script = f"{lines}; sleep $({read.format('seconds')}); code=$({read.format('exit')}); exit ${{code:-0}}"
+    seconds = read.format("seconds")
+    code = read.format("exit")
+    script = f"{lines}; sleep $({seconds}); code=$({code}); exit ${{code:-0}}"
     container = workflow["spec"]["templates"][0]["container"]
     container |= {
         "image": os.environ.get("E2E_IMAGE", "busybox:1.36"),

@@ -1,5 +1,6 @@
-"""Scripted resource monitors: one loopback address a node, as behind a headless Service; a test
-says what is busy.
+"""These scripted resource monitors have one loopback address per node, like a headless Service.
+
+A test sets what is busy.
 """
 
 import json
@@ -14,9 +15,7 @@ HOST = "monitors.test"
 
 
 class Monitors:
-    """`busy[node]`: the GPUs that do not pass there; a node in `silent` gives no answer that can be
-    trusted.
-    """
+    """`busy[node]` has the GPUs that are in use there; nodes in `silent` give no valid answer."""
 
     def __init__(self, nodes: dict[str, int]) -> None:
         self.nodes = nodes

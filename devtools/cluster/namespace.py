@@ -1,6 +1,4 @@
-"""The namespace of a gpuq, behind its back: what an admin of the cluster sees there, and does by
-hand.
-"""
+"""This module shows and changes a gpuq's namespace directly, as an admin of the cluster does."""
 
 import contextlib
 import time
@@ -18,7 +16,7 @@ _FINAL = ("Succeeded", "Failed", "Error")
 
 
 class Namespace:
-    """Of `namespace`, with its `nodes` (name -> GPUs)."""
+    """The namespace has these `nodes` (name -> GPUs)."""
 
     namespace: str
     nodes: dict[str, int]
@@ -38,7 +36,7 @@ class Namespace:
         )
 
     def workflow_name(self, job_id: str) -> str:
-        """What the Workflow of its first attempt is called."""
+        """Return the name of the Workflow of the job's first attempt."""
         return f"toy-{job_id.replace('_', '-')}"
 
     def workflows_of(self, job_id: str) -> list[str]:
@@ -49,13 +47,13 @@ class Namespace:
         ]
 
     def pod_of(self, job_id: str) -> Object | None:
-        """The newest pod of the job, None where there is none."""
+        """Return the job's newest pod; None if there is none."""
         names = self.workflows_of(job_id)
         pods = [self.admin.find(self.pod_path(name)) for name in names[-1:]]
         return pods[0] if pods else None
 
     def wait_pod(self, job_id: str, phase: str = "Running") -> Object:
-        """Its pod as soon as it is in this phase."""
+        """Return the job's pod as soon as it is in this phase."""
 
         def seen() -> Object | None:
             pod = self.pod_of(job_id)
@@ -64,9 +62,7 @@ class Namespace:
         return dict(wait_for(f"the pod of {job_id} is {phase}", seen))
 
     def live_workflows(self) -> list[LiveWorkflow]:
-        """Those of ours of which anything may still run, whatever Argo says: a stopped one's
-        container may.
-        """
+        """Return our workflows that may still run; the container of a stopped one may."""
         pods = self.admin.items(self._path("pods", root="/api/v1"), labelSelector=LABEL_WORKFLOW)
         busy = {
             _label(pod, LABEL_WORKFLOW)
@@ -87,7 +83,7 @@ class Namespace:
         return [item["metadata"]["name"] for item in self.workflows()]
 
     def warn(self, pod: Object, reason: str, message: str) -> None:
-        """An event about a pod, as the kubelet writes them."""
+        """Create an event about a pod, as the kubelet does."""
         metadata, now = pod["metadata"], time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         about = {"kind": "Pod", "apiVersion": "v1", "namespace": self.namespace}
         event = {
@@ -106,9 +102,7 @@ class Namespace:
         self.admin.post(self._path("events", root="/api/v1"), event)
 
     def age(self, job_id: str) -> None:
-        """As if its pod had been made an hour ago: some looks are for pods that are not fresh any
-        more.
-        """
+        """Make the pod an hour old: the scheduler does not inspect new pods closely."""
         [name] = self.workflows_of(job_id)
         hour = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3600))
         self.admin.patch(
@@ -116,7 +110,7 @@ class Namespace:
         )
 
     def lose_node(self, name: str) -> None:
-        """The node is NotReady from now on."""
+        """Make the node NotReady from now on."""
         self._set_ready(name, "true", "False")
 
     def find_node(self, name: str) -> None:
@@ -134,9 +128,7 @@ class Namespace:
 
     @contextlib.contextmanager
     def gpus_taken(self, *nodes: str) -> Iterator[None]:
-        """Meanwhile somebody else's pods hold all GPUs of these nodes (of all), and no monitor can
-        see it.
-        """
+        """Let other pods have all GPUs of these nodes (by default of all), unseen by monitors."""
         taken = nodes or tuple(self.nodes)
         for node in taken:
             self.admin.post(self.pod_path(""), _somebody_elses(node, self.nodes[node]))

@@ -16,14 +16,14 @@ _EARLY = datetime.timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Pair:
-    """The files of a certificate and of its key."""
+    """These are the files of a certificate and of its key."""
 
     cert: Path
     key: Path
 
 
 class Authority:
-    """Issues into `folder`; `cert` is what to trust."""
+    """This authority writes certificates to `folder`; `cert` is the one to trust."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,18 +36,18 @@ class Authority:
         self.cert = self.pair.cert
 
     def client(self, user: str, *groups: str) -> Pair:
-        """A client's certificate: `user` with its groups, as Kubernetes reads CN and O."""
+        """Issue a client's certificate; `user` and groups are its CN and O, as Kubernetes wants."""
         organisations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         name = x509.Name([*organisations, x509.NameAttribute(NameOID.COMMON_NAME, user)])
         return self._issue(user.replace(":", "-"), name, ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def server(self, name: str) -> Pair:
-        """A server's certificate for loopback."""
+        """Issue a server's certificate for loopback."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         return self._issue(name, subject, ExtendedKeyUsageOID.SERVER_AUTH)
 
     def signing_key(self, name: str) -> Path:
-        """A key of its own, for tokens."""
+        """Create a separate key, for tokens."""
         return _write_key(self._folder / f"{name}.key", ec.generate_private_key(ec.SECP256R1()))
 
     def _issue(self, file: str, subject: x509.Name, usage: x509.ObjectIdentifier) -> Pair:

@@ -1,8 +1,8 @@
-"""A control plane of its own on free ports of loopback: etcd, API server with RBAC and all
-admission, and around them the controller-manager, the scheduler, and kwok, which plays the nodes.
+"""This module runs a control plane on free ports of loopback.
 
-Every process is a child of ours and is ended by its pid, the API server can be killed and started
-again meanwhile.
+It has etcd, the API server with RBAC and all admission, the controller-manager, the scheduler, and
+kwok, which simulates the nodes. Every process is our child and is ended by its pid; the API server
+can be killed and started again.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _ends_with_its_parent() -> None:
-    """In the child: not even a test run that is killed leaves it behind."""
+    """Let the kernel end this child with its parent, even if the test run is killed."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -104,9 +104,7 @@ class Plane(Cluster):
         process.wait(timeout=30)
 
     def stop(self) -> None:
-        """End everything that was started, whatever state it is in; nothing here has anything to
-        save.
-        """
+        """Kill everything that was started; there is nothing to save."""
         for name in reversed(list(self.processes)):
             with contextlib.suppress(ProcessLookupError):
                 self.kill(name)
@@ -122,7 +120,7 @@ class Plane(Cluster):
     # -- who may speak to it -----------------------------------------------------------------------
 
     def kubeconfig_of(self, user: str, *groups: str) -> Path:
-        """A kubeconfig with a client certificate."""
+        """Write a kubeconfig with a client certificate."""
         pair = self.authority.client(user, *groups)
         path = self.folder / f"{user.replace(':', '-')}.kubeconfig"
         known = {"client-certificate": str(pair.cert), "client-key": str(pair.key)}
@@ -131,9 +129,7 @@ class Plane(Cluster):
     # -- what is in it -----------------------------------------------------------------------------
 
     def add_nodes(self, gpus: dict[str, int]) -> None:
-        """Nodes that kwok plays, by their names and how many GPUs each has; they are Ready when
-        this returns.
-        """
+        """Add nodes of kwok (name -> GPUs); they are Ready when this returns."""
         for name, number in gpus.items():
             self.admin.post("/api/v1/nodes", _node(name, number))
         for name in gpus:
@@ -268,9 +264,7 @@ def _serving(pair: Pair) -> list[str]:
 
 
 def _component(config: Path) -> list[str]:
-    """What a component beside the API server is told; its own port is not needed, and it never
-    waits for a lead.
-    """
+    """Return the arguments of a component: it opens no port and does not wait for a lead."""
     return [
         f"--kubeconfig={config}",
         f"--authentication-kubeconfig={config}",
@@ -284,7 +278,7 @@ def _component(config: Path) -> list[str]:
 
 @contextlib.contextmanager
 def running_plane(folder: Path) -> Iterator[Plane]:
-    """A started Plane that is stopped in the end, whatever happens."""
+    """Yield a started Plane, and stop it in the end, whatever happens."""
     plane = Plane(folder)
     try:
         yield plane.start()

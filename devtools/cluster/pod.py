@@ -35,7 +35,7 @@ class PodImpossible(Exception):
 
 
 def make_pod(workflow: Object) -> Object:
-    """The pod of the Workflow's entrypoint; raises PodImpossible."""
+    """Return the pod of the Workflow's entrypoint; raises PodImpossible."""
     metadata, spec = workflow["metadata"], workflow["spec"]
     template = _filled(workflow, _entry(spec))
     pod_metadata = deepcopy(spec.get("podMetadata", {}))
@@ -69,7 +69,7 @@ def make_pod(workflow: Object) -> Object:
 
 
 def path_of(pod: Object) -> str:
-    """Where a pod lives in the API."""
+    """Return the path of a pod in the API."""
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
 
 
@@ -144,9 +144,7 @@ def _entry(spec: Object) -> Object:
 
 
 def _filled(workflow: Object, part: Any) -> Any:
-    """`part` with Argo's `{{…}}` filled in wherever they stand; one that nothing is known of is an
-    error.
-    """
+    """Return `part` with Argo's `{{…}}` filled in; raises an error for an unknown one."""
     parameters = workflow["spec"].get("arguments", {}).get("parameters", [])
     known = {
         f"workflow.parameters.{item['name']}": str(item.get("value", "")) for item in parameters
@@ -164,9 +162,7 @@ def _filled(workflow: Object, part: Any) -> Any:
 
 
 def _patched(spec: Object, patch: str | None) -> Object:
-    """A strategic merge: containers, volumes and the like are matched by their names, other lists
-    replaced.
-    """
+    """Apply a strategic merge: containers, volumes etc. match by name, other lists are replaced."""
     return _merged(spec, yaml.safe_load(patch)) if patch else spec
 
 

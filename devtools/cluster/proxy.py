@@ -1,5 +1,4 @@
-"""Stands before the API server (TLS) or before Redis (plain TCP) and does to what passes whatever a
-network may do.
+"""This proxy stands before the API server (TLS) or Redis (plain TCP) and can fail like a network.
 
 A test says `proxy.fails(Fault.DROP, r"^POST .*/workflows$")`: the next request that matches is
 forwarded, takes effect, and its answer never arrives. For the API server the expression is matched
@@ -45,7 +44,7 @@ class Rule:
 
 
 class Proxy:
-    """Accepts on a free port of loopback, one thread a connection; `close` ends all of them."""
+    """The proxy accepts connections on a free port, in a thread each; `close` ends them all."""
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
@@ -68,21 +67,19 @@ class Proxy:
         status: int = 500,
         retry_after_s: int | None = None,
     ) -> Rule:
-        """Do this to the next `times` requests that match; the rule that is returned counts its
-        `hits`.
-        """
+        """Apply a fault to the next `times` matching requests; the returned rule counts `hits`."""
         rule = Rule(fault, re.compile(matches), times, seconds, status, retry_after_s)
         with self._lock:
             self._rules.append(rule)
         return rule
 
     def heals(self) -> None:
-        """No rule any more."""
+        """Remove all rules."""
         with self._lock:
             self._rules.clear()
 
     def refuse(self) -> None:
-        """Nobody listens any more, and what was open is reset."""
+        """Stop listening, and reset the open connections."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with suppress(OSError):
@@ -110,7 +107,7 @@ class Proxy:
         raise NotImplementedError
 
     def _take(self, what: str) -> Rule | None:
-        """The first rule that matches and has not been used up."""
+        """Return the first rule that matches and has uses left."""
         with self._lock:
             for rule in self._rules:
                 if rule.hits < rule.times and rule.matches.search(what):
@@ -119,7 +116,7 @@ class Proxy:
         return None
 
     def _hold(self, client: socket.socket) -> None:
-        """Silence, until the client gives up or the test is over."""
+        """Send nothing until the client gives up or the test is over."""
         while not self._stopping.is_set():
             readable, _, _ = select.select([client], [], [], 0.1)
             if readable and not client.recv(CHUNK):

@@ -99,11 +99,9 @@ def _read_request(client: ssl.SSLSocket) -> bytes:
 
 
 def _status(rule: Rule) -> bytes:
-    """What an API server says in such a case: a Status object."""
-    body = (
-        b'{"kind":"Status","apiVersion":"v1","status":"Failure","message":"the test says so","code":%d}'
-        % rule.status
-    )
+    """Return the response of an API server in such a case: its body is a Status object."""
+    kind = b'"kind":"Status","apiVersion":"v1","status":"Failure"'
+    body = b'{%s,"message":"the test says so","code":%d}' % (kind, rule.status)
     wait = f"Retry-After: {rule.retry_after_s}\r\n" if rule.retry_after_s is not None else ""
     head = f"HTTP/1.1 {rule.status} Test\r\nContent-Type: application/json\r\n{wait}"
     return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body

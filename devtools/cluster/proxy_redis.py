@@ -1,4 +1,4 @@
-"""Before Redis (plain TCP): see proxy.py."""
+"""This proxy is for Redis (plain TCP); see proxy.py."""
 
 import select
 import socket
@@ -8,7 +8,7 @@ from devtools.cluster.proxy import CHUNK, Fault, Proxy, reset
 
 
 class TcpProxy(Proxy):
-    """Before Redis: bytes both ways."""
+    """This proxy forwards bytes to Redis and back."""
 
     def __init__(self, upstream_port: int) -> None:
         self._upstream = ("127.0.0.1", upstream_port)

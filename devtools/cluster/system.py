@@ -1,9 +1,10 @@
-"""A whole gpuq on a cluster: the real services as processes and a real Valkey, with a namespace and
-nodes of their own.
+"""This module runs a whole gpuq on a cluster, with its own namespace and nodes.
+
+The services are real processes, and so is Valkey.
 
 The scheduler has the ServiceAccount, the rights and the template that deploy/ ships, and reaches
-API server and Redis through proxies that a test may make fail. What is looked at behind its back is
-asked for by an admin.
+API server and Redis through proxies that a test may make fail. The checks of the tests ask the API
+server as an admin.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ _NUMBERS = itertools.count(1)
 
 
 class ClusterSystem(Namespace, System):
-    """`nodes`: how many GPUs each of its nodes has; they are named after the namespace."""
+    """The system has these `nodes` (a number of GPUs each), named after the namespace."""
 
     def __init__(
         self, folder: Path, cluster: Cluster, nodes: tuple[int, ...] = (2,), **env: str
@@ -51,9 +52,7 @@ class ClusterSystem(Namespace, System):
         self.add_template("toy", with_a_shell if self.is_real else as_it_is)
 
     def add_template(self, name: str, change: Callable[[Object], None]) -> None:
-        """The shipped template under another name, and with this change; its configs are not
-        checked.
-        """
+        """Add the shipped template under another name, changed; its configs are not checked."""
         template = yaml.safe_load(
             (self.templates / "proto-gcn-workflow.yaml").read_text(encoding="utf-8")
         )
@@ -66,7 +65,7 @@ class ClusterSystem(Namespace, System):
         return {
             "ENGINE": "argo",
             "WORKFLOW_NAMESPACE": self.namespace,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'cluster' / 'resolver'}",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'devtools' / 'cluster' / 'resolver'}",
             "REQUIRE_GPU": str(any(self.nodes.values())).lower(),
             "MAX_RUNNING_JOBS": "100",
             "POLL_INTERVAL_S": "0.5",
@@ -80,7 +79,7 @@ class ClusterSystem(Namespace, System):
         return self
 
     def prepare(self) -> None:
-        """Namespace, accounts, rights, claim and nodes."""
+        """Create namespace, accounts, rights, claim and nodes."""
         self.cluster.add_namespace(self.namespace)
         self.admin.apply_all(self._objects())
         config = self.cluster.kubeconfig_of_account(self.namespace, "scheduler", self.api_proxy.url)
@@ -94,7 +93,7 @@ class ClusterSystem(Namespace, System):
             )
 
     def _objects(self) -> list[Object]:
-        """A real cluster's disks are left alone."""
+        """Do nothing to the disks of a real cluster."""
         objects = lab_objects(self.namespace)
         return [
             item
@@ -134,7 +133,7 @@ class ClusterSystem(Namespace, System):
                 self.admin.delete(self.admin.path(item))
 
     def wait_status(self, job_id: str, *statuses: str, timeout_s: float = 30) -> dict[str, Any]:
-        """On a real cluster there are images to start and Argo's own pauses to wait for."""
+        """Allow more time on a real cluster, for the start of images and Argo's own pauses."""
         return super().wait_status(
             job_id, *statuses, timeout_s=timeout_s * (4 if self.is_real else 1)
         )
@@ -149,7 +148,7 @@ class ClusterSystem(Namespace, System):
         return reason["code"], reason["message"]
 
     def wait_reason(self, job_id: str, says: str, timeout_s: float = 30) -> tuple[str, str]:
-        """The reason (code, message) as soon as one of them has `says` in it."""
+        """Return the reason (code, message) as soon as one of them contains `says`."""
         found: list[tuple[str, str]] = []
 
         def said() -> bool:
@@ -165,13 +164,13 @@ class ClusterSystem(Namespace, System):
         return found[0]
 
     def wait_cycles(self, number: int) -> None:
-        """Until the scheduler has gone round so many times more."""
+        """Wait until the scheduler has completed so many more cycles."""
         for _ in range(number):
             seen = self.store.heartbeat()
             wait_for("another cycle", lambda seen=seen: self.store.heartbeat() != seen)
 
     def wait_resumed(self, job_id: str, timeout_s: float = 60) -> dict[str, Any]:
-        """The job's record as soon as its second attempt runs."""
+        """Return the job's record as soon as its second attempt runs."""
 
         def seen() -> dict[str, Any] | None:
             job = self.job(job_id)
@@ -189,7 +188,7 @@ class ClusterSystem(Namespace, System):
 
 @contextlib.contextmanager
 def running(folder: Path, cluster: Cluster, *nodes: int, **env: str) -> Iterator[ClusterSystem]:
-    """A started ClusterSystem that is stopped in the end, whatever happens."""
+    """Yield a started ClusterSystem, and stop it in the end, whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     system = ClusterSystem(folder, cluster, nodes or (2,), **env)
     try:

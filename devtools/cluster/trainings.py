@@ -1,5 +1,4 @@
-"""Plays the trainings inside kwok's pods: a running pod ends as its job's config says, or as a test
-tells it to.
+"""This module simulates trainings in kwok's pods, which end as their config or a test says.
 
 The config is what the toy trainer of the other tests reads, too: `{seconds: 0.3, exit: 1}`; without
 `seconds` it trains until it is told to end. `reason` is how the kubelet would call that end
@@ -28,7 +27,7 @@ _DEADLINE = {
 
 
 class Trainings:
-    """Runs in a thread between `start` and `stop`."""
+    """The trainings run in a thread between `start` and `stop`."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -51,9 +50,7 @@ class Trainings:
     def end(
         self, pod: Object, code: int, reason: str = "", message: str = "", **status: str
     ) -> None:
-        """The kubelet's word on how this pod's container ended; `status` stands beside it (`reason:
-        Evicted`).
-        """
+        """Report the container's end as the kubelet does, with `status` (`reason: Evicted`)."""
         now = _now()
         began = pod["status"].get("startTime", now)
         containers = []
@@ -82,11 +79,11 @@ class Trainings:
         )
 
     def evict(self, pod: Object) -> None:
-        """What the kubelet does under pressure: the pod fails with its own reason, and stays."""
+        """Fail a pod with a reason, but keep it, as the kubelet does under pressure."""
         self.end(pod, 137, **_EVICTED)
 
     def wait_with(self, pod: Object, reason: str, message: str) -> None:
-        """The kubelet's word on why the container does not start (`ErrImagePull`)."""
+        """Report why the container does not start (`ErrImagePull`), as the kubelet does."""
         known = {"ready": False, "restartCount": 0, "imageID": ""}
         waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
         names = [(container["name"], container["image"]) for container in pod["spec"]["containers"]]

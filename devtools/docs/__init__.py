@@ -1,1 +1,1 @@
-"""The generators of the documents that are made from the code (`make docs`)."""
+"""This package generates the documents that are made from the code (`make docs`)."""

@@ -1,4 +1,4 @@
-"""docs/cli.md, from the commands themselves."""
+"""Generate docs/cli.md from the commands themselves."""
 
 import inspect
 from collections.abc import Iterator
@@ -9,15 +9,16 @@ from gpuq.cli import cli
 
 _HEAD = """# Commands
 
-Made from the commands by `make docs`; `gpuq COMMAND --help` says the same.
+`make docs` generates this page from the commands; `gpuq COMMAND --help` prints the same text.
 
-Data goes to stdout, talk to stderr. `-o json` and `-o yaml` print the API's own objects unchanged, as `/openapi.json`
-describes them (`history` puts the pages up to `--limit` into one; `queue --user` has the shape of `GET /queue` with
-that user's jobs, the first 100 that wait). Tables are for people: in a pipe a row is a line with the full text, on a
-terminal the last column is wrapped, and there is colour unless `NO_COLOR` is set or `TERM` is `dumb`. `--watch` draws
-a terminal again every two seconds, and elsewhere prints again what has changed; Ctrl-C ends it with exit code 0. Where
-a job is named, `@latest` is the newest of `--user` (default: `$USER`). Durations are seconds, or a number with `s`,
-`m`, `h` or `d`: `90`, `45m`, `12h`, `7d`.
+Data goes to stdout, messages go to stderr. `-o json` and `-o yaml` print the API's own objects
+unchanged, as `/openapi.json` describes them. (`history` joins the pages up to `--limit`. With
+`--user`, `queue` has the shape of `GET /queue` with the first 100 waiting jobs of that user.)
+Tables are for people: in a pipe each row is one line with the full text; on a terminal the last
+column is wrapped, and there is colour unless `NO_COLOR` is set or `TERM` is `dumb`. `--watch`
+redraws a terminal every two seconds, and elsewhere prints only what has changed; Ctrl-C ends it
+with exit code 0. Instead of a job's identifier, `@latest` is the newest job of `--user` (default:
+`$USER`). Durations are seconds, or a number with `s`, `m`, `h` or `d`: `90`, `45m`, `12h`, `7d`.
 """
 
 

@@ -1,6 +1,4 @@
-"""The documents that are made from the code: `python -m devtools.docs.generate` writes them (make
-docs).
-"""
+"""Write the documents that are made from the code: `python -m devtools.docs.generate`."""
 
 from collections.abc import Callable, Mapping
 

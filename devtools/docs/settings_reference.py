@@ -45,10 +45,12 @@ RULES = {
 
 _HEAD = """# Settings
 
-Made from the settings classes by `make docs`. All are environment variables; `gpuq up` passes on what is set in its
-own, and sets the addresses, ports and folders itself. A service logs its settings at its start, without passwords; a
-wrong value refuses to start with a sentence.
+`make docs` generates this page from the settings classes. All settings are environment variables;
+`gpuq up` passes on those that are set in its own environment, and sets the addresses, ports and
+folders itself. A service logs its settings when it starts, without passwords. With a wrong value it
+does not start, and reports what is wrong in one sentence.
 """
+_COLUMNS = "| variable | default | value | what |\n|---|---|---|---|"
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,7 @@ def settings_reference() -> str:
     parts = [_HEAD]
     for owners, settings in _by_owners(found).items():
         title = " and ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
-        parts.append(
-            f"## {title[0].upper()}{title[1:]}\n\n| variable | default | value | what |\n|---|---|---|---|"
-        )
+        parts.append(f"## {title[0].upper()}{title[1:]}\n\n{_COLUMNS}")
         parts.append("\n".join(_row(setting) for setting in settings) + "\n")
     return "\n".join(parts)
 

@@ -1,4 +1,4 @@
-"""How many multiply-adds a pass takes, counted as the published numbers were."""
+"""Count the multiply-adds of a pass, as the published numbers were counted."""
 
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode

@@ -1,4 +1,4 @@
-"""Which cases the networks are compared in, and how closely."""
+"""This module lists the cases in which the networks are compared, and the tolerances."""
 
 import torch
 from torch import Tensor

@@ -1,1 +1,1 @@
-"""Fakes, real services as processes, and checks of what Redis holds, for tests and benchmarks."""
+"""This package has fakes, real services as processes, and checks of Redis, for tests."""

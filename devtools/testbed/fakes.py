@@ -1,4 +1,4 @@
-"""Hand-written stand-ins with the real method names, and makers of jobs and snapshots."""
+"""This module has fakes with the real method names, and makers of jobs and snapshots."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ NOW = 1_795_000_000.0
 
 
 def make_job(user: str = "ann", number: int = 1, phase: Phase = Phase.QUEUED, **fields: Any) -> Job:
-    """A job as the store would give it; `spec_…` fields go to its spec."""
+    """Return a job as the store would; `spec_…` fields go to its spec."""
     spec = {
         name.removeprefix("spec_"): fields.pop(name)
         for name in list(fields)
@@ -55,9 +55,7 @@ def make_gpu(index: int = 0, available: bool = True, **fields: Any) -> Gpu:
 def make_node(
     name: str = "gpu-1", gpus: int = 1, available: bool = True, busy: tuple[int, ...] = ()
 ) -> Node:
-    """A node whose GPUs with a number in `busy` are not available; with all of them busy, the node
-    is not either.
-    """
+    """Return a node on which the GPUs in `busy` are not available; if all are busy, it is not."""
     cards = tuple(make_gpu(index, index not in busy) for index in range(gpus))
     cards = tuple(replace(card, uuid=f"{card.uuid}-{name}") for card in cards)
     passes = available and (not cards or any(card.available for card in cards))
@@ -76,7 +74,7 @@ def make_node(
 
 
 class FakeMonitors:
-    """Answers with the nodes it was given; remembers the windows it was asked for."""
+    """This fake answers with the given nodes, and remembers the windows in the calls."""
 
     def __init__(self, *nodes: Node) -> None:
         self.answer = list(nodes)
@@ -88,13 +86,14 @@ class FakeMonitors:
 
 
 class FakeEngine(Engine):
-    """Workflows in a dict. `refuse` is raised by the next create, after the effect if `late`; with
-    `slow_to_delete` what was deleted is gone only after `settle`.
+    """An engine with its workflows in a dict.
+
+    `refuse` is raised by the next create, after the effect if `late`; with `slow_to_delete` a
+    deleted workflow is gone only after `settle`.
     """
 
-    name = "fake"
-
-    def __init__(self, pins_gpus: bool = True) -> None:
+    def __init__(self, pins_gpus: bool = True, name: str = "fake") -> None:
+        self.name = name
         self.pins_gpus = pins_gpus
         self.made: dict[str, WorkflowStatus] = {}
         self.config_texts: dict[str, str] = {}
@@ -129,6 +128,7 @@ class FakeEngine(Engine):
             WorkflowPhase.PENDING,
             placement.node,
             placement.gpu_uuids if self.pins_gpus else (),
+            engine=self.name,
             submission=json.loads(workflow["metadata"]["annotations"][ANNOTATION_SUBMISSION]),
         )
         if refuse is not None:
@@ -165,7 +165,7 @@ class FakeEngine(Engine):
             self.settle()
 
     def settle(self) -> None:
-        """What was deleted is gone now."""
+        """Let the deleted workflows be gone."""
         self.made = {
             name: each for name, each in self.made.items() if each.uid not in self._leaving
         }
@@ -185,12 +185,12 @@ class FakeEngine(Engine):
         stopping.wait()
 
     def set(self, name: str, **fields: Any) -> None:
-        """What became of a workflow."""
+        """Change the status of a workflow."""
         self.made[name] = replace(self.made[name], **fields)
 
 
 class FakeAlerts:
-    """Remembers what was sent."""
+    """This fake remembers the alerts that were sent."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -204,7 +204,7 @@ class FakeAlerts:
 
 
 class FakeClock:
-    """Seconds that pass only when told."""
+    """This clock advances only by `tick`."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now

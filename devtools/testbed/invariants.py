@@ -50,9 +50,8 @@ def violations(
     found += _gpus_promised_once(store, gpus)
     running = [job for job in slots if job is not None]
     if abs(len(slots) - len(live)) > in_flight:
-        found.append(
-            f"running_jobs has {sorted(map(str, running))}, alive are {sorted(w.name for w in live)}"
-        )
+        alive = sorted(workflow.name for workflow in live)
+        found.append(f"running_jobs has {sorted(map(str, running))}, alive are {alive}")
     return found
 
 
@@ -114,8 +113,8 @@ def _one_phase(job: Job, in_queue: int, in_slots: int, in_history: int) -> list[
     )
     found = []
     if (in_queue, in_slots, in_history) != expected:
-        where = f"{in_queue} times in job_queue, {in_slots} in running_jobs, {in_history} in finished_jobs"
-        found.append(f"{job.job_id} is {job.phase}, but stands {where}")
+        where = f"job_queue: {in_queue}, running_jobs: {in_slots}, finished_jobs: {in_history}"
+        found.append(f"{job.job_id} is {job.phase}, but its entries are {where}")
     if job.phase is not Phase.SUCCEEDED and not job.reason.message:
         found.append(f"{job.job_id} is {job.phase} without a reason")
     return found

@@ -1,6 +1,4 @@
-"""Everything that a Redis holds, to compare before and after: DUMP would not do, a hash may turn
-its fields around.
-"""
+"""This module reads all of a Redis for comparisons; DUMP depends on the order of a hash."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""The real monitor, `python -m resource_monitor`, with every process that belongs to it; for tests
-and benchmarks.
-"""
+"""This module runs the real monitor (`python -m resource_monitor`) for tests and benchmarks."""
 
 import contextlib
 import os

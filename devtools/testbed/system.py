@@ -1,8 +1,7 @@
-"""A whole gpuq on free ports of this machine: a real Valkey and the real services as processes, in
-a folder of its own.
+"""This module runs a whole gpuq on free ports of this machine, in a folder of its own.
 
-Tests and benchmarks talk to it as a user does, by HTTP; `store` and `engine` are there to look
-behind.
+Valkey and the services are real processes. Tests and benchmarks use it by HTTP, as a user does;
+`store` and `engine` show its inside.
 """
 
 import contextlib
@@ -39,9 +38,7 @@ def free_port() -> int:
 def wait_for(
     what: str, condition: Callable[[], Any], timeout_s: float = 30, every_s: float = 0.05
 ) -> Any:
-    """The first true answer of `condition`; fails with `what` when there is none within
-    `timeout_s`.
-    """
+    """Return the first true answer of `condition`; fail with `what` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         answer = condition()
@@ -159,7 +156,7 @@ class System:
         return self.processes[service].poll() is not None
 
     def stop(self) -> None:
-        """End everything that was started, trainings too."""
+        """End everything that was started, including trainings."""
         for service in list(self.processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.kill(service, signal.SIGTERM)
@@ -201,7 +198,7 @@ class System:
         return dict(self.get(f"/jobs/{job_id}"))
 
     def wait_status(self, job_id: str, *statuses: str, timeout_s: float = 30) -> dict[str, Any]:
-        """The job's record as soon as its status is one of these."""
+        """Return the job's record as soon as its status is one of these."""
 
         def seen() -> dict[str, Any] | None:
             job = self.job(job_id)
@@ -221,7 +218,7 @@ class System:
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def alerts(self) -> list[str]:
-        """The titles of the scheduler's alerts so far."""
+        """Return the titles of the scheduler's alerts so far."""
         lines = [
             json.loads(line) for line in self.log("scheduler").splitlines() if line.startswith("{")
         ]
@@ -246,7 +243,7 @@ class System:
         return violations(self.store, self.live_workflows(), self.acknowledged)
 
     def wait_sound(self, timeout_s: float = 10) -> None:
-        """Soon nothing is in flight any more, and then no promise is broken."""
+        """Wait until nothing is in flight, and check that no promise is broken."""
         last: list[str] = []
 
         def sound() -> bool:
@@ -259,7 +256,7 @@ class System:
             raise AssertionError(f"{last}; {self.log('scheduler')[-3000:]}") from error
 
     def lives(self, job_id: str) -> list[dict[str, Any]]:
-        """What the toy trainer noted of the job's lives: arrive, start and end lines in order."""
+        """Return the toy trainer's notes about the job: arrive, start and end lines in order."""
         path = self.folder / "data" / job_id.partition("_")[0] / "runs" / job_id / "lives.log"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -287,7 +284,7 @@ class System:
 
 @contextlib.contextmanager
 def running_system(folder: Path, *services: str, **env: str) -> Iterator[System]:
-    """A started System that is stopped in the end, whatever happens."""
+    """Yield a started System, and stop it in the end, whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     system = System(folder, **env)
     try:

@@ -1,1 +1,1 @@
-"""Declare a record's fields once, and derive how it is written and read."""
+"""This package derives how a record is written and read from one declaration of its fields."""

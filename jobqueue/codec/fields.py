@@ -46,7 +46,7 @@ def list_of(schema: Schema) -> Schema:
 
 @dataclass(frozen=True)
 class Codec:
-    """How values of one type are written: `write`/`read` as text, `show`/`take` as JSON."""
+    """A codec converts values of one type: `write`/`read` as text, `show`/`take` as JSON."""
 
     write: Callable[[Any], str]
     read: Callable[[str], Any]
@@ -182,7 +182,7 @@ class Fields:
     def from_json(
         self, values: Mapping[str, Any], flag: Mapping[str, Any] = _ANY
     ) -> dict[str, Any]:
-        """Read what `to_json` wrote; an absent field keeps its default. Errors as in `from_hash`."""
+        """Read what `to_json` wrote; an absent field keeps its default. Raises as `from_hash`."""
         return {
             each.name: each.codec.take(values[each.name])
             for each in self.all

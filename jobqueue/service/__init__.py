@@ -1,1 +1,1 @@
-"""What every service process does at its start: read its settings, configure its log, bind its socket."""
+"""This package has what every service does at its start: settings, log, socket, health codes."""

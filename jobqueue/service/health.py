@@ -1,11 +1,11 @@
-"""What can be wrong with Redis or the scheduler, as codes from closed lists with a sentence each."""
+"""This module declares what can be wrong with Redis or the scheduler, as codes with sentences."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class ProblemCode(StrEnum):
-    """Why a job that is submitted now might not be kept or started."""
+    """A problem means that a job submitted now might not be kept or started."""
 
     REDIS_UNAVAILABLE = "redis_unavailable"  #: no answer, or Redis refuses the command
     REDIS_TOO_OLD = "redis_too_old"
@@ -16,7 +16,7 @@ class ProblemCode(StrEnum):
 
 
 class WarningCode(StrEnum):
-    """What weakens the promise that an acknowledged job is never lost."""
+    """A warning weakens the promise that an acknowledged job is never lost."""
 
     AOF_OFF = "aof_off"  #: Redis keeps no append-only file
     APPENDFSYNC_NOT_ALWAYS = "appendfsync_not_always"

@@ -1,15 +1,15 @@
-"""The socket that a service listens on, bound before anything is started."""
+"""This module binds the socket that a service listens on, before anything is started."""
 
 import ipaddress
 import socket
 
 
 class CannotListen(Exception):
-    """The address is taken, or not ours; the text is one sentence for a person."""
+    """The address is in use or not of this machine; the text is one sentence for a person."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches that address or name."""
+    """Return whether only this machine can reach the address or name."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -17,9 +17,9 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int, remedy: str) -> socket.socket:
-    """A listening socket; raises CannotListen with `remedy`.
+    """Return a listening socket; raises CannotListen with `remedy`.
 
-    Bound here and not by gunicorn, which would try for five seconds and say it five times.
+    gunicorn does not bind it, because it would try for five seconds and report it five times.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

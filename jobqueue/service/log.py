@@ -1,4 +1,4 @@
-"""One log format for all services: JSON lines in pods, coloured lines on a terminal."""
+"""This module sets up the log of a service: JSON lines, or coloured lines on a terminal."""
 
 import logging
 import sys
@@ -8,9 +8,11 @@ import structlog
 
 
 def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> None:
-    """Set up structlog for this process; `fmt` is `json` or `console`. Every line carries the service's name.
+    """Set up structlog for this process; `fmt` is `json` or `console`.
 
-    Lines go to stdout of the process; records of other libraries (gunicorn, werkzeug) take the same way.
+    Every line has the name of the service.
+
+    Lines go to stdout; records of other libraries (gunicorn, werkzeug) are written the same way.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -23,7 +25,7 @@ def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> N
         if fmt == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     )
-    # Our own lines do not go through `logging`: it would cost every one of them as much again.
+    # Our own lines do not go through `logging`, which would double the cost of each line.
     structlog.configure(
         processors=[*shared, renderer],
         logger_factory=structlog.WriteLoggerFactory(_Lines(sys.stdout)),  # type: ignore[arg-type]
@@ -44,7 +46,7 @@ def configure_logging(service: str, level: str = "INFO", fmt: str = "json") -> N
 
 
 class _Lines:
-    """A stream on which a full disk or a closed pipe costs log lines, and never what a service is doing."""
+    """A stream that drops lines on a full disk or a closed pipe instead of raising."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -53,7 +55,7 @@ class _Lines:
         try:
             self._stream.write(text)
         except (OSError, ValueError):
-            pass  # where else should it be told?
+            pass  # there is no other place to report it
 
     def flush(self) -> None:
         try:
@@ -63,11 +65,11 @@ class _Lines:
 
 
 def get_logger(name: str = "") -> Any:
-    """A structlog logger: `log.info("one sentence", job_id=…)`."""
+    """Return a structlog logger, used like `log.info("One sentence.", job_id=…)`."""
     return structlog.get_logger(name)
 
 
 def bind_log(**values: str) -> None:
-    """From now on every line of this thread carries these values, and no others bound before."""
+    """Add these values to every later line of this thread, in place of those bound before."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**values)

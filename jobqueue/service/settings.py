@@ -1,4 +1,4 @@
-"""How every service reads its settings: one frozen object from the environment, one sentence for each wrong value."""
+"""This module reads the settings of a service from the environment into one frozen object."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ LogFormat = Literal["json", "console"]
 
 
 def _check_url(schemes: tuple[str, ...]) -> AfterValidator:
-    """A URL of one of these schemes, with a port that is one."""
+    """Return a validator for URLs of these schemes with a valid port."""
 
     def check(url: str) -> str:
         parts = urlsplit(url)
@@ -23,7 +23,7 @@ def _check_url(schemes: tuple[str, ...]) -> AfterValidator:
             raise ValueError(
                 f"it must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
             )
-        _ = parts.port  # raises ValueError where it is none
+        _ = parts.port  # raises ValueError if it is not a port
         return url
 
     return AfterValidator(check)
@@ -38,7 +38,10 @@ EXIT_BAD_SETTINGS = 2
 
 
 def load_settings(kind: type[SettingsT]) -> SettingsT:
-    """The settings from the environment; wrong values end the process (exit 2) with a sentence each on stderr."""
+    """Return the settings from the environment.
+
+    Wrong values end the process (exit 2) with a sentence for each on stderr.
+    """
     try:
         return kind()
     except ValidationError as error:
@@ -46,14 +49,14 @@ def load_settings(kind: type[SettingsT]) -> SettingsT:
 
 
 def refuse_to_start(*sentences: str) -> NoReturn:
-    """End the process (exit 2) with these sentences on stderr."""
+    """Print these sentences to stderr and end the process with exit code 2."""
     for sentence in sentences:
         print(sentence, file=sys.stderr)
     sys.exit(EXIT_BAD_SETTINGS)
 
 
 def shown(settings: BaseSettings) -> dict[str, Any]:
-    """The settings as they may stand in a log: without the passwords of URLs, and without alert addresses."""
+    """Return the settings for the log, without passwords in URLs and without alert addresses."""
     values = settings.model_dump(mode="json")
     return {
         name: "…" if name == "alert_urls" and value else _masked(value)
@@ -70,5 +73,5 @@ def _sentence(detail: dict[str, Any]) -> str:
     rule = str(detail["msg"]).removeprefix("Value error, ").removesuffix(".")
     value = _masked(str(detail["input"]))
     return (
-        f"{name}={value!r} is refused: {rule[:1].lower()}{rule[1:]}. Set {name} right, or unset it."
+        f"{name}={value!r} is refused: {rule[:1].lower()}{rule[1:]}. Correct {name}, or unset it."
     )

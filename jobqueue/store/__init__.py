@@ -1,1 +1,4 @@
-"""The Redis contract: keys, scripts, and the two clients (`client.py` for the API, `leader.py` for the scheduler)."""
+"""This package is the only way to Redis: keys, scripts, and two clients.
+
+`client.py` is for everybody, `leader.py` has the scheduler's writes.
+"""

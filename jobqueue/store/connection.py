@@ -21,7 +21,7 @@ MAX_BLOCK_S = 30.0
 
 
 class Connection:
-    """A connection to one Redis; every call raises an error of `jobqueue.errors` if it fails."""
+    """Every call through this connection to one Redis raises an error of `jobqueue.errors`."""
 
     def __init__(self, client: Any, blocking_client: Any = None) -> None:
         self._redis = client

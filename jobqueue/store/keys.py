@@ -1,25 +1,26 @@
-"""Every Redis key, its type and what stands in it. The scripts in `scripts/` use these very names; a test compares.
+"""This table lists every Redis key. The scripts use the same names, which a test checks.
 
 key                                 type    content
-----------------------------------  ------  ---------------------------------------------------------------------------
-job_queue                           LIST    JSON of each queued job; LPUSH at the left, the next one out at the right
-queue_order                         ZSET    job_id -> dispatch order; position = ZRANK + 1; in step with job_queue
-user_queue:<user>                   ZSET    that user's part of queue_order: her next job, and her number of queued jobs
-running_jobs                        HASH    slot (user, user#2, …) -> JSON of the admitted or running job
+----------------------------------  ------  ------------------------------------------------------
+job_queue                           LIST    JSON of each queued job; the next one is at the right
+queue_order                         ZSET    job_id -> dispatch order; position = ZRANK + 1
+user_queue:<user>                   ZSET    this user's part of queue_order
+running_jobs                        HASH    slot (user, user#2, …) -> JSON of the job with the slot
 job:<job_id>                        HASH    the full record (job.py)
 job_timeline:<job_id>               LIST    its transitions as JSON, the last 100
 user_jobs:<user>                    ZSET    job_id -> submission time
-finished_jobs                       ZSET    job_id -> finish time; the history, trimmed by age and count
-finished_counts                     HASH    phase -> how many jobs ever ended so; grows only, whatever is trimmed
-durations:<user>:<config>           LIST    the last 50 run times (s); also durations::<config>, and durations for all
-events                              STREAM  one entry per transition; wakes the loop, feeds followers; MAXLEN ~ 10000
-nodes                               HASH    node -> JSON of what its monitor last said, with the time
-scheduler_heartbeat                 STRING  JSON: when the last cycle ended, what it did, whether it is halted
+finished_jobs                       ZSET    job_id -> finish time; trimmed by age and count
+finished_counts                     HASH    phase -> number of jobs that ever ended so
+durations:<user>:<config>           LIST    the last 50 run times (s); also durations::<config>,
+                                            and durations for all
+events                              STREAM  one entry per transition; MAXLEN ~ 10000
+nodes                               HASH    node -> JSON of its monitor's last answer, with the time
+scheduler_heartbeat                 STRING  JSON about the last cycle, and whether it is halted
 idempotency:<user>:<key>            STRING  digest of the body and job_id; 7 days
-quarantine                          LIST    entries that could not be read, with where they stood; the last 10000
-admin                               HASH    what `gpuq admin` asked: resume_requested_at, node_dead:<node> -> since when
-tokens                              HASH    SHA-256 of a token -> JSON: user, role, created_at, expires_at, label
-scheduler_leader, scheduler_epoch   STRING  who leads (PX), and the fencing number
+quarantine                          LIST    unreadable entries with their place; the last 10000
+admin                               HASH    resume_requested_at; node_dead:<node> -> since when
+tokens                              HASH    SHA-256 of a token -> JSON of its record
+scheduler_leader, scheduler_epoch   STRING  the leader (expires), and the fencing number
 """
 
 JOB_QUEUE = "job_queue"
@@ -59,5 +60,5 @@ def idempotency(user: str, key: str) -> str:
 
 
 def durations(user: str, config: str) -> tuple[str, str, str]:
-    """The three lists that a run time is learnt in, the most telling one first."""
+    """Return the three lists that a run time is added to, the most specific one first."""
     return f"durations:{user}:{config}", f"durations::{config}", DURATIONS

@@ -1,4 +1,7 @@
-"""The scheduler's writes. Each carries the epoch of its lead; a stale leader's is refused in Lua (StaleLeader)."""
+"""This module has the scheduler's writes.
+
+Each carries the epoch of its lead; the scripts refuse those of a stale leader (StaleLeader).
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +20,7 @@ _PAGE = 500
 
 @dataclass(frozen=True)
 class Start:
-    """Where and as what an admitted job starts; `message` is its reason."""
+    """A start places a job: its node, GPUs and workflow; `message` becomes the job's reason."""
 
     node: str
     gpu_uuids: tuple[str, ...]
@@ -28,7 +31,7 @@ class Start:
 
 @dataclass(frozen=True)
 class SlotLimits:
-    """How many jobs may hold a slot at once: in all, and of one user."""
+    """How many jobs may have a slot at once: in total, and of one user."""
 
     max_running: int
     max_per_user: int
@@ -36,7 +39,7 @@ class SlotLimits:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A workflow as the engine reports it, for the job's record."""
+    """The job's record keeps its workflow as the engine reports it."""
 
     name: str
     uid: str
@@ -46,19 +49,19 @@ class Recorded:
 
 @dataclass(frozen=True)
 class RequeueEffect:
-    """What a requeue changes in the job's record besides its place."""
+    """A requeue has these effects on the job's record, besides moving it to the queue."""
 
     next_attempt: bool = False  #: a container may have started, so the next one is another attempt
     counts: bool = False  #: it counts towards the requeue limit
     breaks: bool = False  #: it counts towards `internal_error`
-    #: no workflow was made, for certain: the job has waited all along, and one more try that ends
-    #: with the same reason code replaces the line of the last one in its timeline
+    #: it is certain that no workflow was made: the job has waited the whole time, and another try
+    #: that ends with the same reason code replaces the lines of the last one in the timeline
     nothing_made: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended; `run_time_s` (None = nothing to learn) feeds the estimates."""
+    """An outcome is how a job ended; `run_time_s` (None = unknown) is used for estimates."""
 
     phase: Phase
     reason: Reason
@@ -67,14 +70,15 @@ class Outcome:
 
 
 class Leader:
-    """A lead over the queue, for as long as its epoch is the newest."""
+    """A leader may write as long as its epoch is the newest."""
 
     def __init__(self, store: Store, epoch: str) -> None:
-        self.store, self.epoch = store, epoch
+        self.store = store
+        self.epoch = epoch
 
     @classmethod
     def lead(cls, store: Store, holder: str, lease_s: float) -> "Leader | None":
-        """Become or stay the leader for `lease_s`; None while another one leads."""
+        """Become or stay the leader for `lease_s`; return None while another scheduler leads."""
         epoch = str(store.run("lead", holder, int(lease_s * 1000)))
         return None if epoch == "0" else cls(store, epoch)
 
@@ -84,7 +88,10 @@ class Leader:
 
     @staticmethod
     def survived(store: Store, job_id: str) -> None:
-        """Take back the break that the next leader counts for an admission of ours: we lost the lead, and live."""
+        """Take back the internal error that the next leader counts for our admission.
+
+        We lost the lead, but did not crash.
+        """
         store.run("survived", job_id)
 
     def admit(self, job: Job, at: float, start: Start, limits: SlotLimits) -> str:
@@ -98,12 +105,12 @@ class Leader:
         return str(self._run("admit", job.job_id, rfc3339(at), *caps, *args))
 
     def record_workflow(self, job_id: str, workflow: Recorded) -> None:
-        """Record the workflow of this attempt, and where it really is."""
+        """Record the workflow of this attempt with its actual node and GPUs."""
         uuids = json.dumps(list(workflow.gpu_uuids))
         self._run("record_workflow", job_id, workflow.name, workflow.uid, workflow.node, uuids)
 
     def mark_running(self, job_id: str, started_at: float, message: str) -> None:
-        """Record that the job's container was seen running since `started_at`."""
+        """Record that the job's container has been running since `started_at`."""
         self._run("mark_running", job_id, rfc3339(started_at), message)
 
     def requeue(
@@ -132,15 +139,15 @@ class Leader:
         return Phase(self._run("finish", job_id, *args))
 
     def withdraw(self, job_id: str, uid: str, at: float, reason: Reason) -> bool:
-        """Mark that this workflow of an admitted job is about to be deleted by us; False where it is too late."""
+        """Mark the workflow of an admitted job as withdrawn; return False if it is too late."""
         return bool(self._run("withdraw", job_id, uid, rfc3339(at), reason.encode()))
 
     def extend_start(self, job_id: str, at: float) -> None:
-        """Let an admitted job's start deadline count from `at`."""
+        """Count an admitted job's start deadline from `at`."""
         self._run("extend_start", job_id, rfc3339(at))
 
     def restore(self, job: Job, at: float, run_time_s: float | None = None) -> bool:
-        """Write the record of a job that Redis had lost, as it stands in `job`; False where there is one already."""
+        """Write the record of a job that Redis had lost; return False if it has one already."""
         learnt = "" if run_time_s is None else f"{run_time_s:.3f}"
         head = (
             job.job_id,
@@ -156,44 +163,47 @@ class Leader:
         return bool(self._run("restore", *head, *why, *fields))
 
     def set_reasons(self, reasons: Iterable[tuple[Job, Reason]]) -> int:
-        """Write why jobs stand where they stand; returns how many changed."""
+        """Write the reasons of jobs; return how many changed."""
         args = [
             word for job, reason in reasons for word in (job.job_id, job.phase, reason.encode())
         ]
         return int(self._run("set_reasons", *args)) if args else 0
 
     def confirm(self, job_id: str) -> bool:
-        """Right before the create: whether the job still wants to start. Raises StaleLeader where the lead is lost."""
+        """Return, right before the create, whether the job is still to be started."""
         return bool(self._run("confirm", job_id))
 
     def count_break(self, job_id: str) -> int:
-        """Handling this job broke the scheduler once more; returns how often since it last ran."""
+        """Count an internal error while handling the job; return how many since it last ran."""
         return int(self._run("count_break", job_id))
 
     def observe(self, heartbeat: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write the heartbeat and what each monitor said."""
+        """Write the heartbeat and the answer of each monitor."""
         said = [word for node, what in nodes.items() for word in (node, json.dumps(what))]
         self._run("observe", json.dumps(heartbeat), *said)
 
     def trim(self, older_than: float, keep: int, at_most: int = 100) -> list[str]:
-        """Forget finished jobs from before `older_than` (epoch seconds) and beyond `keep`; returns their ids."""
+        """Delete finished jobs older than `older_than` (epoch seconds) and beyond `keep`.
+
+        Returns their ids.
+        """
         return list(self._run("trim", older_than, keep, at_most))
 
-    # -- repair ----------------------------------------------------------------------------------------------------
-
     def repair(self, at: float) -> str:
-        """Put aside what cannot be read in the queue, in running_jobs and in their records, and restore both from the
-        records; returns what was put aside in words, "" when all was well. Cheap then, so it is part of every cycle.
+        """Quarantine what cannot be read in the queue, in running_jobs and in the records.
+
+        The queue and running_jobs are restored from the records. Returns what was quarantined in
+        words, or "". Each cycle calls it: it is cheap if there is nothing to do.
         """
         records = self._repair_records(at)
-        # Asked twice: a submission between two of its reads looks like a fault.
+        # Checked twice: a submission between two of its reads looks like damage.
         in_step = self._is_in_step() or self._is_in_step()
         entries = 0 if in_step else int(self._run("repair_queue", rfc3339(at))[0])
         found = {"queue entries": entries, "slots": self._repair_slots(at), "records": records}
         return ", ".join(f"{count} {what}" for what, count in found.items() if count)
 
     def _is_in_step(self, heads: int = REASONS_WRITTEN) -> bool:
-        """Whether job_queue and queue_order agree in length and in their first `heads` jobs."""
+        """Return whether job_queue and queue_order agree in length and in their first jobs."""
         store = self.store
         try:
             ids = [QueueEntry.decode(raw).job_id for raw in store.queue_raw(0, heads)]
@@ -219,7 +229,7 @@ class Leader:
         return broken
 
     def _claimant(self, slot: str) -> str | None:
-        """The job whose record says that it holds this slot."""
+        """Return the job whose record names this slot."""
         user, start = slot.partition("#")[0], 0
         while ids := self.store.user_jobs(user, start, _PAGE):
             for job in self.store.jobs(ids):

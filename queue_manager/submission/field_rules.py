@@ -21,7 +21,7 @@ _MAX_NAME_BYTES = 200
 
 @dataclass(frozen=True)
 class Rules:
-    """What the settings allow. `workflows` are the names of all templates, `workflow` the default."""
+    """What the settings allow; `workflows` are all template names, `workflow` is the default."""
 
     workflows: Sequence[str]
     workflow: str = "proto-gcn"
@@ -34,7 +34,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class FieldRule:
-    """The rule of one field; `schema` is that of a value, and null is allowed where it is optional."""
+    """The rule of one field; an optional field may also be null, which `schema` omits."""
 
     check: Callable[[Any, Body, Rules], str | None]
     schema: Schema

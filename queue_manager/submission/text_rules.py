@@ -1,4 +1,7 @@
-"""What texts in a submission must look like; pure functions that return the rule that is broken, or None."""
+"""This module has the rules for texts of a submission.
+
+Each function is pure and returns the rule that the text breaks, or None.
+"""
 
 import posixpath
 import unicodedata
@@ -9,13 +12,13 @@ from queue_manager.http.problems import short
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
 _MAX_BYTES = 4096
-_MAX_FOLDER_BYTES = 255  # what file systems take
-#: Control and format characters (bidi overrides, zero-width ones), surrogates, line and paragraph separators.
+_MAX_FOLDER_BYTES = 255  # the limit of file systems
+#: Control and format characters (bidi overrides, zero-width ones), surrogates, separators.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def broken_by_text(text: str, most_bytes: int = _MAX_BYTES) -> str | None:
-    """The rule for any text that travels on: no character that deceives a reader, nothing that Argo evaluates."""
+    """Check any text: no character that deceives a reader, nothing that Argo evaluates."""
     if len(text) > most_bytes or len(text.encode("utf-8", "surrogatepass")) > most_bytes:
         return f"must not be longer than {most_bytes} bytes"
     if not text.isprintable() and any(
@@ -28,7 +31,7 @@ def broken_by_text(text: str, most_bytes: int = _MAX_BYTES) -> str | None:
 
 
 def broken_by_workdir(workdir: str, user: str, anywhere: bool) -> str | None:
-    """`anywhere`: any folder below /data but the data sets', instead of /data/<user> and below."""
+    """Check a workdir: /data/<user> or below; with `anywhere`, below /data but for data sets."""
     return (
         broken_by_text(workdir)
         or _broken_by_path(workdir)
@@ -37,11 +40,14 @@ def broken_by_workdir(workdir: str, user: str, anywhere: bool) -> str | None:
 
 
 def broken_by_config_name(name: str) -> str | None:
-    """The rule for the name of a file below the config folder."""
+    """Check the name of a file below the config folder."""
     if broken := broken_by_text(name):
         return broken
     if name.startswith("/") or not name.endswith(CONFIG_SUFFIXES):
-        return "must be the relative path of a .yaml or .yml file below the config folder; GET /configs lists them"
+        return (
+            "must be the relative path of a .yaml or .yml file below the config folder; "
+            "GET /configs lists them"
+        )
     return _broken_by_path(name)
 
 

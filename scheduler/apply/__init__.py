@@ -1,1 +1,1 @@
-"""Making decisions happen: every write, through the leader and an engine."""
+"""This package carries out decisions: each write goes through the leader or an engine."""

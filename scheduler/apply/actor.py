@@ -6,9 +6,9 @@ from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader, Outcome, RequeueEffect
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import isolated
 from scheduler.apply.recording import record_workflow
+from scheduler.context import Context
 from scheduler.decide.actions import (
     Action,
     Delete,
@@ -29,7 +29,7 @@ log = get_logger(__name__)
 
 
 class Actor:
-    """Carries out actions and withdrawals."""
+    """The actor carries out actions and withdrawals."""
 
     def __init__(self, context: Context, cooldowns: Cooldowns) -> None:
         self._context = context
@@ -46,7 +46,7 @@ class Actor:
             case Explain(reason):
                 self._explain(leader, job, reason)
             case ExtendStart():
-                leader.extend_start(job.job_id, self._context.clock())
+                leader.extend_start(job.job_id, self._context.now())
             case Delete(workflow):
                 self._context.engines.of(workflow).delete(workflow)
                 failpoint("withdraw.deleted")
@@ -68,7 +68,7 @@ class Actor:
             self._withdraw(leader, withdrawal.job, withdrawal.node)
 
     def _mark_running(self, leader: Leader, job: Job, action: MarkRunning) -> None:
-        leader.mark_running(job.job_id, action.at or self._context.clock(), action.message)
+        leader.mark_running(job.job_id, action.at or self._context.now(), action.message)
         failpoint("scheduler.mark_running.after")
         log.info("Job running.", job_id=job.job_id, node=job.node)
 
@@ -89,11 +89,10 @@ class Actor:
         workflow = engine.get(workflow_name(job))
         if workflow is None or workflow.uid != job.workflow_uid or not workflow.can_move:
             return  # it has started since it was listed, or is gone: the next cycle decides
-        text = f"Moving from {job.node}, which cannot run it, to {to}."
         is_short = workflow.obstacle is Obstacle.NO_GPU
         code = ReasonCode.SHORT_OF_GPUS if is_short else ReasonCode.UNSCHEDULABLE
-        now = self._context.clock()
-        if not leader.withdraw(job.job_id, workflow.uid, now, Reason(code, text)):
+        text = f"Moving from {job.node}, which cannot run it, to {to}."
+        if not leader.withdraw(job.job_id, workflow.uid, self._context.now(), Reason(code, text)):
             return
         failpoint("withdraw.marked")
         log.info("Workflow withdrawn.", job_id=job.job_id, workflow=workflow.name, reason=text)
@@ -105,13 +104,13 @@ class Actor:
         if action.cool_down and job.node:
             self._cooldowns.add(job.job_id, job.node)
         effect = RequeueEffect(action.attempt, action.counts, action.breaks)
-        phase = leader.requeue(job.job_id, self._context.clock(), action.reason, effect)
+        phase = leader.requeue(job.job_id, self._context.now(), action.reason, effect)
         failpoint("scheduler.requeue.after")
         log.warning("Job requeued.", job_id=job.job_id, status=phase, reason=action.reason.message)
 
     def _finish(self, leader: Leader, job: Job, action: Finish) -> None:
         failpoint("scheduler.finish.before")
-        at = action.at or self._context.clock()
+        at = action.at or self._context.now()
         outcome = Outcome(action.phase, action.reason, action.result, action.run_time_s)
         phase = leader.finish(job.job_id, at, outcome)
         failpoint("scheduler.finish.after")

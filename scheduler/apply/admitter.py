@@ -1,4 +1,4 @@
-"""Carry out an admission: Redis first, then the engine, under a name that can be taken only once."""
+"""Carry out an admission: in Redis, then in the engine, under a name that is used only once."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,10 +10,10 @@ from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader, Outcome, Recorded, RequeueEffect, SlotLimits, Start
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import MAX_BREAKS, fail_with_internal_error, isolated
 from scheduler.apply.open_creates import OpenCreates
 from scheduler.apply.recording import record_workflow
+from scheduler.context import Context
 from scheduler.decide.next_action import name_taken
 from scheduler.decide.nominate import Admission
 from scheduler.engines.contract import (
@@ -32,9 +32,13 @@ from workflows.render import render, workflow_name
 
 log = get_logger(__name__)
 
+_LACKS_SOMETHING = (
+    "Give the scheduler what it lacks (a permission, disk space); it retries by itself."
+)
+
 
 class Admitter:
-    """Admits jobs, and knows which creates back off."""
+    """The admitter admits jobs, and knows which creates back off."""
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class Admitter:
             if own := self._backoff.why_waits(job.job_id):
                 found[job.job_id] = Reason(ReasonCode.CREATE_FAILED, own)
             elif why_all:
-                text = f"the workflow of another job could not be created; retrying soon: {why_all}"
+                text = f"another job's workflow could not be created ({why_all}); retrying soon"
                 found[job.job_id] = Reason(ReasonCode.WAITING_TURN, text)
         return found
 
@@ -107,7 +111,7 @@ class Admitter:
         )
         limits = SlotLimits(settings.max_running_jobs, settings.max_running_per_user)
         try:
-            leader.admit(job, self._context.clock(), start, limits)
+            leader.admit(job, self._context.now(), start, limits)
         except (InvalidTransition, NoFreeSlot):
             return False  # cancelled a moment ago, or the slot is taken: the next cycle decides
         return True
@@ -119,7 +123,7 @@ class Admitter:
         if leader.confirm(job.job_id):
             return self._create(leader, job, workflow, placement)
         reason = Reason(ReasonCode.CANCELLED, "Cancelled by its user.")
-        leader.requeue(job.job_id, self._context.clock(), reason)
+        leader.requeue(job.job_id, self._context.now(), reason)
         return False
 
     def _create(
@@ -146,7 +150,7 @@ class Admitter:
         return True
 
     def _keep_slot(self, job: Job, error: EngineUnavailable) -> bool:
-        """The workflow may exist: the job keeps its slot until the engine was asked by name."""
+        """Keep the job's slot until the engine is asked by name: the workflow may exist."""
         log.warning("Create got no answer.", job_id=job.job_id, error=str(error))
         self._creates.got_no_answer(job.job_id)
         remedy = "Fix the engine; scheduling continues automatically."
@@ -154,7 +158,7 @@ class Admitter:
         return True
 
     def _adopt_existing(self, leader: Leader, job: Job) -> bool:
-        """The name is taken: by this job's own workflow, by an old one, or by another object."""
+        """Handle a taken name: by this job's own workflow, by an old one, or by another object."""
         name = workflow_name(job)
         present = self._engine.get(name)
         if present is not None and present.job_id == job.job_id:
@@ -165,16 +169,16 @@ class Admitter:
         # It was just being deleted: the next create finds the name free.
         text = f"Requeued at the front: the name {name} was still taken by a deleted workflow."
         reason = Reason(ReasonCode.NAME_IN_USE, text)
-        leader.requeue(job.job_id, self._context.clock(), reason, RequeueEffect(breaks=True))
+        leader.requeue(job.job_id, self._context.now(), reason, RequeueEffect(breaks=True))
         return False
 
     def _fail(self, leader: Leader, job: Job, reason: Reason) -> bool:
-        leader.finish(job.job_id, self._context.clock(), Outcome(Phase.FAILED, reason))
+        leader.finish(job.job_id, self._context.now(), Outcome(Phase.FAILED, reason))
         log.error("Job failed.", job_id=job.job_id, reason=reason.message)
         return False
 
     def _requeue(self, leader: Leader, job: Job, error: EngineError) -> bool:
-        """A create has failed for certain: the job goes back to the front of the queue.
+        """Put the job back to the front of the queue: its create has failed for certain.
 
         docs/founding-document.md draws it: HDEL running_jobs, log the error, try again later.
         """
@@ -182,12 +186,9 @@ class Admitter:
         self._backoff.failed(job.job_id, error)
         reason = Reason(ReasonCode.CREATE_FAILED, str(error))
         effect = RequeueEffect(nothing_made=True)
-        leader.requeue(job.job_id, self._context.clock(), reason, effect)
+        leader.requeue(job.job_id, self._context.now(), reason, effect)
         log.error("Workflow not created; job requeued.", job_id=job.job_id, error=str(error))
-        remedy = (
-            "Give the scheduler what it lacks (a permission, disk space); it retries by itself."
-        )
-        self._context.alerts.once(str(error), remedy)
+        self._context.alerts.once(str(error), _LACKS_SOMETHING)
         return False
 
     @property

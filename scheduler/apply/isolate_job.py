@@ -1,4 +1,4 @@
-"""Problems of one job stay with that job.
+"""This module keeps the problems of one job from affecting other jobs.
 
 A job whose handling raises an unexpected error three times fails with `internal_error`; a job whose
 workflow the engine refuses to show or to change gets that as its reason.
@@ -14,7 +14,7 @@ from jobqueue.phase import Phase
 from jobqueue.reason import Reason, ReasonCode
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader, Outcome
-from scheduler.apply.context import Context
+from scheduler.context import Context
 from scheduler.engines.contract import EngineError, WorkflowRefused
 
 log = get_logger(__name__)
@@ -54,7 +54,7 @@ def fail_with_internal_error(context: Context, leader: Leader, job: Job, what: s
         "the bug, then retry the job."
     )
     outcome = Outcome(Phase.FAILED, Reason(ReasonCode.INTERNAL_ERROR, text))
-    leader.finish(job.job_id, context.clock(), outcome)
+    leader.finish(job.job_id, context.now(), outcome)
     context.alerts.send(f"Job {job.job_id} failed with internal_error.", text)
 
 

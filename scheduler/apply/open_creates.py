@@ -1,9 +1,9 @@
-"""Creates whose result is open: those that got no answer, and those that made no workflow."""
+"""This module remembers creates that got no answer, and those that made no workflow."""
 
 from jobqueue.job import Job
 from jobqueue.store.leader import Leader
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import REFUSED_REMEDY
+from scheduler.context import Context
 from scheduler.engines.contract import WorkflowRefused
 from workflows.render import workflow_name
 

@@ -13,10 +13,10 @@ from jobqueue.job import Job
 from jobqueue.phase import Phase
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader, SlotLimits, Start
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import REFUSED_REMEDY
 from scheduler.apply.rebuilder import Rebuilder
 from scheduler.apply.recording import record_workflow
+from scheduler.context import Context
 from scheduler.engines.contract import WorkflowRefused, WorkflowStatus
 from workflows.render import workflow_name
 
@@ -27,7 +27,7 @@ _NO_LIMIT = SlotLimits(1_000_000, 1_000_000)
 
 
 class Orphans:
-    """Restores, adopts, stops or deletes each of these workflows; one alert about each unknown."""
+    """Each of these workflows is restored, adopted, stopped or deleted, or causes one alert."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -42,35 +42,33 @@ class Orphans:
         Return those that are live and occupy a slot (unmanaged), and the ids of the jobs that hold
         a slot since.
         """
-        jobs = self._jobs_of(workflows)
-        lost = [workflow for workflow in workflows if workflow.job_id not in jobs]
-        adopted = set(self._rebuilder.run(leader, lost))
-        if adopted:
-            jobs = self._jobs_of(workflows)
+        jobs, adopted = self._with_restored_jobs(leader, workflows)
         unmanaged = []
         # The newest attempt first: if Redis was set back in time, the engine is ahead of it.
         for workflow in sorted(workflows, key=lambda each: each.attempt, reverse=True):
             job = jobs.get(workflow.job_id)
             try:
-                if self._must_adopt(job, workflow):
-                    assert job is not None
+                if job is not None and _must_adopt(job, workflow):
                     adopted |= self._adopt(leader, job, workflow)
                 elif self._handle(job, workflow):
                     unmanaged.append(workflow)
             except WorkflowRefused as error:
                 self._context.alerts.once(f"{workflow.name}: {error}", REFUSED_REMEDY)
             self._context.keep_alive()
-        return tuple(unmanaged), frozenset(adopted)
+        return tuple(unmanaged), adopted
+
+    def _with_restored_jobs(
+        self, leader: Leader, workflows: list[WorkflowStatus]
+    ) -> tuple[dict[str, Job], frozenset[str]]:
+        """Return the records by job id, and the ids of those that Redis had lost."""
+        jobs = self._jobs_of(workflows)
+        lost = [workflow for workflow in workflows if workflow.job_id not in jobs]
+        restored = frozenset(self._rebuilder.run(leader, lost))
+        return (self._jobs_of(workflows) if restored else jobs), restored
 
     def _jobs_of(self, workflows: Iterable[WorkflowStatus]) -> dict[str, Job]:
         ids = (workflow.job_id for workflow in workflows)
         return {job.job_id: job for job in self._context.store.jobs(ids)}
-
-    def _must_adopt(self, job: Job | None, workflow: WorkflowStatus) -> bool:
-        """Return whether Redis lost the admission of this job, while its engine did not."""
-        if job is None or job.phase is not Phase.QUEUED or _is_copy(job, workflow):
-            return False
-        return job.attempt <= workflow.attempt
 
     def _handle(self, job: Job | None, workflow: WorkflowStatus) -> bool:
         """Return whether the workflow is unmanaged."""
@@ -81,12 +79,17 @@ class Orphans:
         if job is None or is_copy:
             self._report(workflow, is_copy)
             return True
-        if job.phase.holds_slot and job.attempt == workflow.attempt:
+        if self._is_its_own(job, workflow):
             return False
         self._context.engines.of(workflow).stop(workflow)
         failpoint("scheduler.stop.after")
         log.warning("Stopped a superseded workflow.", job_id=job.job_id, workflow=workflow.name)
         return True  # until it has ended
+
+    def _is_its_own(self, job: Job, workflow: WorkflowStatus) -> bool:
+        if not job.phase.holds_slot or job.attempt != workflow.attempt:
+            return False
+        return self._context.engines.of_job(job).name == workflow.engine
 
     def _adopt(self, leader: Leader, job: Job, workflow: WorkflowStatus) -> frozenset[str]:
         start = Start(
@@ -96,7 +99,7 @@ class Orphans:
             message=f"Found running as {workflow.name}.",
             engine=workflow.engine,
         )
-        now = self._context.clock()
+        now = self._context.now()
         try:
             leader.admit(replace(job, attempt=workflow.attempt), now, start, _NO_LIMIT)
         except InvalidTransition:
@@ -106,11 +109,11 @@ class Orphans:
         return frozenset({job.job_id})
 
     def _delete_if_old(self, workflow: WorkflowStatus, job: Job | None) -> None:
-        """A finished workflow is kept for a while, so that a late create finds its name taken."""
+        """Delete a finished workflow after a while: a late create shall find its name taken."""
         if job is not None and not job.phase.is_finished:
             return
         ended = (job and job.finished_at) or workflow.finished_at or workflow.started_at or 0
-        if self._context.clock() - ended > self._context.settings.workflow_retention_s:
+        if self._context.now() - ended > self._context.settings.workflow_retention_s:
             self._context.engines.of(workflow).delete(workflow)
             failpoint("scheduler.delete.after")
 
@@ -129,6 +132,13 @@ class Orphans:
             "is left alone and occupies a slot.",
             remedy,
         )
+
+
+def _must_adopt(job: Job, workflow: WorkflowStatus) -> bool:
+    """Return whether Redis lost the admission of this job, while its engine did not."""
+    if job.phase is not Phase.QUEUED or _is_copy(job, workflow):
+        return False
+    return job.attempt <= workflow.attempt
 
 
 def _is_copy(job: Job, workflow: WorkflowStatus) -> bool:

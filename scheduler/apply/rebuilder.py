@@ -1,12 +1,12 @@
-"""Restore jobs that Redis has lost, from what their workflows carry."""
+"""Restore jobs that Redis has lost, from the data in their workflows."""
 
 from jobqueue.errors import CorruptEntry
 from jobqueue.failpoints import failpoint
 from jobqueue.job import Job
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import REFUSED_REMEDY
+from scheduler.context import Context
 from scheduler.decide.restore import Restored, restored
 from scheduler.engines.contract import WorkflowRefused, WorkflowStatus
 from workflows.render import workflow_name
@@ -15,14 +15,14 @@ log = get_logger(__name__)
 
 
 class Rebuilder:
-    """Writes the records of lost jobs; a workflow that cannot be restored is tried once."""
+    """The rebuilder writes the records of lost jobs; it tries each workflow only once."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._hopeless: set[str] = set()  # uids of those that cannot be restored
 
     def run(self, leader: Leader, unknown: list[WorkflowStatus]) -> list[str]:
-        """Restore what can be of these workflows, which have no record; return the job ids."""
+        """Restore the jobs of these workflows, which have no record; return the job ids."""
         jobs = [job for each in self._candidates(unknown) if (job := self._restore(leader, each))]
         if jobs:
             self._report(jobs)
@@ -43,7 +43,7 @@ class Rebuilder:
     def _within_history(self, ended: list[WorkflowStatus]) -> list[WorkflowStatus]:
         context = self._context
         room = max(0, context.settings.history_jobs - context.store.finished_length())
-        oldest = context.clock() - context.settings.history_s
+        oldest = context.now() - context.settings.history_s
         newest_first = sorted(ended, key=_end, reverse=True)
         return [each for each in newest_first[:room] if _end(each) > oldest]
 
@@ -54,7 +54,7 @@ class Rebuilder:
         except WorkflowRefused as error:
             self._context.alerts.once(f"{workflow.name}: {error}", REFUSED_REMEDY)
             return None
-        now = self._context.clock()
+        now = self._context.now()
         found = read(workflow, text, now)
         if found is None or not leader.restore(found.job, now, found.run_time_s):
             self._hopeless.add(workflow.uid)

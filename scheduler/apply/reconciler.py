@@ -7,10 +7,10 @@ from jobqueue.job import Job
 from jobqueue.service.log import get_logger
 from jobqueue.store.leader import Leader
 from scheduler.apply.actor import Actor
-from scheduler.apply.context import Context
 from scheduler.apply.isolate_job import isolated
 from scheduler.apply.open_creates import OpenCreates
 from scheduler.apply.orphans import Orphans
+from scheduler.context import Context
 from scheduler.decide.actions import Action, Finish, MarkRunning, Requeue
 from scheduler.decide.next_action import (
     Conditions,
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What one reconciliation found.
+    """One reconciliation found these jobs, workflows and nodes.
 
     `running`: the jobs that hold a slot now; `unmanaged`: live workflows of no admitted job;
     `unschedulable`: admitted jobs (ids) that their node cannot run; `not_accepting`: node -> why it
@@ -42,12 +42,12 @@ class Reconciled:
     ended_on: frozenset[str] = frozenset()
 
     def without(self, job_ids: Iterable[str]) -> "Reconciled":
-        """Return the same, but for jobs that are being withdrawn: they are checked again first."""
+        """Return the same without jobs that are being withdrawn, which are checked again first."""
         return replace(self, unschedulable=self.unschedulable - frozenset(job_ids))
 
 
 class _Findings:
-    """What a reconciliation in progress has found so far."""
+    """A reconciliation in progress collects here what it finds."""
 
     def __init__(self) -> None:
         self.unschedulable: set[str] = set()
@@ -75,7 +75,7 @@ class _Findings:
 
 
 class Reconciler:
-    """Brings the records in line with what the engines report."""
+    """The reconciler updates the records according to what the engines report."""
 
     def __init__(self, context: Context, actor: Actor, creates: OpenCreates) -> None:
         self._context = context
@@ -99,7 +99,7 @@ class Reconciler:
         )
         self._creates.clear()
         settings = self._context.settings
-        leader.trim(self._context.clock() - settings.history_s, settings.history_jobs)
+        leader.trim(self._context.now() - settings.history_s, settings.history_jobs)
         return Reconciled(
             self._still_running([job.job_id for job in running], adopted),
             unmanaged,
@@ -141,7 +141,7 @@ class Reconciler:
 
     def _conditions(self, job: Job) -> Conditions:
         return Conditions(
-            now=self._context.clock(),
+            now=self._context.now(),
             start_deadline_s=self._context.settings.start_deadline_s,
             is_unanswered=self._creates.is_unanswered(job.job_id),
             dead_nodes=self._dead,
@@ -151,7 +151,7 @@ class Reconciler:
 def _without_the_dead(
     workflows: Iterable[WorkflowStatus], dead: Collection[str]
 ) -> list[WorkflowStatus]:
-    """Nothing runs any more on a node that is declared dead, whatever the engine still shows."""
+    """Count workflows as ended if their node is declared dead, whatever the engine shows."""
     return [
         replace(each, phase=WorkflowPhase.FAILED, obstacle=Obstacle.NONE)
         if is_gone(each, dead)

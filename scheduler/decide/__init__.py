@@ -1,1 +1,1 @@
-"""The scheduler's decisions: pure functions, no I/O."""
+"""This package makes the scheduler's decisions, in pure functions without I/O."""

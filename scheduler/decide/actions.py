@@ -1,4 +1,4 @@
-"""What `next_actions` decides and the reconciler carries out: one class for each kind of action."""
+"""This module defines the actions that `next_actions` chooses and the reconciler carries out."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ NO_RESULT = Result()
 
 @dataclass(frozen=True)
 class RecordWorkflow:
-    """The workflow belongs to the job, but the record does not have its uid yet."""
+    """The workflow belongs to the job, but its uid is not in the record yet."""
 
     workflow: WorkflowStatus
 
@@ -48,7 +48,7 @@ class Delete:
 
 @dataclass(frozen=True)
 class ExtendStart:
-    """What kept the job from starting was not its fault and is over: restart the start deadline."""
+    """Restart the start deadline: what delayed the job was not its fault, and is over."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How many GPUs are free: by what was promised (the ledger) and by what was measured (snapshots).
+"""This module counts free GPUs, by promises (the ledger) and by measurements (snapshots).
 
 Neither is enough alone. See "Several nodes" in docs/decisions.md.
 """
@@ -17,7 +17,7 @@ from scheduler.engines.contract import WorkflowPhase, WorkflowStatus
 
 @dataclass(frozen=True)
 class Node:
-    """A node in this cycle: its monitor's snapshot, or why there is none that can be trusted."""
+    """A node has in each cycle its monitor's snapshot, or the reason why there is no valid one."""
 
     name: str
     snapshot: NodeSnapshot | None = None
@@ -28,7 +28,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of admission.
+    """These limits apply to admissions.
 
     `pins_gpus`: the engine gives a job the very GPUs that it was admitted with; otherwise the
     engine chooses, and GPUs are only counted.
@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass
 class Ledger:
-    """What is promised, from a job's admission until it has finished."""
+    """The ledger has what is promised to jobs, from their admission until they have finished."""
 
     slots: int = 0
     users: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""What follows for a job when its workflow has ended: pure decisions."""
+"""Decide what follows for a job when its workflow has ended: pure functions."""
 
 from jobqueue.job import Job, Result
 from jobqueue.phase import Phase
@@ -37,7 +37,7 @@ def evicted(job: Job, workflow: WorkflowStatus) -> Finish | Requeue:
         times = f"{why} ({job.requeues + 1} times in all)"
         text = f"{times}; check the node, then retry the job: it resumes from its checkpoint."
         return _finish(Phase.FAILED, Reason(ReasonCode.REQUEUE_LIMIT, text), workflow)
-    text = f"{why}; requeued at the front, it resumes from its checkpoint."
+    text = f"{why}; requeued at the front to resume from its checkpoint."
     return Requeue(Reason(ReasonCode.EVICTED, text), counts=True)
 
 
@@ -54,7 +54,7 @@ def _ended_by_others(job: Job, workflow: WorkflowStatus) -> Finish | Requeue | N
             )
             return _finish(Phase.CANCELLED, reason, workflow)
         case EndedBy.SHUTDOWN:
-            text = "Stopped with the system; requeued at the front, it resumes from its checkpoint."
+            text = "Stopped with the system; requeued at the front to resume from its checkpoint."
             return Requeue(Reason(ReasonCode.EVICTED, text))
         case EndedBy.EVICTION:
             return evicted(job, workflow)

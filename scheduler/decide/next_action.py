@@ -1,4 +1,4 @@
-"""What to do about an admitted or running job, from the state of its workflow: pure decisions.
+"""Decide what to do about an admitted or running job, from the state of its workflow.
 
 `ended.py` decides about a workflow that has ended, this file about all others.
 """
@@ -38,7 +38,7 @@ _CLEARED_BY_RUNNING = frozenset(
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a decision about a job needs beside the job and its workflow."""
+    """A decision about a job depends on these conditions, besides the job and its workflow."""
 
     now: float  #: seconds since the epoch
     start_deadline_s: float = 600
@@ -89,7 +89,9 @@ def _without_workflow(job: Job, conditions: Conditions) -> Action:
         reason = Reason(ReasonCode.WORKFLOW_DELETED, f"{text}checkpoint.")
         return Finish(Phase.CANCELLED, reason)
     if conditions.is_unanswered:
-        text = "Requeued at the front: the engine did not answer the create and has no workflow."
+        text = (
+            "Requeued at the front: the engine did not respond to the create, and has no workflow."
+        )
         return Requeue(Reason(ReasonCode.ENGINE_UNREACHABLE, text), attempt=False)
     text = "Requeued at the front: the scheduler stopped before it had created the workflow."
     return Requeue(Reason(ReasonCode.SCHEDULER_RESTARTED, text), attempt=False, breaks=True)
@@ -114,7 +116,7 @@ def _why_withdrawn(job: Job) -> Reason:
 
 
 def _lost(job: Job, workflow: WorkflowStatus, conditions: Conditions) -> list[Action]:
-    """Nobody can know whether it runs: it keeps its slot until the node is back or declared dead."""
+    """Keep the job's slot until its node is back or declared dead: it may still run there."""
     node = workflow.node or job.node or "its node"
     actions = _just_started(job, workflow)
     is_dead = is_gone(workflow, conditions.dead_nodes)
@@ -144,7 +146,7 @@ def _live(job: Job, workflow: WorkflowStatus, conditions: Conditions) -> list[Ac
 
 
 def _cancelling(job: Job) -> list[Action]:
-    """Explain that the job is being stopped, if its reason is one that is over now."""
+    """Explain that the job is being stopped, if its reason no longer applies."""
     if job.reason.code not in _CLEARED_BY_RUNNING - {ReasonCode.RUNNING}:
         return []
     return [Explain(Reason(ReasonCode.CANCELLING, "Cancel requested; the job is being stopped."))]

@@ -1,4 +1,4 @@
-"""Which queued job starts where, and why the others wait: a pure function of one snapshot."""
+"""Decide which queued job starts where, and why the others wait: pure functions."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from scheduler.decide.waiting_reasons import no_node_passes, slots_full
 
 @dataclass(frozen=True)
 class Admission:
-    """The decision that a job starts on a node.
+    """An admission is the decision that a job starts on a node.
 
     `gpu_uuids` is empty if the node has no GPU, or if the engine counts GPUs instead.
     """
@@ -24,7 +24,7 @@ class Admission:
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """The decision that an admitted job, which its node cannot run, starts on `node` instead."""
+    """A withdrawal moves an admitted job, which its node cannot run, to `node`."""
 
     job: Job
     node: str
@@ -32,7 +32,7 @@ class Withdrawal:
 
 @dataclass(frozen=True)
 class Nomination:
-    """The decisions of one cycle, and why the other jobs wait."""
+    """A nomination has the decisions of one cycle, and why the other jobs wait."""
 
     admissions: tuple[Admission, ...] = ()
     reasons: tuple[tuple[Job, Reason], ...] = ()
@@ -63,13 +63,13 @@ def nominate(snapshot: CycleSnapshot) -> Nomination:
 
 
 def ordinal(number: int) -> str:
-    """Return 1st, 2nd, 3rd, 4th, 11th, 21st …"""
+    """Return the number as an ordinal: 1st, 2nd, 3rd, 4th, 11th, 21st and so on."""
     last = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10)
     return f"{number}{last or 'th'}"
 
 
 class _Line:
-    """The queue while it is walked from its head: who starts, who waits, and who blocks the rest."""
+    """The line goes through the queue from its head and notes which jobs start and which wait."""
 
     def __init__(self, snapshot: CycleSnapshot, ledger: Ledger) -> None:
         self._snapshot = snapshot
@@ -117,13 +117,17 @@ def _passed_over(job: Job, snapshot: CycleSnapshot, ledger: Ledger) -> Reason | 
         return Reason(ReasonCode.TEMPLATE_INVALID, snapshot.broken_templates[template])
     most = snapshot.limits.max_per_user
     if ledger.users[user] >= most:
-        text = f"{user} already runs {ledger.users[user]} of at most {most} at once"
+        text = f"{user} already has {_jobs(ledger.users[user])} running (limit: {most})"
         return Reason(ReasonCode.USER_LIMIT, text)
     largest = _largest_node(snapshot)
     if largest is not None and 0 < largest < job.spec.gpus:
         text = f"asks for {job.spec.gpus} GPUs, but the largest node has {largest}"
         return Reason(ReasonCode.NEVER_FITS, text)
     return None
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{'' if count == 1 else 's'}"
 
 
 def _largest_node(snapshot: CycleSnapshot) -> int | None:

@@ -1,4 +1,4 @@
-"""What one cycle did, and how long to pause after it: a pure function of the report."""
+"""This module describes what one cycle did, and decides how long to pause after it."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ HURRY_S = 10.0
 
 @dataclass(frozen=True)
 class CycleReport:
-    """The result of one cycle. A standby's has only `is_leader`."""
+    """A report has the result of one cycle. A standby's has only `is_leader`."""
 
     is_leader: bool
     queued: int = 0
@@ -24,7 +24,7 @@ class CycleReport:
 
     @property
     def summary(self) -> str:
-        """One sentence for the log and the heartbeat."""
+        """Return one sentence for the log and the heartbeat."""
         if not self.is_leader:
             return "Standing by; another scheduler is the leader."
         counts = f"{self.queued} queued, {self.running} admitted or running"
@@ -35,7 +35,7 @@ class CycleReport:
 
     @property
     def news(self) -> tuple[object, ...]:
-        """What is worth a new line in the log when it changes."""
+        """Return the values that are logged again when one of them has changed."""
         head = None if self.head is None else (self.head[0].job_id, self.head[1].code)
         return (self.is_leader, self.queued, self.running, head)
 

@@ -1,4 +1,4 @@
-"""The record of a job that Redis has lost, from what its workflow carries: a pure function."""
+"""Restore the record of a job that Redis has lost from its workflow: pure functions."""
 
 import json
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _RESTORED = "Redis had lost this job; its record was restored from its workflow.
 
 @dataclass(frozen=True)
 class Restored:
-    """A lost job's record, and its run time (s) if the estimates can learn from it."""
+    """A restored job has its record, and its run time (s) if that is good for estimates."""
 
     job: Job
     run_time_s: float | None = None

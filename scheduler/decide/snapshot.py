@@ -1,4 +1,4 @@
-"""Everything that one cycle decides from, in one frozen value."""
+"""This module defines the frozen value from which one cycle makes all its decisions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from scheduler.engines.contract import WorkflowStatus
 
 @dataclass(frozen=True)
 class CycleSnapshot:
-    """The state of the queue, the nodes and the engines at the start of a cycle's decisions."""
+    """A cycle decides from this state of the queue, the nodes and the engines."""
 
     now: float  #: seconds since the epoch
     limits: Limits

@@ -1,4 +1,4 @@
-"""The reasons of a job that cannot start now: who runs, and what each node lacks."""
+"""Explain why a job cannot start now: which jobs run, and what each node lacks."""
 
 from collections.abc import Sequence
 
@@ -51,8 +51,8 @@ def _why_not(job: Job, node: Node, snapshot: CycleSnapshot, ledger: Ledger) -> s
         return f"{node.name} is not accepting jobs: {node.not_accepting.rstrip('.')}"
     if (job.job_id, node.name) in snapshot.cooldowns:
         return (
-            f"skipping {node.name} for up to a minute: its GPU was in use when this job last "
-            "started there"
+            f"skipping {node.name} for up to a minute: this job could not run there when it was "
+            "last tried"
         )
     return _what_it_lacks(job, node.snapshot, ledger, snapshot.limits)
 
@@ -66,8 +66,9 @@ def _what_it_lacks(job: Job, node: NodeSnapshot, ledger: Ledger, limits: Limits)
         return f"{node.node} is taken by a running job"
     free = free_count(node, ledger, limits)
     ours = f" ({promised} promised to running jobs)" if promised else ""
+    count = f"{free} free GPU{'' if free == 1 else 's'}"
     others = _other_users(node, ledger, limits)
-    return f"{node.node} has {free} of {job.spec.gpus} GPUs free{ours}{others}"
+    return f"{node.node} has {count}{ours}; the job needs {job.spec.gpus}{others}"
 
 
 def _promised(node: NodeSnapshot, ledger: Ledger, limits: Limits) -> int:
@@ -77,7 +78,7 @@ def _promised(node: NodeSnapshot, ledger: Ledger, limits: Limits) -> int:
 
 
 def _other_users(node: NodeSnapshot, ledger: Ledger, limits: Limits) -> str:
-    """Return what keeps GPUs busy that no job of the queue has."""
+    """Return what uses GPUs besides the jobs of the queue."""
     ours = {gpu.index for gpu in node.gpus if gpu.uuid in ledger.uuids}
     busy = [reason for reason in node.reasons if reason.gpu is not None and reason.gpu not in ours]
     running = ledger.promised[node.node] - ledger.starting[node.node]

@@ -1,1 +1,1 @@
-"""The engines that run jobs: `contract.py` says what an engine must do."""
+"""This package has the engines that run jobs; `contract.py` defines what an engine must do."""

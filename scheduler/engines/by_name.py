@@ -1,4 +1,4 @@
-"""The engines of one scheduler, by name."""
+"""This module finds the engine of a job or of a workflow by its name."""
 
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -8,7 +8,7 @@ from scheduler.engines.contract import Engine, EngineUnavailable, WorkflowStatus
 
 
 class Engines:
-    """The engines behind one contract. The first one runs all jobs that name no other."""
+    """Several engines are used through one object. The first runs all jobs that name no other."""
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._by_name = {engine.name: engine for engine in engines}
@@ -52,5 +52,6 @@ class Engines:
         except KeyError as error:
             have = ", ".join(self._by_name)
             raise EngineUnavailable(
-                f"This scheduler has no engine {name} (it has: {have}); start it with ENGINE={name}."
+                f"This scheduler has no engine {name} (it has: {have}); start it with "
+                f"ENGINE={name}."
             ) from error

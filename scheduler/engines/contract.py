@@ -1,4 +1,4 @@
-"""What the scheduler requires of an engine. `argo/` and `local/` are the two engines that exist.
+"""This module defines the contract of an engine, which `argo/` and `local/` fulfil.
 
 EngineError
 ├── WorkflowExists      an object of this name exists already
@@ -25,7 +25,7 @@ class WorkflowPhase(StrEnum):
 
 
 class EndedBy(StrEnum):
-    """Who ended a workflow's container."""
+    """A workflow's container was ended by one of these."""
 
     ITSELF = "itself"
     STOP = "stop"  #: requested through Engine.stop, or by a person
@@ -35,18 +35,21 @@ class EndedBy(StrEnum):
 
 
 class Obstacle(StrEnum):
-    """What keeps a live workflow from starting, or from being known; none is the job's fault."""
+    """An obstacle keeps a live workflow from starting, or hides its state.
+
+    It is never the job's fault.
+    """
 
     NONE = ""
     NO_GPU = "no_gpu"  #: its node has no free GPU; the workflow may be withdrawn
     UNSCHEDULABLE = "unschedulable"  #: its node does not accept it; it may be withdrawn
     UNATTENDED = "unattended"  #: suspended, or no controller processes it: a person has to act
-    NODE_LOST = "node_lost"  #: its node does not respond: nobody can know whether it runs
+    NODE_LOST = "node_lost"  #: its node does not respond: it is unknown whether it runs
 
 
 @dataclass(frozen=True)
 class WorkflowStatus:
-    """One workflow as its engine reports it. Times are seconds since the epoch."""
+    """An engine reports one workflow like this. Times are seconds since the epoch."""
 
     name: str
     uid: str
@@ -68,18 +71,18 @@ class WorkflowStatus:
 
     @property
     def can_move(self) -> bool:
-        """Whether its node cannot start it, so that it may be withdrawn and start elsewhere."""
+        """Return whether it may be withdrawn and start elsewhere: its node cannot start it."""
         return self.obstacle in (Obstacle.NO_GPU, Obstacle.UNSCHEDULABLE)
 
     @property
     def is_live(self) -> bool:
-        """Whether anything of it may run, now or later."""
+        """Return whether anything of it may run, now or later."""
         return self.phase in (WorkflowPhase.PENDING, WorkflowPhase.RUNNING)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a workflow is to run."""
+    """A placement says where a workflow is to run."""
 
     node: str
     gpu_uuids: tuple[str, ...] = ()
@@ -90,7 +93,7 @@ def _no_op() -> None:
 
 
 class Engine(ABC):
-    """An engine runs workflows. Every call raises EngineUnavailable if the engine does not answer."""
+    """An engine runs workflows; every call raises EngineUnavailable if it does not answer."""
 
     #: What job records and settings call it.
     name: str
@@ -137,15 +140,18 @@ class Engine(ABC):
         It is only a hint: `workflows` is the truth.
         """
 
-    def clear(self, name: str, job_id: str) -> None:  # noqa: B027 - most engines leave nothing behind
-        """Remove what a create of this job left behind that made no workflow `name`."""
+    def clear(self, name: str, job_id: str) -> None:  # noqa: B027 - it may be empty
+        """Remove the remains of a create of this job that did not make the workflow `name`."""
 
     def nodes_answering(self, nodes: Collection[str]) -> None:  # noqa: B027 - only a hint
         """Take note of the nodes whose monitors answered: they are not lost."""
 
 
 class EngineError(Exception):
-    """Base class; the text is one sentence. `retry_after_s` is the engine's own, if it has one."""
+    """All errors of engines are of this class; the text is one sentence.
+
+    `retry_after_s` is the pause that the engine asked for, if it did.
+    """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)

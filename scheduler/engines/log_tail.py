@@ -1,4 +1,4 @@
-"""The last lines of a job's log, as they are kept in its record."""
+"""This module cuts a job's log to its last lines, which are kept in its record."""
 
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 8192

@@ -1,1 +1,1 @@
-"""The scheduler's own health: lead, pace, outages, alerts, liveness, backoff."""
+"""This package watches the scheduler itself: lead, outages, alerts, liveness, backoff."""

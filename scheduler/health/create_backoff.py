@@ -1,4 +1,4 @@
-"""Backoff after creates that failed for certain: 1 s, 2 s, … 60 s, or as long as the engine says."""
+"""Back off after failed creates: for 1 s, 2 s, … 60 s, or as long as the engine asks for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class _Wait:
 
 
 class CreateBackoff:
-    """Delays jobs whose workflow could not be created, and with them all others.
+    """The backoff delays jobs whose workflow could not be created, and with them all others.
 
     What prevents one create (a quota, a webhook that is down) mostly prevents all. The others wait
     until any create succeeds or the newest pause is over. The state is lost with the process: then

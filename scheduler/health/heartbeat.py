@@ -1,4 +1,4 @@
-"""The scheduler's heartbeat in Redis: what its last cycle did, and whether it is halted.
+"""This module writes the heartbeat: what the last cycle did, and whether the scheduler is halted.
 
 The API reads it, so that users are told why nothing starts.
 """
@@ -14,7 +14,7 @@ from scheduler.health.outage import Outages
 
 
 class Heartbeat:
-    """Writes the heartbeat, and with it what each node's monitor answered."""
+    """The heartbeat is written together with the answer of each node's monitor."""
 
     def __init__(
         self, lead: Lead, outages: Outages, poll_interval_s: float, clock: Callable[[], float]
@@ -32,7 +32,7 @@ class Heartbeat:
         leader.observe(self._record(summary), {node.name: _answer(node, at) for node in nodes})
 
     def write_problem(self, problem: str) -> None:
-        """Write the heartbeat of a cycle that failed: the scheduler runs, and says what it met."""
+        """Write the heartbeat of a cycle that failed: the scheduler runs, and reports the error."""
         leader = self._lead.leader
         if leader is None:
             return

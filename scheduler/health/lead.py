@@ -1,4 +1,4 @@
-"""The lead over the queue: the lease, its epoch and its renewal have one owner."""
+"""This module owns the lead over the queue: the lease, its epoch and its renewal."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ class Lead:
         return self.leader
 
     def keep(self) -> None:
-        """Renew the lease in time, between two steps of a cycle; raises StaleLeader if it is lost."""
+        """Renew the lease in time, between two steps; raises StaleLeader if it is lost."""
         if self.leader is None or self._monotonic() - self._renewed_at < self._lease_s / 3:
             return
         self.renew()

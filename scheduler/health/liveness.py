@@ -1,4 +1,4 @@
-"""Liveness of the scheduler's loop: a file that it touches, and a command that checks its age.
+"""This module shows that the loop is alive: it touches a file, and a command checks its age.
 
 `python -m scheduler.health.liveness` is that command, the probe of the deployment and of the image.
 A scheduler that is halted, stands by or backs off is alive: a restart would fix none of that.
@@ -18,7 +18,7 @@ MAX_AGE_S = 60
 
 
 class LivenessFile:
-    """The file that shows that the loop runs; without a path it does nothing."""
+    """The file shows that the loop runs; without a path nothing is done."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Nodes that a job is not sent to again for a while, because the GPU there was in use (exit 75)."""
+"""This module keeps a job for a while from a node where the GPU was in use (exit 75)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

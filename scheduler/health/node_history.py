@@ -1,4 +1,4 @@
-"""What the scheduler remembers about nodes from one cycle to the next."""
+"""This module remembers facts about nodes from one cycle to the next."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -9,7 +9,7 @@ NOT_ACCEPTING_S = 60.0
 
 
 class NodeHistory:
-    """Where jobs ended lately, and which nodes did not accept a job."""
+    """The history has the nodes where jobs ended lately, and those that did not accept a job."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -38,7 +38,7 @@ class NodeHistory:
         return {node: now - at for node, at in self._ended.items()}
 
     def not_accepting(self) -> dict[str, str]:
-        """Return the nodes that are sent no job now, and why."""
+        """Return the nodes that get no job now, and why."""
         now = self._monotonic()
         known = self._not_accepting.items()
         self._not_accepting = {node: entry for node, entry in known if now < entry[0]}

@@ -1,4 +1,4 @@
-"""Outages of what the scheduler needs: first retries, then halted with one alert, then resumed."""
+"""This module handles outages: first retries, then a halt with one alert, then the resume."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ ENGINE_RETRIES = 6
 
 @dataclass(frozen=True)
 class Halt:
-    """The scheduler admits nothing: since when (seconds since the epoch), why, and the remedy."""
+    """The scheduler admits nothing since a time (seconds since the epoch), for a reason."""
 
     since: float
     why: str
@@ -27,14 +27,14 @@ class Halt:
 
 @dataclass(frozen=True)
 class Policy:
-    """How many failures in a row are only retried, and whether a halt ends by itself."""
+    """A policy sets how many failures in a row are retried, and whether a halt ends by itself."""
 
     retries: int
     is_manual: bool = False  #: a halt stays until `resume`, even if the system is back
 
 
 class Outage:
-    """Counts the failures of one outside system in a row, and halts when there are too many."""
+    """An outage counts the failures of one outside system in a row; too many cause a halt."""
 
     def __init__(
         self, what: str, policy: Policy, alerts: Alerts, clock: Callable[[], float]
@@ -56,19 +56,18 @@ class Outage:
     def recovered(self) -> None:
         """Note that the system answers again."""
         self.failures = 0
-        if self.halt is not None and not self._policy.is_manual:
-            self.resume()
+        if not self._policy.is_manual:
+            self.resume(f"{self._what} is reachable again")
 
-    def resume(self) -> None:
-        """End the halt."""
+    def resume(self, why: str) -> None:
+        """End the halt, if there is one."""
         if self.halt is not None:
-            what = f"Scheduling resumed: {self._what} is reachable again."
-            self._alerts.send(what, "No action needed.")
+            self._alerts.send(f"Scheduling resumed: {why}.", "No action needed.")
         self.halt = None
 
 
 class Outages:
-    """The outages that halt the scheduler: of Redis, and of the engine."""
+    """Outages of Redis and of the engine halt the scheduler."""
 
     def __init__(
         self, settings: SchedulerSettings, alerts: Alerts, clock: Callable[[], float]
@@ -80,12 +79,12 @@ class Outages:
 
     @property
     def halt(self) -> Halt | None:
-        """The present halt, if there is one."""
+        """Return the present halt, if there is one."""
         return self.redis.halt or self.engine.halt
 
     @property
     def sentence(self) -> str:
-        """Why nothing is admitted; empty if jobs are."""
+        """Return why no job is admitted; empty if jobs may be."""
         halt = self.halt
         if halt is None:
             return ""
@@ -95,5 +94,5 @@ class Outages:
         """End a halt if an admin has asked for it since it began."""
         halt = self.halt
         if halt is not None and asked_at() > halt.since:
-            self.redis.resume()
-            self.engine.resume()
+            self.redis.resume("an admin requested it")
+            self.engine.resume("an admin requested it")

@@ -15,7 +15,7 @@ _BLOCK_S = 2.0
 
 
 class Waker:
-    """An event that threads set: one follows Redis' stream, one watches each engine.
+    """Threads wake the loop: one follows Redis' stream, one watches each engine.
 
     A wake is only a hint; the cycle itself looks at everything.
     """

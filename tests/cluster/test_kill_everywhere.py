@@ -138,7 +138,8 @@ def is_forgotten(doomed: Doomed) -> list[str]:
     doomed.arm(WORKFLOW_RETENTION_S="0.5")
     doomed.dies(WORKFLOW_RETENTION_S="0.5")
     wait_for("all are gone", lambda: not doomed.system.workflows(), 60)
-    config_map = f"/api/v1/namespaces/{doomed.system.namespace}/configmaps/{doomed.system.workflow_name(job_id)}"
+    config_maps = f"/api/v1/namespaces/{doomed.system.namespace}/configmaps"
+    config_map = f"{config_maps}/{doomed.system.workflow_name(job_id)}"
     wait_for("their ConfigMaps too", lambda: doomed.system.admin.find(config_map) is None)
     assert doomed.system.job(job_id)["status"] == "succeeded"
     return [doomed.system.workflow_name(job_id)]

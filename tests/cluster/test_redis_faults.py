@@ -56,7 +56,7 @@ def test_nobody_listens(system: ClusterSystem) -> None:
     running = system.submitted("c", {"seconds": 2})
     system.wait_status(running, "running")
     system.redis_proxy.refuse()
-    wait_for("it is noticed", lambda: "Redis does not serve" in system.log("scheduler"))
+    wait_for("it is noticed", lambda: "Redis is unavailable." in system.log("scheduler"))
     system.redis_proxy.accept()
     assert system.wait_status(running, "succeeded", timeout_s=60)["attempt"] == 1
 

@@ -59,7 +59,8 @@ def test_a_config_map_that_cannot_be_mounted(system: ClusterSystem) -> None:
     """The pod itself says only ContainerCreating; the reason is in its events."""
     job_id = system.submitted("cem", workflow="waits")
     pod = system.wait_pod(job_id, "Pending")
-    said = f'MountVolume.SetUp failed for volume "config" : configmap "{pod["metadata"]["name"]}" not found'
+    name = pod["metadata"]["name"]
+    said = f'MountVolume.SetUp failed for volume "config" : configmap "{name}" not found'
     system.warn(pod, "FailedMount", said)
     system.age(job_id)
     job = system.wait_status(job_id, "failed")
@@ -70,7 +71,10 @@ def test_a_config_map_that_cannot_be_mounted(system: ClusterSystem) -> None:
 def test_the_last_look_is_a_close_one(system: ClusterSystem) -> None:
     """A pod is not asked as long as it is young; but before its job fails, it is."""
     job_id = system.submitted("cec", workflow="waits")
-    said = 'MountVolume.SetUp failed for volume "data": hostPath type check failed: /data is not a directory'
+    said = (
+        'MountVolume.SetUp failed for volume "data": hostPath type check failed: '
+        "/data is not a directory"
+    )
     system.warn(system.wait_pod(job_id, "Pending"), "FailedMount", said)
     job = system.wait_status(job_id, "failed")
     assert job["reason"]["code"] == "start_deadline"

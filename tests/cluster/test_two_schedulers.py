@@ -1,4 +1,4 @@
-"""Two schedulers, of which one acts: no job is made or run twice."""
+"""Two schedulers run, and one of them acts: no workflow is created twice, no job runs twice."""
 
 import signal
 from collections.abc import Iterator
@@ -29,11 +29,10 @@ def sound(system: ClusterSystem) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("point", "creates"),
     [
-        ("scheduler.admit.after", 1),  # it looks at its lease once more, and makes nothing
-        (
-            "argo.create.configmap",
-            2,
-        ),  # too late for that: its create meets the Workflow that is there
+        # It checks its lease once more, and creates nothing.
+        ("scheduler.admit.after", 1),
+        # It is too late for that check: its create finds the Workflow that exists already.
+        ("argo.create.configmap", 2),
     ],
 )
 def test_a_leader_that_stops_before_its_create_and_wakes_after_the_end(
@@ -41,9 +40,9 @@ def test_a_leader_that_stops_before_its_create_and_wakes_after_the_end(
 ) -> None:
     fired = tmp_path / "fired"
     system.kill("scheduler", signal.SIGTERM)
-    led = system.log("scheduler").count("Leads.")
+    led = system.log("scheduler").count("Became leader.")
     system.start_one("scheduler", FAILPOINT=f"{point}:sleep:3", FAILPOINT_ONCE=str(fired))
-    wait_for("it leads", lambda: system.log("scheduler").count("Leads.") > led)
+    wait_for("it is the leader", lambda: system.log("scheduler").count("Became leader.") > led)
     system.start_one("standby")
     before = len(system.api_proxy.calls)
     job_id = system.submitted(f"a{creates}", {"seconds": 0.2})
@@ -53,7 +52,7 @@ def test_a_leader_that_stops_before_its_create_and_wakes_after_the_end(
     assert job["attempt"] == 1
     thaw(system.processes["scheduler"])
     woken = len(system.store.timeline(job_id))
-    wait_for("the late one has gone on", lambda: _stands_by(system), 30)
+    wait_for("the late one has resumed", lambda: _knows_it_lost(system), 30)
     posted = [
         call
         for call in system.api_proxy.calls[before:]
@@ -71,13 +70,13 @@ def test_the_next_one_takes_over(system: ClusterSystem, trainings: Trainings) ->
     pod = system.wait_pod(job_id)
     system.wait_status(job_id, "running")
     system.start_one("standby")
-    wait_for("the second one stands by", lambda: "Stands by" in system.log("standby"))
+    wait_for("the second one is standing by", lambda: "Standing by" in system.log("standby"))
     system.kill("scheduler")
     trainings.end(pod, 0)
     assert system.wait_status(job_id, "succeeded")["attempt"] == 1
 
 
-def _stands_by(system: ClusterSystem) -> bool:
-    """Whether the scheduler that was stopped has found out that it leads no more."""
-    log = system.log("scheduler").rpartition("Leads.")[2]
-    return "Lost the lead" in log or "Stands by" in log
+def _knows_it_lost(system: ClusterSystem) -> bool:
+    """Return whether the scheduler that was stopped has found out that it lost the lead."""
+    log = system.log("scheduler").rpartition("Became leader.")[2]
+    return "Lost the lead" in log or "Standing by" in log

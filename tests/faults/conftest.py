@@ -1,4 +1,4 @@
-"""One whole system for all faults; each test kills something of it and starts it again."""
+"""Provide one whole system for all faults; each test kills a part and starts it again."""
 
 from collections.abc import Iterator
 

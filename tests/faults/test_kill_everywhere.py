@@ -1,5 +1,5 @@
-"""Every service is killed at every point between two of its writes, and started again: nothing is
-lost or run twice.
+"""Every service is killed at every point between two of its writes and restarted; no job is lost or
+run twice.
 """
 
 import json
@@ -55,7 +55,7 @@ class Life:
         wait_for("it begins again", lambda: self._revive() or self._running_pid(not_=first), 40)
 
     def _running_pid(self, not_: int = 0) -> int:
-        """The pid of the runner of the long training, once the training itself has started."""
+        """Return the pid of the long training's runner once the training itself has started."""
         if not any(life["what"] == "start" for life in self.system.lives(self.evicted)):
             return 0
         for workflow in self.system.live_workflows():
@@ -70,7 +70,7 @@ class Life:
         return self.system.workflow_names() == []
 
     def _revive(self) -> None:
-        """What Kubernetes or `gpuq up` would do with a scheduler that died."""
+        """Restart a scheduler that died, as Kubernetes or `gpuq up` would."""
         if self.system.exited("scheduler"):
             self.system.processes.pop("scheduler")
             self.system.start_one("scheduler")
@@ -114,8 +114,8 @@ def test_an_error_in_the_middle_of_a_cycle(system: System, tmp_path: Path, name:
 
 @pytest.mark.parametrize("name", BY_API)
 def test_queue_manager(system: System, tmp_path: Path, name: str) -> None:
-    """The worker dies in the middle of a call; the same call again leaves exactly what one call
-    would have left.
+    """The worker dies in the middle of a call; repeating the call gives the state that one call
+    gives.
     """
     user = f"q-{BY_API.index(name)}"
     fired = tmp_path / "fired"
@@ -135,12 +135,12 @@ def test_queue_manager(system: System, tmp_path: Path, name: str) -> None:
 
 
 def _prepared(system: System, user: str, call: str) -> str:
-    """A job that can be cancelled, or one that can be retried and then succeeds."""
+    """Return a job that can be cancelled, or one that can be retried and then succeeds."""
     job_id = system.submitted(user, {"seconds": 60 if call == "cancel" else 0.1})
     if call == "retry":
         requests.delete(f"{system.api}/jobs/{job_id}", timeout=10)
         system.wait_status(job_id, "cancelled", "succeeded")
-        if system.job(job_id)["status"] == "succeeded":  # it was quicker than the cancel
+        if system.job(job_id)["status"] == "succeeded":  # it ended before the cancel
             pytest.fail("the job to be retried had finished already")
     return job_id
 
@@ -166,12 +166,12 @@ def _try(system: System, call: str, user: str, job_id: str) -> dict[str, str] | 
         answer = _call(system, call, user, job_id)
     except requests.ConnectionError:
         return None
-    # A retry whose effect was there already: the job is queued or further, which 409 says.
+    # The retry had already taken effect: the job is queued or further, which 409 reports.
     assert answer.status_code in (200, 202, 409), answer.text
     return dict(answer.json())
 
 
-def test_a_killed_scheduler_leaves_the_training_alone_and_finds_it_again(system: System) -> None:
+def test_a_training_survives_a_killed_scheduler_and_is_found_again(system: System) -> None:
     job_id = system.submitted("found", {"seconds": 3})
     system.wait_status(job_id, "running")
     system.kill("scheduler")

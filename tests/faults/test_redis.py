@@ -1,4 +1,4 @@
-"""Redis is killed, stopped and started again in the middle of everything."""
+"""Redis is killed, stopped and started again while jobs are queued and running."""
 
 import os
 import signal

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the tests of the images need beyond `make setup`; installed where it is missing, or the run fails and says why.
+# Installs the tools that the tests of the images need beyond `make setup`, if they are missing.
+# If that is impossible, it fails and prints why.
 set -euo pipefail
 
 missing=()
@@ -7,11 +8,16 @@ for tool in buildah runc debootstrap; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 if [ "$(id -u)" != 0 ]; then
-  echo "The images are tested as root only, because root file systems are made and mounted: sudo make test-images" >&2
+  echo "The tests of the images make and mount root file systems, so they must run as root:" \
+    "sudo make test-images" >&2
   exit 1
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
-  command -v apt-get >/dev/null || { echo "Install ${missing[*]}: the tests of the images need them." >&2; exit 1; }
+  command -v apt-get >/dev/null || {
+    echo "Install ${missing[*]}: the tests of the images need them." >&2
+    exit 1
+  }
+  export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi

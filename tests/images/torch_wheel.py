@@ -54,8 +54,9 @@ def mounts_of_torch(image: Image) -> dict[str, Path]:
     (libraries,) = (image.root / "opt" / "venv" / "lib").glob("python3.*/site-packages")
     inside = libraries.parent.name
     assert inside == f"python{platform.python_version().rpartition('.')[0]}", (
-        f"The image's Python is {inside} and this virtual environment's {platform.python_version()}, whose PyTorch it "
-        f"cannot load: make the environment with /usr/bin/python3, or set TORCH=cuda to build the whole image."
+        f"The image has {inside}, which cannot load the PyTorch of this virtual environment's "
+        f"Python {platform.python_version()}: make the environment with /usr/bin/python3, or set "
+        "TORCH=cuda to build the whole image."
     )
     at = Path("/") / libraries.relative_to(image.root)
     names = {
@@ -81,7 +82,8 @@ def _write_wheel(folder: Path) -> Path:
     files = {
         "torch/__init__.py": "",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: torch\nVersion: {number}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: gpuq\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: gpuq\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
     }
     record = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
     path = folder / f"torch-{number}-py3-none-any.whl"

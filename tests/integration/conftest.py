@@ -1,4 +1,4 @@
-"""What tests of whole trainings share."""
+"""Provide the fixtures that tests of whole trainings share."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.training.lab import Lab  # noqa: E402 - registered first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: at the end one of two workers would wait for the other."""
+    """Run the longest tests first; otherwise one worker would wait for the other at the end."""
     items.sort(
         key=lambda item: (
             "test_training_learns" not in item.nodeid and "test_training_group" not in item.nodeid
@@ -34,5 +34,5 @@ def make_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
 
 @pytest.fixture
 def lab(make_lab: Callable[..., Lab]) -> Lab:
-    """A folder and a job."""
+    """Return a lab: a folder and a job."""
     return make_lab("data")

@@ -1,6 +1,4 @@
-"""Access tokens end to end: the real services with AUTH=token, and the `gpuq` command with
-GPUQ_TOKEN.
-"""
+"""Test access tokens with services that have AUTH=token and the `gpuq` command with GPUQ_TOKEN."""
 
 import os
 import subprocess
@@ -25,7 +23,7 @@ class Ran:
 
 
 class Lab:
-    """A whole gpuq with tokens on, and everything that its commands said."""
+    """This is a whole gpuq with AUTH=token, and all output of its commands."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -91,7 +89,7 @@ def test_a_job_from_submission_to_its_log_with_a_token(lab: Lab) -> None:
     assert "succeeded" in lab.gpuq("show", ran.out, token=ann).out
 
 
-def test_without_and_with_anothers_token_it_is_exit_5_and_a_sentence(lab: Lab) -> None:
+def test_no_token_and_the_token_of_another_user_exit_with_5_and_a_sentence(lab: Lab) -> None:
     bob, eve = lab.make("bob"), lab.make("eve")
     nobody = lab.submit("bob", "")
     assert (nobody.code, nobody.out) == (5, "")
@@ -121,7 +119,7 @@ def test_an_admin_submits_and_cancels_for_anyone(lab: Lab) -> None:
     assert lab.gpuq("cancel", job_id, token=chief).code == 0
 
 
-def test_a_rotation_leaves_no_gap_and_revoking_is_at_once(lab: Lab) -> None:
+def test_a_rotation_leaves_no_gap_and_revoking_takes_effect_at_once(lab: Lab) -> None:
     old = lab.make("dora")
     new = lab.make("dora")
     assert lab.gpuq("admin", "token", "create", "--user", "dora").code == 1
@@ -137,19 +135,19 @@ def test_a_rotation_leaves_no_gap_and_revoking_is_at_once(lab: Lab) -> None:
     assert lab.ask("/queue", new).status_code == 401
 
 
-def test_one_that_expires_opens_nothing_afterwards(lab: Lab) -> None:
+def test_an_expired_token_is_not_accepted(lab: Lab) -> None:
     brief = lab.make("fred", "--expires", "5s")
     assert lab.ask("/queue", brief).status_code == 200
     wait_for("it expires", lambda: lab.ask("/queue", brief).status_code == 401, 10)
     assert "of fred has expired" in lab.ask("/queue", brief).json()["detail"]
 
 
-def test_a_token_file_does_as_well(lab: Lab, tmp_path: Path) -> None:
+def test_a_token_can_be_read_from_a_file(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(lab.make("gina") + "\n")
     assert lab.gpuq("--token-file", str(tmp_path / "token"), "queue").code == 0
 
 
-def test_health_is_open_and_the_numbers_are_not(lab: Lab) -> None:
+def test_health_needs_no_token_and_metrics_need_one(lab: Lab) -> None:
     assert [
         lab.ask(path).status_code for path in ("/healthz", "/version", "/openapi.json", "/docs")
     ] == [200] * 4
@@ -178,7 +176,7 @@ def test_a_followed_log_ends_with_its_token(lab: Lab) -> None:
     )
 
 
-def test_while_redis_is_away_nobody_comes_in(tmp_path: Path) -> None:
+def test_no_request_is_authorised_while_redis_is_unreachable(tmp_path: Path) -> None:
     with running_system(tmp_path, "redis", "queue_manager", AUTH="token") as system:
         lab = Lab(system)
         token = lab.make("ann")

@@ -98,7 +98,7 @@ def train_log(system: System, job_id: str) -> Path:
     return path
 
 
-# -- the seed, stages 1 and 2 ----------------------------------------------------------------------
+# -- the seed, stages 1 and 2 --------------------------------------------------------------------
 
 
 def test_stage_1_submit(api: System) -> None:
@@ -140,7 +140,7 @@ def test_stage_2_status(api: System) -> None:
     wait_for("the estimate", lambda: api.get("/status/user1")["estimated_wait"] == "1 hour", 5)
 
 
-# -- hostile requests over the wire ----------------------------------------------------------------
+# -- hostile requests over the wire --------------------------------------------------------------
 
 
 def test_hostile_bodies_over_the_wire(api: System) -> None:
@@ -162,7 +162,7 @@ def test_hostile_bodies_over_the_wire(api: System) -> None:
     assert requests.get(f"{api.api}/healthz", timeout=2).status_code == 200
 
 
-# -- logs that are followed ------------------------------------------------------------------------
+# -- logs that are followed ----------------------------------------------------------------------
 
 
 def test_a_follower_waits_for_the_log_and_ends_with_the_job(api: System) -> None:
@@ -184,7 +184,7 @@ def test_a_follower_waits_for_the_log_and_ends_with_the_job(api: System) -> None
     assert job["result"]["log"] == f"/data/user1/runs/{job_id}/train.log"
 
 
-# -- Redis goes and comes --------------------------------------------------------------------------
+# -- Redis goes and comes ------------------------------------------------------------------------
 
 
 def test_redis_killed_is_503_within_two_seconds_and_back_is_202(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_ready_with_a_heartbeat(api: System) -> None:
     assert api.get("/readyz") == {"status": "ready", "warnings": [], "coded_warnings": []}
 
 
-# -- the process -----------------------------------------------------------------------------------
+# -- the process ---------------------------------------------------------------------------------
 
 
 def test_sigterm_ends_it_within_two_seconds_with_followers_connected(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def reads(system: System, queued: str, wait_s: int = 30) -> list[Callable[[], re
         "/metrics",
     )
     paths += (f"/status/user1?wait={wait_s}", "/readyz")
-    return [lambda path=path: requests.get(f"{system.api}{path}", timeout=5) for path in paths]  # type: ignore[misc]
+    return [partial(requests.get, f"{system.api}{path}", timeout=5) for path in paths]
 
 
 def assert_refused(call: Callable[[], requests.Response], says: str) -> None:
@@ -108,7 +109,7 @@ def assert_recovers(system: System) -> None:
     assert system.violations() == []
 
 
-# -- what a living Redis refuses -------------------------------------------------------------------
+# -- what a living Redis refuses -----------------------------------------------------------------
 
 
 def test_a_wrong_password(api: System) -> None:
@@ -268,7 +269,7 @@ def test_a_redis_that_hangs_while_somebody_waits(api: System) -> None:
     assert_recovers(api)
 
 
-# -- what only says that it is Redis ---------------------------------------------------------------
+# -- what only says that it is Redis -------------------------------------------------------------
 
 
 class FakeRedis(socketserver.ThreadingTCPServer):
@@ -336,8 +337,9 @@ def test_one_that_does_not_serve_yet_or_never(
     body = {"user": "user1", "config": "demo.yaml", "workdir": "/data/user1"}
     with pretending(port, answer):
         for method, path in [
-            ("POST", "/submit"), ("DELETE", "/jobs/x"), ("POST", "/jobs/x/retry"), ("GET", "/status/user1"),
-            ("GET", "/queue"), ("GET", "/jobs/x"), ("GET", "/metrics"), ("GET", "/readyz"),
+            ("POST", "/submit"), ("DELETE", "/jobs/x"), ("POST", "/jobs/x/retry"),
+            ("GET", "/status/user1"), ("GET", "/queue"), ("GET", "/jobs/x"), ("GET", "/metrics"),
+            ("GET", "/readyz"),
         ]:  # fmt: skip
             began = time.monotonic()
             told = client.open(path, method=method, json=body if path == "/submit" else None)

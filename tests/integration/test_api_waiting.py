@@ -30,7 +30,7 @@ def api(shared: System) -> System:
     return shared
 
 
-# -- those who wait and those who follow -----------------------------------------------------------
+# -- those who wait and those who follow ---------------------------------------------------------
 
 
 def test_a_wait_ends_with_the_change(api: System) -> None:
@@ -97,7 +97,7 @@ def health_s(system: System) -> float:
     return time.monotonic() - began
 
 
-# -- requests that are not HTTP --------------------------------------------------------------------
+# -- requests that are not HTTP ------------------------------------------------------------------
 
 LONG = "x" * 9000
 

@@ -1,4 +1,4 @@
-"""The founding document on the whole system: real Valkey, real HTTP, real processes."""
+"""Check docs/founding-document.md on the whole system: real Valkey, HTTP and processes."""
 
 import json
 import signal
@@ -49,11 +49,11 @@ class TestTheSeedToTheLetter:
     def test_three_users_while_the_monitor_says_busy(
         self, system: System, by_hand, tmp_path: Path
     ) -> None:
-        """Positions 1, 2, 3; then one at a time in FIFO order; and by hand in Redis what the seed
-        shows.
+        """Jobs have positions 1, 2, 3 and run one at a time in FIFO order; redis-cli shows the keys
+        of docs/founding-document.md.
         """
         system.kill("monitor", signal.SIGTERM)
-        system.start_one("monitor", CPU_PERCENT="0")  # the gate is strict: nothing is below 0 %
+        system.start_one("monitor", CPU_PERCENT="0")  # the gate is strict: no load is below 0 %
         users = ("user1", "user2", "user3")
         answers = [system.submit(user, {"seconds": 0.5}).json() for user in users]
         assert [answer["position"] for answer in answers] == [1, 2, 3]
@@ -178,7 +178,7 @@ class TestCancel:
         system.wait_sound()
 
     def test_a_job_cancelled_while_it_waits_never_starts(self, system: System) -> None:
-        """The scheduler is frozen meanwhile, so that it cannot have started the job before."""
+        """Freeze the scheduler meanwhile, so that it cannot start the job before the cancel."""
         scheduler = psutil.Process(system.processes["scheduler"].pid)
         scheduler.suspend()
         try:
@@ -187,14 +187,14 @@ class TestCancel:
         finally:
             scheduler.resume()
         assert answer.json()["status"] == "cancelled"
-        system.wait_status(system.submitted("c4"), "succeeded")  # the scheduler works again
+        system.wait_status(system.submitted("c4"), "succeeded")  # the scheduler is working again
         job = system.job(job_id)
         assert (job["status"], job["started_at"]) == ("cancelled", None)
         assert system.lives(job_id) == []
 
 
-def test_the_config_is_kept_as_it_was_when_submitted(system: System) -> None:
-    """A later edit of the file does not change what runs."""
+def test_a_job_runs_with_its_config_as_submitted(system: System) -> None:
+    """A later edit of the file does not change the job."""
     (system.folder / "configs" / "mine.yaml").write_text("{seconds: 0.1, say: before}")
     blocker = system.submitted("k1", {"seconds": 30})
     job_id = system.submitted("k2", "mine.yaml")  # type: ignore[arg-type]
@@ -207,7 +207,7 @@ def test_the_config_is_kept_as_it_was_when_submitted(system: System) -> None:
 
 @pytest.fixture
 def lied_to(tmp_path: Path) -> Iterator[tuple[System, Liar]]:
-    """A system whose monitor is a server that says what it is told to."""
+    """Provide a system whose monitor is a server with answers set by the test."""
     liar = Liar()
     system = System(tmp_path_make(tmp_path), RESOURCE_MONITOR_URL=liar.url)
     try:
@@ -223,7 +223,9 @@ def tmp_path_make(tmp_path: Path) -> Path:
     return tmp_path / "system"
 
 
-def test_while_the_monitor_lies_jobs_wait_and_are_told(lied_to: tuple[System, Liar]) -> None:
+def test_jobs_wait_with_the_reason_while_the_monitor_answers_nonsense(
+    lied_to: tuple[System, Liar],
+) -> None:
     system, liar = lied_to
     truth = make_node("test-node").snapshot
     assert truth is not None
@@ -252,8 +254,8 @@ def test_while_the_monitor_lies_jobs_wait_and_are_told(lied_to: tuple[System, Li
     assert system.get("/nodes")
 
 
-def test_ten_seconds_are_the_longest_pause_and_a_submission_the_shortest(tmp_path: Path) -> None:
-    """With the deployed poll interval a submission is still looked at at once."""
+def test_a_submission_ends_a_pause_of_ten_seconds_at_once(tmp_path: Path) -> None:
+    """With the deployed poll interval the scheduler still handles a submission at once."""
     with running_system(tmp_path / "system", POLL_INTERVAL_S="10") as system:
         wait_for("a first cycle", lambda: system.store.heartbeat())
         time.sleep(0.5)

@@ -1,5 +1,5 @@
-"""The one-machine engine with real processes: made once, found again, stopped, timed out, killed in
-every way.
+"""Test the local engine with real processes that are created once, found again, stopped, timed out
+and killed in every way.
 """
 
 import json
@@ -37,14 +37,14 @@ HERE = Placement("here")
 
 
 class Bench:
-    """An engine in a folder, and what a test does with it."""
+    """This is an engine in a folder, with the steps that the tests share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.engine = self.another()
 
     def another(self) -> LocalEngine:
-        """As a scheduler that was started again has it."""
+        """Return the engine as a restarted scheduler opens it."""
         return LocalEngine(
             self.folder / "wf",
             self.folder / "data",
@@ -72,7 +72,7 @@ class Bench:
         return [life for line in lines if (life := json.loads(line))["what"] != "arrive"]
 
     def training(self) -> psutil.Process:
-        """The training's process, once it has begun."""
+        """Return the training's process once it has begun."""
         return psutil.Process(wait_for("the training begins", self.lives, 15)[-1]["pid"])
 
     def runner_pid(self, name: str) -> int:
@@ -111,7 +111,7 @@ def test_a_name_is_taken_once(bench: Bench) -> None:
     assert len(bench.engine.workflows()) == 1
 
 
-def test_the_training_sees_its_environment_and_nothing_of_ours(
+def test_the_training_gets_its_own_environment_and_not_that_of_the_scheduler(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:secret@host")
@@ -164,7 +164,7 @@ def test_a_killed_runner_takes_the_training_with_it(bench: Bench) -> None:
     assert not training.is_running() or training.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_second_runner_of_the_same_workflow_goes_away(bench: Bench) -> None:
+def test_a_second_runner_of_the_same_workflow_exits(bench: Bench) -> None:
     name = bench.make({"seconds": 1})
     bench.training()
     again = subprocess.run(
@@ -188,7 +188,9 @@ def test_workers_that_a_training_leaves_behind_are_ended(bench: Bench) -> None:
     )
 
 
-def test_the_lifeline_ends_it_in_good_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_lifeline_stops_the_training_in_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read_end, write_end = os.pipe()
     monkeypatch.setenv("LIFELINE_FD", str(read_end))
     name = bench.make({"seconds": 30})
@@ -199,7 +201,7 @@ def test_the_lifeline_ends_it_in_good_order(bench: Bench, monkeypatch: pytest.Mo
     assert (status.ended_by, status.exit_code) == (EndedBy.SHUTDOWN, 143)
 
 
-def test_made_but_never_started_is_started_by_the_next_look(bench: Bench) -> None:
+def test_a_workflow_made_but_not_started_is_started_by_the_next_poll(bench: Bench) -> None:
     name = bench.make({"seconds": 0})
     bench.until(name, WorkflowPhase.SUCCEEDED)
     made = bench.folder / "wf" / name
@@ -212,7 +214,7 @@ def test_made_but_never_started_is_started_by_the_next_look(bench: Bench) -> Non
     bench.until(name, WorkflowPhase.SUCCEEDED)
 
 
-def test_watch_tells_of_starts_and_ends(bench: Bench) -> None:
+def test_watch_reports_starts_and_ends(bench: Bench) -> None:
     changes: list[int] = []
     stopping = threading.Event()
     watcher = threading.Thread(
@@ -227,7 +229,7 @@ def test_watch_tells_of_starts_and_ends(bench: Bench) -> None:
         watcher.join()
 
 
-def test_delete_forgets_only_what_has_ended(bench: Bench) -> None:
+def test_delete_removes_only_ended_workflows(bench: Bench) -> None:
     name = bench.make({"seconds": 30})
     running = bench.until(name, WorkflowPhase.RUNNING)
     bench.engine.delete(running)
@@ -241,7 +243,7 @@ def test_delete_forgets_only_what_has_ended(bench: Bench) -> None:
     assert bench.engine.get(name) is None
 
 
-def test_an_image_without_a_folder_is_refused_for_good(bench: Bench) -> None:
+def test_an_image_without_a_folder_is_refused_without_a_retry(bench: Bench) -> None:
     bench.engine = LocalEngine(bench.folder / "wf", bench.folder, {}, "here")
     with pytest.raises(WorkflowRejected, match="LOCAL_IMAGES"):
         bench.make({})
@@ -266,8 +268,8 @@ def test_a_program_that_does_not_exist(bench: Bench) -> None:
     assert "no-such-program" in status.message
 
 
-def test_a_folder_that_cannot_be_read_is_an_engine_that_does_not_answer(bench: Bench) -> None:
-    """Never "there is no such workflow": that would end its job."""
+def test_a_folder_that_cannot_be_read_means_that_the_engine_does_not_answer(bench: Bench) -> None:
+    """The engine must not report "there is no such workflow": that would end its job."""
     name = bench.make({"seconds": 0})
     bench.until(name, WorkflowPhase.SUCCEEDED)
     (bench.folder / "wf" / name / "launch.json").write_text("{")
@@ -277,7 +279,7 @@ def test_a_folder_that_cannot_be_read_is_an_engine_that_does_not_answer(bench: B
     shutil.rmtree(bench.folder / "wf" / name)
 
 
-def test_what_was_left_half_made_is_swept_at_the_start(bench: Bench) -> None:
+def test_incomplete_folders_are_removed_at_the_start(bench: Bench) -> None:
     (bench.folder / "wf" / ".new-1").mkdir()
     (bench.folder / "wf" / ".gone-2").mkdir()
     bench.another()

@@ -1,4 +1,4 @@
-"""The real monitor: `python -m resource_monitor` as a process, over HTTP, and how it ends."""
+"""These tests run `python -m resource_monitor`, send it HTTP requests and stop it."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def start() -> Iterator[Callable[..., Monitor]]:
 
 @pytest.fixture
 def monitor(start: Callable[..., Monitor]) -> Monitor:
-    """A monitor that is ready: its server, its worker and its sampler."""
+    """Provide a monitor that is ready: its server, its worker and its sampler."""
     running = start()
     eventually(lambda: running.code("/readyz") == 200)
     assert len(running.find_family()) == 3
@@ -48,7 +48,7 @@ def test_the_status_is_about_this_machine_and_is_updated(monitor: Monitor) -> No
     )
 
 
-def test_a_threshold_of_nought_makes_a_node_that_is_busy_on_demand(
+def test_a_threshold_of_zero_makes_every_node_busy(
     start: Callable[..., Monitor],
 ) -> None:
     monitor = start(CPU_PERCENT="0")
@@ -65,7 +65,7 @@ def test_wrong_windows_and_paths_are_problems(monitor: Monitor) -> None:
 
 
 def test_sigterm_ends_everything_within_two_seconds(monitor: Monitor) -> None:
-    with requests.Session() as session:  # a client that would like to keep its connection
+    with requests.Session() as session:  # this client keeps its connection open
         session.get(f"{monitor.url}/status", timeout=5)
         began = time.monotonic()
         monitor.process.send_signal(signal.SIGTERM)
@@ -87,7 +87,7 @@ def test_a_killed_sampler_is_replaced(monitor: Monitor) -> None:
     eventually(lambda: len(monitor.find_family()) == 3 and monitor.code("/readyz") == 200)
 
 
-def test_a_killed_worker_takes_its_sampler_along_and_is_replaced(monitor: Monitor) -> None:
+def test_the_sampler_of_a_killed_worker_ends_and_the_worker_is_replaced(monitor: Monitor) -> None:
     _, worker, sampler = monitor.family
     worker.kill()
     assert psutil.wait_procs([sampler], timeout=10)[1] == []
@@ -105,7 +105,7 @@ def test_a_port_in_use_is_one_sentence_and_exit_1(monitor: Monitor) -> None:
     assert f"Cannot listen on 127.0.0.1 port {port}: Address already in use." in done.stderr
 
 
-def test_wrong_settings_are_a_sentence_each_and_exit_2() -> None:
+def test_each_wrong_setting_is_reported_in_a_sentence_and_exits_with_2() -> None:
     wrong = {"CPU_PERCENT": "many", "REQUIRE_GPU": "perhaps"}
     done = subprocess.run(
         COMMAND, env=os.environ | wrong, capture_output=True, text=True, timeout=30

@@ -1,6 +1,4 @@
-"""Whatever a monitor answers, the client gives a node: with a snapshot that can be trusted, or with
-what is wrong.
-"""
+"""For any answer of a monitor, the client returns a node with a valid snapshot or a problem."""
 
 import json
 import math
@@ -22,7 +20,7 @@ assert GOOD is not None
 
 
 class Liar:
-    """An HTTP server on loopback that answers what it is told to."""
+    """This HTTP server on loopback sends the answers that a test sets."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: None
@@ -90,10 +88,10 @@ def test_a_proxy_of_the_lab_is_not_asked(liar: Liar, monkeypatch: pytest.MonkeyP
     assert proxy.paths == []
 
 
-def test_the_window_goes_to_the_node_it_is_meant_for(liar: Liar) -> None:
+def test_each_node_is_asked_for_its_own_window(liar: Liar) -> None:
     liar.says(json.dumps(GOOD.encode()).encode())
     client = MonitorClient(liar.url)
-    client.nodes({"gpu-1": 1.5})  # who answers there is not known yet
+    client.nodes({"gpu-1": 1.5})  # the name of the node there is not known yet
     client.nodes({"gpu-1": 1.5, "other": 3.0})
     client.nodes({"gpu-1": 0.0})
     assert liar.paths == ["/status", "/status?window_s=1.500", "/status?window_s=0.001"]
@@ -115,7 +113,7 @@ def test_the_window_goes_to_the_node_it_is_meant_for(liar: Liar) -> None:
         (b'{"available": true}', "cannot be trusted"),
     ],
 )
-def test_lies(liar: Liar, body: bytes, says: str) -> None:
+def test_an_answer_that_cannot_be_true(liar: Liar, body: bytes, says: str) -> None:
     liar.says(body)
     [node] = MonitorClient(liar.url).nodes()
     assert node.snapshot is None
@@ -131,7 +129,7 @@ def test_an_error_status(liar: Liar) -> None:
     )
 
 
-def test_since_when_it_is_silent_is_told_and_forgotten_with_an_answer(liar: Liar) -> None:
+def test_the_time_without_an_answer_is_reported_and_reset_by_an_answer(liar: Liar) -> None:
     clock = FakeClock()
     client = MonitorClient(liar.url, clock)
     liar.says(b"no", status=500)
@@ -185,7 +183,7 @@ def test_a_slow_drip_is_cut_off(liar: Liar) -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_slow_headers_do_not_hold_the_cycle_up(liar: Liar) -> None:
+def test_slow_headers_do_not_delay_the_cycle(liar: Liar) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         try:
             for letter in b"HTTP/1.1 200 OK" * 10:
@@ -201,7 +199,7 @@ def test_slow_headers_do_not_hold_the_cycle_up(liar: Liar) -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_nobody_there_keeps_the_nodes_name(liar: Liar) -> None:
+def test_a_node_without_an_answer_keeps_its_name(liar: Liar) -> None:
     liar.says(json.dumps(GOOD.encode()).encode())
     client = MonitorClient(liar.url)
     client.nodes()
@@ -218,7 +216,7 @@ def test_a_name_without_an_address() -> None:
 
 
 def test_every_address_of_a_name_is_asked(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with a headless Service: here two loopback addresses behind one name, of which one has a
+    """Behind one name are two loopback addresses, as with a headless Service, of which one has a
     monitor.
     """
     liar.says(json.dumps(GOOD.encode()).encode())
@@ -240,7 +238,7 @@ def test_every_address_of_a_name_is_asked(liar: Liar, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def two(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Liar, Liar, "Names"]]:
-    """Two monitors behind one name, as behind a headless Service, and the name's addresses."""
+    """Provide two monitors behind one name, as with a headless Service, and its addresses."""
     other, names = Liar("127.0.0.2", liar.server.server_port), Names(liar.server.server_port)
     monkeypatch.setattr(socket, "getaddrinfo", names.getaddrinfo)
     yield liar, other, names
@@ -249,7 +247,7 @@ def two(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Liar, Lia
 
 
 class Names:
-    """A resolver that knows one name, `monitors`."""
+    """This resolver knows one name, `monitors`."""
 
     def __init__(self, port: int) -> None:
         self.port, self.hosts, self._real = port, ["127.0.0.1", "127.0.0.2"], socket.getaddrinfo
@@ -283,7 +281,7 @@ def test_two_nodes_in_the_order_of_their_names(two: tuple[Liar, Liar, Names]) ->
 def test_two_addresses_of_one_machine_are_one_node_with_the_stricter_answer(
     two: tuple[Liar, Liar, Names],
 ) -> None:
-    """While a monitor's pod is replaced both answer, one of them with less to go by."""
+    """While a monitor's pod is being replaced, both answer, one of them with fewer samples."""
     first, second, names = two
     first.says(body(make_node("gpu-1", 2)))
     second.says(body(make_node("gpu-1", 2, busy=(0,))))
@@ -292,7 +290,7 @@ def test_two_addresses_of_one_machine_are_one_node_with_the_stricter_answer(
     assert names.client().nodes() == [make_node("gpu-1", 2, busy=(0, 1))]
 
 
-def test_an_answer_outweighs_an_address_where_nobody_answers_any_more(
+def test_an_answer_outweighs_an_address_that_no_longer_answers(
     two: tuple[Liar, Liar, Names],
 ) -> None:
     first, second, names = two
@@ -313,12 +311,11 @@ def test_two_machines_under_one_name_are_neither_trusted(two: tuple[Liar, Liar, 
     second.says(body(make_node("gpu-1", 2)))
     [node] = names.client().nodes()
     assert (
-        node.error
-        == "2 monitors of different machines call themselves gpu-1; set NODE_NAME of each"
+        node.error == "2 monitors of different machines have the name gpu-1; set NODE_NAME of each"
     )
 
 
-def test_an_address_that_is_gone_from_the_name_is_forgotten(two: tuple[Liar, Liar, Names]) -> None:
+def test_an_address_removed_from_the_name_is_dropped(two: tuple[Liar, Liar, Names]) -> None:
     first, second, names = two
     client = names.client()
     first.says(body(make_node("gpu-1")))

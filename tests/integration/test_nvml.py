@@ -1,6 +1,4 @@
-"""The real monitor and the real nvidia-ml-py over a libnvidia-ml.so.1 that says what a test tells
-it.
-"""
+"""Test the monitor and nvidia-ml-py with a fake libnvidia-ml.so.1 that a test scripts."""
 
 import getpass
 import os
@@ -32,7 +30,7 @@ from jobqueue.resources import Gpu, GpuProcess, NodeSnapshot
 from resource_monitor.readings.owners import Owners
 
 FAST = {"SAMPLE_PERIOD_S": "0.1", "REQUIRE_GPU": "true", "MEMORY_PERCENT": "off"}
-NOW = "?window_s=0.2"  # only the newest readings: what the script said before does not count
+NOW = "?window_s=0.2"  # only the newest readings, without those of the previous script
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +43,7 @@ def start() -> Iterator[Callable[..., Monitor]]:
 def shared(
     start: Callable[..., Monitor], nvml_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Monitor, FakeNvml]:
-    """One monitor for all scripts that may follow each other."""
+    """Provide one monitor for all scripts that may follow each other."""
     fake = FakeNvml(nvml_folder, tmp_path_factory.mktemp("shared") / "nvml.txt")
     fake.says(gpu(0), gpu(1))
     monitor = start(**FAST, **fake.env)
@@ -58,7 +56,7 @@ def reasons(status: NodeSnapshot) -> list[tuple[str, int | None]]:
 
 
 def soon(monitor: Monitor, *expected: tuple[str, int | None]) -> NodeSnapshot:
-    """The first status with these reasons."""
+    """Return the first status with these reasons."""
     last: list[NodeSnapshot] = []
 
     def seen() -> bool:
@@ -75,7 +73,7 @@ def soon(monitor: Monitor, *expected: tuple[str, int | None]) -> NodeSnapshot:
 def said(
     shared: tuple[Monitor, FakeNvml], *gpus: str, expected: list[tuple[str, int | None]]
 ) -> NodeSnapshot:
-    """The status once both GPUs are well and then these."""
+    """Return the status after both GPUs were free and then became these."""
     monitor, fake = shared
     fake.says(gpu(0), gpu(1))
     soon(monitor)
@@ -116,7 +114,7 @@ def test_one_is_busy_and_then_both(shared: tuple[Monitor, FakeNvml]) -> None:
     assert status.reasons[1].message == "GPU 1 has 150 MB free (limit: above 200 MB)."
 
 
-def test_who_uses_a_busy_gpu_is_named(shared: tuple[Monitor, FakeNvml]) -> None:
+def test_the_user_of_a_busy_gpu_is_named(shared: tuple[Monitor, FakeNvml]) -> None:
     more = f"process {os.getpid()} 22100\nprocess 4194304 -1"
     busy = gpu(0, utilization=93, more=more)
     unnamed = said(shared, busy, gpu(1), expected=[("gpu_busy", 0)])
@@ -133,7 +131,7 @@ def test_who_uses_a_busy_gpu_is_named(shared: tuple[Monitor, FakeNvml]) -> None:
     )
 
 
-def test_a_lost_gpu_does_not_hide_its_sister_and_is_used_again_when_it_is_back(
+def test_a_lost_gpu_does_not_hide_the_other_and_is_used_again_when_it_is_back(
     shared: tuple[Monitor, FakeNvml],
 ) -> None:
     status = said(shared, gpu(0), gpu(1, more=fails(LOST)), expected=[("gpu_lost", 1)])
@@ -145,7 +143,7 @@ def test_a_lost_gpu_does_not_hide_its_sister_and_is_used_again_when_it_is_back(
     assert all(card.available for card in soon(monitor).gpus)
 
 
-def test_mig_tells_no_utilisation_which_is_null_and_does_not_pass(
+def test_mig_has_no_utilisation_which_is_null_and_does_not_pass(
     shared: tuple[Monitor, FakeNvml],
 ) -> None:
     mig = gpu(0, more=fails(NOT_SUPPORTED, "DeviceGetUtilizationRates"))
@@ -155,7 +153,7 @@ def test_mig_tells_no_utilisation_which_is_null_and_does_not_pass(
     assert status.reasons[0].message == "GPU 0 does not report its usage."
 
 
-def test_unified_memory_tells_no_memory_which_is_null_and_does_not_pass(
+def test_unified_memory_has_no_memory_figure_which_is_null_and_does_not_pass(
     shared: tuple[Monitor, FakeNvml],
 ) -> None:
     unified = gpu(0, more=fails(NOT_SUPPORTED, "DeviceGetMemoryInfo"))
@@ -183,7 +181,7 @@ def test_an_ecc_error_takes_that_gpu_out_alone(
     assert status.reasons[0].message == message
 
 
-def test_mig_passes_where_utilisation_is_not_judged(
+def test_mig_passes_if_utilisation_is_not_checked(
     start: Callable[..., Monitor], nvml: FakeNvml
 ) -> None:
     nvml.says(gpu(0, more=fails(NOT_SUPPORTED, "DeviceGetUtilizationRates", "DeviceGetPowerUsage")))
@@ -282,7 +280,7 @@ def test_a_gpu_that_was_reset_answers_only_after_nvml_is_opened_again(
         reader.stdin.close()
 
 
-def test_the_trainers_telemetry_sees_the_gpu_that_it_was_given(nvml: FakeNvml) -> None:
+def test_the_trainers_telemetry_measures_its_own_gpu(nvml: FakeNvml) -> None:
     nvml.says(gpu(0), gpu(1, utilization=42))
     code = "from proto_gcn.engine.reporting.telemetry import take_sample; print(take_sample().gpus)"
     env = os.environ | nvml.env | {"CUDA_VISIBLE_DEVICES": uuid(1)}
@@ -293,7 +291,7 @@ def test_the_trainers_telemetry_sees_the_gpu_that_it_was_given(nvml: FakeNvml) -
     assert "index=0" not in done.stdout
 
 
-def test_a_machine_without_a_compiler_is_told_what_to_install(
+def test_without_a_compiler_the_message_names_the_package_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Real `python train.py` processes on a tiny data set: what the queue relies on."""
+"""Check what the queue relies on with `python train.py` processes on a tiny data set."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""A full disk ends a training with one sentence; with room again, a retry ends as without it."""
+"""A full disk ends a training with one sentence; a retry with space gives the same result."""
 
 import re
 import signal
@@ -12,12 +12,12 @@ from tests.training.lab import STEPS, Lab
 from tests.training.same import assert_same_training
 
 FULL = 1  # the exit code
-HALF = 100_000  # bytes of a checkpoint, which has more
+HALF = 100_000  # bytes; a checkpoint has more
 REFUSED = (
     r"cannot write .*\.pth: {} \(1 MB needed\); "
     r"the earlier checkpoint is intact; free space and retry$"
 )
-SMALL = 100  # no file but those of an operating system
+SMALL = 100  # bytes; every file that the trainer writes is larger
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 def assert_ends_as(whole: Lab, lab: Lab) -> None:
-    """Retry, now that there is room."""
+    """Retry, now that there is space."""
     assert lab.fork()[0] == 0
     assert_same_training(lab.folder, whole.folder)
 

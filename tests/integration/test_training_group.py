@@ -1,4 +1,4 @@
-"""Several processes of one training, started by train.py and by torchrun, against a single one."""
+"""Compare a training with several processes, started by train.py or torchrun, with a single one."""
 
 import json
 import os
@@ -22,7 +22,7 @@ FLOAT64 = [sys.executable, str(Path(__file__).with_name("train_float64.py"))]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TWO = {"TRAIN_PROCESSES": "2"}
 OWN = {"PYTHONPATH": str(ROOT)}  # train.py finds its package itself, other programs do not
-NO_DROPOUT = {"backbone": {"prn_dropout": 0.0}}  # what each process draws is its own
+NO_DROPOUT = {"backbone": {"prn_dropout": 0.0}}  # each process draws its own dropout
 FAILING = """
 import os, sys
 from proto_gcn.engine import run
@@ -76,9 +76,9 @@ def test_two_processes_train_what_one_does(lab: Lab) -> None:
     configure(lab, batch=4, **same)
     for job, command in (("launched", FLOAT64), ("torchrun", [*TORCHRUN, *FLOAT64[1:]])):
         process = lab.start(command, job, **TWO, **OWN)
-        out, err = process.communicate(timeout=240)  # torchrun has words of its own for stderr
+        out, err = process.communicate(timeout=240)  # torchrun itself writes to stderr
         assert process.returncode == 0, err
-        # the first alone speaks
+        # only the first process prints
         assert (
             out.splitlines() == (lab.folder.with_name(job) / "train.log").read_text().splitlines()
         )
@@ -128,7 +128,7 @@ def test_a_stopped_group_that_lost_a_process_resumes_to_the_same_training(lab: L
 
 
 def kill_the_second(process: subprocess.Popen[str]) -> None:
-    """All processes end then, and one logs why."""
+    """Check that all processes end and that one logs the reason."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     second = next(
         pid for pid in children if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes()
@@ -145,7 +145,7 @@ def test_sigterm_to_torchrun_leaves_one_checkpoint_to_resume_from(lab: Lab) -> N
     read_until(process, "epoch 2/50 step 1/4")
     process.terminate()
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 1  # torchrun's own answer to every failure
+    assert process.returncode == 1  # torchrun's exit code for every failure
     assert out.count("stopped by SIGTERM after") == 1
     assert lab.checkpoint()["progress"]["epoch"] >= 1
     process = lab.start([*TORCHRUN, *TRAIN_PY[1:]])

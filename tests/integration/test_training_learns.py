@@ -1,7 +1,7 @@
 """The demo configuration learns the generated data set, and with random labels it does not.
 
 All its 24 epochs take 100 s of a core for each seed and end at 98.9 to 100 %. Here each training
-ends once it has learnt.
+ends once the goal is reached.
 """
 
 import os
@@ -22,7 +22,7 @@ from proto_gcn.data import synthetic
 
 TRAINER = Path(synthetic.__file__).parents[1]
 DEMO = TRAINER.parent / "workflows" / "configs" / "demo.yaml"
-CLASSES, TRAIN, VAL = 6, 240, 90  # the generator's own
+CLASSES, TRAIN, VAL = 6, 240, 90  # the numbers of the generator
 ENOUGH, CHANCE = 90.0, 100 / CLASSES
 
 
@@ -76,7 +76,7 @@ def test_random_labels_are_not_learnt(tmp_path: Path) -> None:
 
 
 def shuffle_training_labels(dataset: dict[str, Any]) -> None:
-    """Shuffle within each class, so that telling the classes apart gains nothing."""
+    """Shuffle within each class, so that distinguishing the classes gains nothing."""
     generator, names = np.random.default_rng(0), set(dataset["split"]["xsub_train"])
     samples = [sample for sample in dataset["annotations"] if sample["frame_dir"] in names]
     for label in range(CLASSES):

@@ -1,4 +1,4 @@
-"""Out of memory, or a sample that cannot be read: one sentence, and a retry succeeds."""
+"""Too little memory or an unreadable sample is reported in one sentence; a retry succeeds."""
 
 from collections.abc import Callable
 from functools import partial

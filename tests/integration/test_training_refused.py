@@ -1,4 +1,4 @@
-"""Real `python train.py` processes that cannot train: one sentence with the remedy, exit code."""
+"""Processes of `python train.py` that cannot train print one sentence with the remedy and exit."""
 
 import os
 import pickle
@@ -9,7 +9,7 @@ import torch
 
 from tests.training.lab import CONFIG, ROOT, Lab, read_until
 
-FOREIGN = {"state_dict": {}, "meta": {"epoch": 3}}
+WEIGHTS_ONLY = {"state_dict": {}, "meta": {"epoch": 3}}
 OTHER = CONFIG | {
     "model": {"backbone": CONFIG["model"]["backbone"] | {"base_channels": 16}, "cls_head": {}}
 }
@@ -18,14 +18,14 @@ OTHER = CONFIG | {
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (FOREIGN, "holds weights only, so training cannot resume from it; use load_from"),
+        (WEIGHTS_ONLY, "holds weights only, so training cannot resume from it; use load_from"),
         (
             {"state_dict": {}, "progress": {}, "meta": {"config": OTHER}},
             "was written with other model settings; restore them or start a new job: "
             "model.backbone.base_channels, model.cls_head.num_classes",
         ),
     ],
-    ids=["foreign", "other-config"],
+    ids=["weights-only", "other-config"],
 )
 def test_a_checkpoint_that_does_not_fit_ends_with_2_and_is_kept(
     content: dict[str, Any], sentence: str, lab: Lab

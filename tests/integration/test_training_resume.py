@@ -1,4 +1,4 @@
-"""A training that was interrupted ends as the one that was not, bit for bit."""
+"""An interrupted training gives bit for bit the result of an uninterrupted one."""
 
 import json
 import random
@@ -36,7 +36,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """Trains a config once without interruption."""
+    """This class trains each config once without interruption."""
     runs: dict[str, Lab] = {}
 
     def trained(**changes: Any) -> Lab:
@@ -50,7 +50,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 
 def assert_ends_as(whole: Lab, lab: Lab) -> list[str]:
-    """Retry without a disturbance; returns the lines that are printed."""
+    """Retry without an interruption and return the printed lines."""
     code, lines = lab.fork()
     assert code == 0, lines
     assert_same_training(lab.folder, whole.folder)
@@ -74,7 +74,7 @@ def test_another_seed_changes_everything_that_is_compared(make_lab: Make, whole:
 @pytest.mark.parametrize("name", failpoint.NAMES)
 def test_a_kill_at_any_write(name: str, lab: Lab, whole: Whole) -> None:
     ends = [lab.fork(FAILPOINT=f"{name}:kill")[0]]
-    for number in (3, 2):  # a point that is not reached so often lets the run come to its end
+    for number in (3, 2):  # at a point that is reached less often the run ends normally
         ends.append(lab.fork(partial(at_point, name, number, die))[0])
     assert ends[0] == KILLED
     assert set(ends) <= {KILLED, 0}

@@ -45,13 +45,16 @@ def test_two_of_three_and_the_third_for_the_next(system: System) -> None:
     assert given(system, one) == [uuid(2)]
 
 
-def test_it_waits_while_only_one_passes_and_is_told_who_holds_the_other(
+def test_a_job_waits_for_its_second_gpu_and_is_told_who_uses_it(
     system: System, nvml: FakeNvml
 ) -> None:
     nvml.says(gpu(0, utilization=93, more=BUSY), gpu(1), gpu(2, used=24576))
     wait_for("the gate sees it", lambda: _free(system) == 1)
     job_id = system.submitted("ann", gpus=2)
-    begin = "1st in line; test-node has 1 of 2 GPUs free; GPU 0 is at 93 % (limit: below 80 %), used by "
+    begin = (
+        "1st in line; test-node has 1 free GPU; the job needs 2; "
+        "GPU 0 is at 93 % (limit: below 80 %), used by "
+    )
     wait_for("it is told why", lambda: reason_of(system, job_id)[1].startswith(begin))
     code, message = reason_of(system, job_id)
     assert code == "resources_busy"

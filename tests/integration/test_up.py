@@ -1,5 +1,6 @@
-"""The real `gpuq up` with the real services on free ports; parts of it, or all of it, are killed."""
+"""These tests run `gpuq up` with its services on free ports and kill some or all of them."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,18 +21,20 @@ from devtools.testbed.demo import make_small_demo
 from devtools.testbed.system import free_port, wait_for
 
 TOY = {"seconds": 60}
-#: One after the other, also where several workers run the tests.
+#: These tests run one after the other, even if several workers run the suite.
 ON_THE_USUAL_PORTS = pytest.mark.xdist_group("usual ports")
+#: A pattern of each service's command. If `setproctitle` is installed, gunicorn shows the service's
+#: name, with a hyphen, in the place of the command.
 SERVICES = {
     "redis": "-server",
-    "resource-monitor": "resource_monitor",
-    "queue-manager": "queue_manager",
+    "resource-monitor": "resource[-_]monitor",
+    "queue-manager": "queue[-_]manager",
     "scheduler": "scheduler",
 }
 
 
 class Up:
-    """One `gpuq up` on `folder`; what it says is in `said()`."""
+    """This is one `gpuq up` on `folder`; `said()` returns its output."""
 
     def __init__(self, folder: Path, *options: str, **env: str) -> None:
         self.folder, self.port = folder, free_port()
@@ -58,6 +61,7 @@ class Up:
             "CPU_PERCENT": "off",
             "MEMORY_PERCENT": "off",
             "PYTHONPATH": str(ROOT),
+            "SPT_NOENV": "1",  # a title set by gunicorn must not overwrite the environment we read
         }
 
     def said(self) -> str:
@@ -82,9 +86,9 @@ class Up:
         return self.process.wait(timeout=40)
 
     def pid(self, service: str) -> int | None:
-        """The main process of a service: our child whose command names it."""
+        """Return the main process of a service: our child whose command matches its pattern."""
         for pid, words, parent in processes():
-            if parent == self.process.pid and SERVICES[service] in words:
+            if parent == self.process.pid and re.search(SERVICES[service], words):
                 return pid
         return None
 
@@ -95,11 +99,11 @@ class Up:
             return False
 
     def run_toy(self) -> str:
-        """Submit a minute's training and wait until it runs and its record says so."""
+        """Submit a training of one minute and wait until it and its record are running."""
         body = {"user": "ann", "config": TOY, "workdir": "/data/ann", "workflow": "toy"}
         job_id = str(requests.post(f"{self.api}/submit", json=body, timeout=10).json()["job_id"])
         wait_for("the training runs", lambda: self.lives(job_id))
-        wait_for("the record says so", lambda: self.job(job_id)["status"] == "running")
+        wait_for("the record is running", lambda: self.job(job_id)["status"] == "running")
         return job_id
 
     def lives(self, job_id: str) -> list[dict[str, Any]]:
@@ -110,12 +114,12 @@ class Up:
         return dict(requests.get(f"{self.api}/jobs/{job_id}", timeout=10).json())
 
     def left(self) -> list[str]:
-        """Every process, dead ones aside, whose command or environment names the folder."""
+        """Return every living process whose command or environment names the folder."""
         return [f"{pid} {words}" for pid, words, _ in processes(naming=str(self.folder))]
 
 
 def processes(naming: str = "") -> list[tuple[int, str, int]]:
-    """(pid, command, parent's pid) of all processes whose command or environment has that text."""
+    """Return (pid, command, parent) of the processes with that text in command or environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -133,7 +137,7 @@ def processes(naming: str = "") -> list[tuple[int, str, int]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where a `gpuq up` may live; whatever a failing test leaves there is killed."""
+    """Return a folder for a `gpuq up`; processes that a failing test leaves there are killed."""
     templates = tmp_path / "templates"
     templates.mkdir()
     for source in (ROOT / "workflows", ROOT / "tests" / "templates"):
@@ -143,11 +147,12 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "gpuq"
     yield root
     for pid, _, _ in processes(naming=str(root)):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended in the meantime
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_is_and_stops_everything_in_order(folder: Path, number: int) -> None:
+def test_it_prints_its_address_and_stops_everything_in_order(folder: Path, number: int) -> None:
     up = Up(folder).wait_up()
     assert up.answers("/readyz")
     assert f"curl {up.api}/submit" in up.said()
@@ -159,7 +164,7 @@ def test_it_says_where_it_is_and_stops_everything_in_order(folder: Path, number:
     assert "Traceback" not in up.said()
 
 
-def test_a_second_one_is_refused_and_the_first_goes_on(folder: Path) -> None:
+def test_a_second_one_is_refused_and_the_first_keeps_running(folder: Path) -> None:
     up = Up(folder).wait_up()
     command = [sys.executable, "-m", "gpuq", "up", "--data-dir", str(folder)]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
@@ -172,7 +177,7 @@ def test_a_second_one_is_refused_and_the_first_goes_on(folder: Path) -> None:
     assert up.stop() == 0
 
 
-def test_a_killed_service_is_started_again_and_the_training_goes_on(folder: Path) -> None:
+def test_a_killed_service_is_started_again_and_the_training_continues(folder: Path) -> None:
     up = Up(folder).wait_up()
     job_id = up.run_toy()
     for service in SERVICES:
@@ -183,14 +188,14 @@ def test_a_killed_service_is_started_again_and_the_training_goes_on(folder: Path
             f"{service} runs again",
             lambda service=service, killed=killed: up.pid(service) not in (None, killed),
         )
-        wait_for("all is well again", lambda: up.answers("/readyz"))
+        wait_for("the queue manager is ready again", lambda: up.answers("/readyz"))
     assert up.job(job_id)["status"] == "running"
     assert [life["what"] for life in up.lives(job_id)] == ["arrive", "start"]
     assert up.stop() == 0
     assert up.left() == []
 
 
-def test_sigkill_leaves_nothing_and_the_next_one_goes_on(folder: Path) -> None:
+def test_sigkill_leaves_nothing_and_the_next_one_resumes_the_training(folder: Path) -> None:
     up = Up(folder).wait_up()
     job_id = up.run_toy()
     os.kill(up.process.pid, signal.SIGKILL)
@@ -207,14 +212,14 @@ def test_sigkill_leaves_nothing_and_the_next_one_goes_on(folder: Path) -> None:
         "arrive",
         "start",
     ]
-    wait_for("the record says so", lambda: again.job(job_id)["status"] == "running")
+    wait_for("the record is running", lambda: again.job(job_id)["status"] == "running")
     assert again.job(job_id)["attempt"] == 2
     os.kill(again.process.pid, signal.SIGKILL)
     again.process.wait()
     wait_for("nothing is left", lambda: not again.left(), 10)
 
 
-def test_a_service_that_cannot_start_ends_it_with_that_services_last_words(folder: Path) -> None:
+def test_a_service_that_cannot_start_ends_it_and_its_last_output_is_shown(folder: Path) -> None:
     up = Up(folder, MAX_QUEUED="none")
     assert up.process.wait(timeout=40) == 1
     assert "queue-manager did not start: it ended with exit code 2" in up.said()
@@ -256,12 +261,12 @@ def test_off_loopback_it_has_tokens_and_shows_the_first_one_once(folder: Path) -
     assert not any(token.encode() in log.read_bytes() for log in (folder / "logs").iterdir())
 
 
-# -- the demo ------------------------------------------------------------------------------------------------------
+# -- the demo --
 
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    """The queue manager's usual port, taken: by us, or by whoever was here before."""
+    """The queue manager's usual port, in use by this test or by another process."""
     with socket.socket() as listener:
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
@@ -270,14 +275,12 @@ def busy_port() -> Iterator[int]:
             listener.bind(("127.0.0.1", 8081))
             listener.listen()
         except OSError:
-            pass  # then somebody else listens there, which does as well
+            pass  # another process listens there, which serves the test as well
         yield 8081
 
 
 @ON_THE_USUAL_PORTS
-def test_the_demo_trains_to_its_end_and_says_where_everything_is(
-    folder: Path, busy_port: int
-) -> None:
+def test_the_demo_trains_to_its_end_and_names_its_files(folder: Path, busy_port: int) -> None:
     make_small_demo(folder)
     up = Up(folder, "--demo", WORKFLOW_TEMPLATE=str(ROOT / "workflows" / "proto-gcn-workflow.yaml"))
     assert up.process.wait(timeout=120) == 0, up.said()
@@ -294,7 +297,7 @@ def test_the_demo_trains_to_its_end_and_says_where_everything_is(
 
 
 @ON_THE_USUAL_PORTS
-def test_a_demo_that_fails_says_why_and_is_exit_3(folder: Path) -> None:
+def test_a_demo_that_fails_prints_the_reason_and_exits_with_3(folder: Path) -> None:
     make_small_demo(folder, train_split="no_such_split")
     up = Up(folder, "--demo", WORKFLOW_TEMPLATE=str(ROOT / "workflows" / "proto-gcn-workflow.yaml"))
     assert up.process.wait(timeout=60) == 3, up.said()

@@ -1,4 +1,4 @@
-"""The wheel works alone: built, installed into an empty virtual environment, and started there.
+"""The wheel works alone when it is built, installed into an empty virtual environment and started.
 
 The other distributions come from the environment of the tests, so that nothing is downloaded; the
 checkout is not on the path of the new environment.
@@ -59,7 +59,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The new virtual environment, with the wheel installed."""
+    """Return the new virtual environment with the wheel installed."""
     folder = tmp_path_factory.mktemp("environment")
     venv = folder / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", venv, folder=folder)
@@ -74,7 +74,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_file_of_our_packages_is_in_the_wheel(wheel: Path) -> None:
-    """The data files too: Lua scripts, configurations, templates, the report's page, the schema."""
+    """The wheel also has the data files: Lua scripts, configurations, templates, page, schema."""
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     ours = (path for package in PACKAGES for path in (ROOT / package).rglob("*"))
@@ -83,15 +83,16 @@ def test_every_file_of_our_packages_is_in_the_wheel(wheel: Path) -> None:
     assert {Path(name).suffix for name in packed} >= {".py", ".lua", ".yaml", ".json", ".j2"}
 
 
-def test_our_packages_are_those_of_the_wheel(environment: Path, tmp_path: Path) -> None:
+def test_our_packages_are_imported_from_the_wheel(environment: Path, tmp_path: Path) -> None:
     python = environment / "bin" / "python"
     found = run(python, "-c", WHERE, *PACKAGES, folder=tmp_path).split()
     assert len(found) == len(PACKAGES)
     assert [path for path in found if not Path(path).is_relative_to(environment)] == []
-    assert str(ROOT) not in run(python, "-c", "import sys; print(sys.path)", folder=tmp_path)
+    path = run(python, "-c", "import sys; print(*sys.path, sep=chr(10))", folder=tmp_path)
+    assert str(ROOT) not in path.splitlines()
 
 
-def test_the_command_knows_its_version(environment: Path, wheel: Path, tmp_path: Path) -> None:
+def test_the_command_prints_its_version(environment: Path, wheel: Path, tmp_path: Path) -> None:
     version = run(environment / "bin" / "gpuq", "--version", folder=tmp_path)
     assert wheel.name.split("-")[1] in version
 

@@ -1,1 +1,1 @@
-"""The parts of the store, one subject each; `client.py` composes them."""
+"""This package has the parts of the store, one subject each; `client.py` composes them."""

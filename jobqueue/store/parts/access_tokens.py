@@ -9,10 +9,10 @@ from jobqueue.tokens import MOST_LIVE_PER_USER, Token
 
 
 class AccessTokens(Connection):
-    """Reads and writes access tokens."""
+    """This part reads and writes access tokens."""
 
     def token_and_owner(self, digest: str, job_id: str) -> tuple[Token | None, str | None]:
-        """The token of this digest, and whose job that is; None for what there is not. One round trip."""
+        """Return the token of this digest and the user of the job, or None for each; one call."""
         with self._translated(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hget(keys.TOKENS, digest)
             pipe.hget(keys.job(job_id), "user")
@@ -20,7 +20,7 @@ class AccessTokens(Connection):
         return (None if text is None else Token.decode(digest, text)), owner
 
     def add_token(self, token: Token) -> None:
-        """Raises TooManyTokens."""
+        """Write a new token; raises TooManyTokens."""
         self.run(
             "add_token",
             token.user,
@@ -31,12 +31,12 @@ class AccessTokens(Connection):
         )
 
     def restore_token(self, token: Token) -> bool:
-        """Put a token of a backup back; False where it is there already."""
+        """Write a token of a backup; return False if it exists already."""
         with self._translated():
             return bool(self._redis.hsetnx(keys.TOKENS, token.digest, token.encode()))
 
     def tokens(self) -> list[Token]:
-        """All that are kept, expired ones too, in the order of users and creation."""
+        """Return all tokens, expired ones too, by user and time of creation."""
         with self._translated():
             records = self._redis.hgetall(keys.TOKENS)
         found = [Token.decode(digest, text) for digest, text in records.items()]

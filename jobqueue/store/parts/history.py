@@ -1,4 +1,4 @@
-"""This module reads what has happened: users' jobs, finished jobs, run times, events."""
+"""This module reads the history: users' jobs, finished jobs, run times, events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +9,15 @@ from jobqueue.store.connection import MAX_BLOCK_S, Connection
 
 
 class History(Connection):
-    """Reads the history of all jobs."""
+    """This part reads the history of all jobs."""
 
     def user_jobs(self, user: str, start: int, count: int) -> list[str]:
-        """The user's job ids from `start`, the newest submission first."""
+        """Return the user's job ids from `start`, the newest submission first."""
         with self._translated():
             return list(self._redis.zrevrange(keys.user_jobs(user), start, start + count - 1))
 
     def finished(self, start: int, count: int) -> list[str]:
-        """Finished job ids from `start`, the newest first."""
+        """Return finished job ids from `start`, the newest first."""
         with self._translated():
             return list(self._redis.zrevrange(keys.FINISHED_JOBS, start, start + count - 1))
 
@@ -26,13 +26,13 @@ class History(Connection):
             return int(self._redis.zcard(keys.FINISHED_JOBS))
 
     def finished_counts(self) -> dict[Phase, int]:
-        """How many jobs ever ended in each phase."""
+        """Return how many jobs ever ended in each phase."""
         with self._translated():
             counts = self._redis.hgetall(keys.FINISHED_COUNTS)
         return {phase: int(counts.get(phase.value, 0)) for phase in Phase if phase.is_finished}
 
     def durations(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | None]:
-        """For each (user, config) the mean run time (s) of the most telling list that has any, or None."""
+        """Return the mean run time (s) of each (user, config): the most specific one, or None."""
         names = sorted({key for pair in pairs for key in keys.durations(*pair)} | {keys.DURATIONS})
         means = {
             key: float(mean) if mean else None
@@ -46,11 +46,14 @@ class History(Connection):
         }
 
     def _means(self, names: Sequence[str]) -> list[str]:
-        """In Redis, because the queue's head may stand for hundreds of lists."""
+        """Compute the means in Redis: the head of the queue may need hundreds of lists."""
         return list(self.run("mean_durations", *names))
 
     def wait_events(self, last_id: str, block_s: float) -> tuple[str, list[dict[str, str]]]:
-        """The transitions after `last_id`, waiting up to `block_s` (at most MAX_BLOCK_S); and the id to go on from."""
+        """Return the transitions after `last_id`, and the id to continue from.
+
+        Waits up to `block_s` (at most MAX_BLOCK_S) for the first one.
+        """
         with self._translated():
             block = int(min(block_s, MAX_BLOCK_S) * 1000)
             answer = self._blocking.xread({keys.EVENTS: last_id}, count=100, block=block)
@@ -69,7 +72,7 @@ class History(Connection):
 
 
 def _flat(batch: Any) -> list[Any]:
-    """RESP3 wraps a stream's rows in one more list than RESP2."""
+    """Return the rows of a stream; RESP3 wraps them in one more list than RESP2."""
     return (
         batch[0]
         if batch and isinstance(batch[0], list) and batch[0] and isinstance(batch[0][0], tuple)

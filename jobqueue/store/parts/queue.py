@@ -7,20 +7,20 @@ from jobqueue.store.parts.records import Records
 
 
 class Queue(Records):
-    """Reads what waits and what holds a slot."""
+    """This part reads the queued jobs and the jobs that hold a slot."""
 
     def queue_length(self) -> int:
         with self._translated():
             return int(self._redis.llen(keys.JOB_QUEUE))
 
     def queue_raw(self, start: int, count: int) -> list[str]:
-        """`count` raw entries in dispatch order from `start` (0 = next out), which is the right end of the list."""
+        """Return `count` raw entries in dispatch order from `start` (0 = next)."""
         with self._translated():
             entries = self._redis.lrange(keys.JOB_QUEUE, -(start + count), -(start + 1))
         return list(reversed(entries))
 
     def order(self, start: int, count: int) -> list[str]:
-        """Job ids in dispatch order from `start` (0 = next)."""
+        """Return job ids in dispatch order from `start` (0 = next)."""
         with self._translated():
             return list(self._redis.zrange(keys.QUEUE_ORDER, start, start + count - 1))
 
@@ -29,17 +29,20 @@ class Queue(Records):
             return int(self._redis.zcard(keys.QUEUE_ORDER))
 
     def user_queue(self, user: str, count: int) -> list[str]:
-        """The user's next `count` queued job ids in dispatch order."""
+        """Return the user's next `count` queued job ids in dispatch order."""
         with self._translated():
             return list(self._redis.zrange(keys.user_queue(user), 0, count - 1))
 
     def running_raw(self) -> dict[str, str]:
-        """`running_jobs` as it stands: slot -> raw entry."""
+        """Return `running_jobs` as stored: slot -> raw entry."""
         with self._translated():
             return dict(self._redis.hgetall(keys.RUNNING_JOBS))
 
     def running(self) -> list[Job]:
-        """The admitted and running jobs, the longest admitted first; unreadable slots are left to `Leader.repair`."""
+        """Return the admitted and running jobs, the longest admitted first.
+
+        Unreadable slots are left out; `Leader.repair` repairs them.
+        """
         ids = []
         for raw in self.running_raw().values():
             try:

@@ -5,7 +5,7 @@ from jobqueue.store.connection import Connection
 
 
 class Readiness(Connection):
-    """Checks the version and the settings of the Redis server."""
+    """This part checks the version and the settings of the Redis server."""
 
     def problem(self) -> HealthProblem | None:
         """Return why Redis must not be used as a queue; None when it may be used."""

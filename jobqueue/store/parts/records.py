@@ -11,10 +11,10 @@ from jobqueue.store.connection import Connection
 
 
 class Records(Connection):
-    """Reads the records of jobs."""
+    """This part reads the records of jobs."""
 
     def job(self, job_id: str) -> Job:
-        """The whole record; raises JobNotFound."""
+        """Return the whole record; raises JobNotFound."""
         with self._translated():
             record = self._redis.hgetall(keys.job(job_id))
         if not record:
@@ -22,7 +22,10 @@ class Records(Connection):
         return Job.from_hash(record)
 
     def jobs(self, job_ids: Iterable[str]) -> list[Job]:
-        """The records of these ids in order, without config texts and log tails; unreadable ones are left out."""
+        """Return the records of these ids in order, without their large fields.
+
+        Unknown and unreadable ones are left out.
+        """
         with self._translated(), self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hmget(keys.job(job_id), Job.LIST_FIELDS)
@@ -38,19 +41,19 @@ class Records(Connection):
         return [job for record in records if record.get("job_id") and (job := _readable(record))]
 
     def timeline(self, job_id: str) -> list[dict[str, str]]:
-        """The job's transitions, the oldest first: at, from, to, code, message, detail."""
+        """Return the job's transitions, oldest first: at, from, to, code, message, detail."""
         with self._translated():
             lines = [json.loads(line) for line in self._redis.lrange(keys.timeline(job_id), 0, -1)]
         return [_transition(line) for line in lines]
 
     def position(self, job_id: str) -> int | None:
-        """1 = next; None when it is not queued."""
+        """Return the job's position (1 = next), or None if it is not queued."""
         with self._translated():
             rank = self._redis.zrank(keys.QUEUE_ORDER, job_id)
         return None if rank is None else rank + 1
 
     def positions(self, job_ids: Sequence[str]) -> dict[str, int]:
-        """The positions of those that are queued, in one round trip."""
+        """Return the positions of those that are queued, in one call."""
         with self._translated(), self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.zrank(keys.QUEUE_ORDER, job_id)
@@ -65,12 +68,12 @@ class Records(Connection):
 def _readable(record: dict[str, str]) -> Job | None:
     try:
         return Job.from_hash(record)
-    except errors.CorruptEntry:  # the leader puts it aside (Leader.repair); a list does without it
+    except errors.CorruptEntry:  # the leader quarantines it (Leader.repair)
         return None
 
 
 def _transition(line: dict[str, str]) -> dict[str, str]:
-    """Return a line of a timeline with its fields in order: a table of Lua has none."""
+    """Return a line of a timeline with its fields in order; Lua does not keep one."""
     code, message = line.get("code", ""), line.get("message", "")
     reason = Reason.read(code, message, line.get("detail"))
     return {name: line.get(name, "") for name in ("at", "from", "to")} | reason.to_dict()

@@ -1,4 +1,4 @@
-"""This module reads what the scheduler reports, and keeps what admins ask of it."""
+"""This module reads the scheduler's reports, and stores the requests of admins."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ _DEAD = "node_dead:"  # the prefix of such fields in the hash `admin`
 
 
 class SchedulerState(Connection):
-    """Reads heartbeat, nodes and quarantine; reads and writes the requests of admins."""
+    """This part reads heartbeat, nodes and quarantine; it reads and writes admins' requests."""
 
     def heartbeat(self) -> dict[str, Any] | None:
         with self._translated():
@@ -19,7 +19,10 @@ class SchedulerState(Connection):
         return json.loads(text) if text else None
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """node -> what its monitor last said (`snapshot` or `error`), with `at`, which is None where nobody knows."""
+        """Return the last answer of each node's monitor: `snapshot` or `error`, and `at`.
+
+        `at` is None if the record cannot be read.
+        """
         with self._translated():
             return {
                 node: _node_record(text)
@@ -31,7 +34,7 @@ class SchedulerState(Connection):
             return int(self._redis.llen(keys.QUARANTINE))
 
     def resume_requested_at(self) -> float:
-        """When an admin last asked a halted scheduler to resume; 0 = never."""
+        """Return when an admin last asked a halted scheduler to resume; 0 = never."""
         with self._translated():
             return float(self._redis.hget(keys.ADMIN, "resume_requested_at") or 0)
 
@@ -40,7 +43,7 @@ class SchedulerState(Connection):
             self._redis.hset(keys.ADMIN, "resume_requested_at", at)
 
     def dead_nodes(self) -> dict[str, float]:
-        """The nodes that an admin has declared dead, and since when."""
+        """Return the nodes that an admin has declared dead, with the time."""
         with self._translated():
             asked = self._redis.hgetall(keys.ADMIN)
         return {
@@ -54,7 +57,7 @@ class SchedulerState(Connection):
             self._redis.hset(keys.ADMIN, _DEAD + node, at)
 
     def declare_alive(self, node: str) -> bool:
-        """Take the declaration back; False where there was none."""
+        """Withdraw the declaration; return False if there was none."""
         with self._translated():
             return bool(self._redis.hdel(keys.ADMIN, _DEAD + node))
 
@@ -67,10 +70,10 @@ def _node_record(text: str) -> dict[str, Any]:
         ValueError,
         TypeError,
         KeyError,
-    ):  # a hand was there; the scheduler writes it anew in its next cycle
+    ):  # edited manually; the next cycle writes it again
         return {
             "at": None,
             "snapshot": None,
-            "error": "what Redis holds about this node cannot be read",
+            "error": "the data about this node in Redis cannot be read",
         }
     return record

@@ -16,7 +16,7 @@ _ID_PLACEHOLDER_IN_JSON = json.dumps(_ID_PLACEHOLDER)[1:-1]
 
 @dataclass(frozen=True)
 class Caps:
-    """How many jobs may wait: of one user, and in all."""
+    """How many jobs may be queued: of one user, and in total."""
 
     per_user: int = 100
     total: int = 10_000
@@ -24,7 +24,7 @@ class Caps:
 
 @dataclass(frozen=True)
 class Enqueued:
-    """Where a submission ended up; `existing` when its Idempotency-Key had been used before."""
+    """The job of a submission; `existing` if its Idempotency-Key was used before."""
 
     job_id: str
     position: int | None
@@ -32,7 +32,7 @@ class Enqueued:
 
 
 class Submissions(Connection):
-    """Writes jobs on behalf of users."""
+    """This part writes jobs on behalf of users."""
 
     def enqueue(
         self, spec: JobSpec, at: float, caps: Caps, idempotency_key: str = "", digest: str = ""
@@ -41,7 +41,7 @@ class Submissions(Connection):
         entry = QueueEntry(
             spec.user, spec.config, spec.workdir, seed_timestamp(at), _ID_PLACEHOLDER
         ).encode()
-        before, _, after = entry.rpartition(_ID_PLACEHOLDER_IN_JSON)  # the job id stands last
+        before, _, after = entry.rpartition(_ID_PLACEHOLDER_IN_JSON)  # the job id comes last
         fields = [item for pair in spec.to_hash().items() for item in pair]
         answer = self.run(
             "enqueue",
@@ -56,32 +56,41 @@ class Submissions(Connection):
             keys.idempotency(spec.user, idempotency_key) if idempotency_key else "",
             digest,
             keys.IDEMPOTENCY_TTL_S,
-            "Just submitted; the scheduler looks at it within seconds.",
+            "Just submitted; the scheduler considers it within seconds.",
             *fields,
         )
         kind, job_id, position = answer
         return Enqueued(job_id, int(position) or None, existing=kind == "existing")
 
     def cancel(self, job_id: str, at: float) -> Phase:
-        """Cancel a queued job, or ask for an admitted or running one's end; returns its phase now. Idempotent."""
+        """Cancel a queued job, or request the end of an admitted or running one.
+
+        Returns the phase afterwards. Idempotent.
+        """
         phase = self.run(
             "cancel",
             job_id,
             rfc3339(at),
             at,
             "Cancelled by its user before it started.",
-            "A cancel was asked for; the training is being stopped.",
+            "Cancellation requested; the training is being stopped.",
         )
         return Phase(phase)
 
     def retry(self, job_id: str, at: float, caps: Caps) -> int:
-        """Queue a failed or cancelled job again as its next attempt; returns the position. Raises InvalidTransition."""
+        """Queue a failed or cancelled job again as its next attempt; return the position.
+
+        Raises InvalidTransition, QueueFull.
+        """
         message = "Queued again; it resumes from its last checkpoint."
         return int(self.run("retry", job_id, rfc3339(at), caps.per_user, caps.total, message))
 
     def restore_queued(self, job: Job, at: float) -> bool:
-        """Put a queued job of a backup at the back of the queue; False where it is known already. No cap applies."""
-        message = "Restored from a backup; the scheduler looks at it within seconds."
+        """Put a queued job of a backup at the back of the queue; no cap applies.
+
+        Returns False if the job is known already.
+        """
+        message = "Restored from a backup; the scheduler considers it within seconds."
         head = (
             job.job_id,
             job.spec.user,

@@ -1,1 +1,1 @@
-"""The engine that runs jobs as Argo Workflows."""
+"""This package is the engine that runs jobs as Argo Workflows."""

@@ -1,4 +1,4 @@
-"""The state of all workflows, for one list call per cycle.
+"""This module knows the state of all workflows, for one list call per cycle.
 
 What has ended is remembered, because it does not change any more. A list returns the workflows that
 Argo has not labelled as completed. One that was seen live and is missing there has ended, was
@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from jobqueue.service.log import get_logger
+from scheduler.clocks import Clocks
 from scheduler.engines.argo.errors import Api, Refused, get_or_none, is_of_one
-from scheduler.engines.argo.inspector import Clocks, Inspector, Known
+from scheduler.engines.argo.inspector import Inspector, Known
 from scheduler.engines.argo.lister import Lister
 from scheduler.engines.argo.manifests import OPEN, OURS, name_of, uid_of, workflows_path
 from scheduler.engines.argo.pods import Pods
@@ -28,7 +29,7 @@ ALL_S = 600
 
 
 class WorkflowCache:
-    """The workflows of one namespace."""
+    """The cache holds the workflows of one namespace."""
 
     def __init__(
         self, api: Api, pods: Pods, clocks: Clocks, look_back: int, node_age_s: float
@@ -48,11 +49,11 @@ class WorkflowCache:
         self._keep_alive: Callable[[], None] = lambda: None
 
     def created(self, workflow: dict[str, Any]) -> None:
-        """Remember one that was created just now: it may end before the next list."""
+        """Remember a workflow that was just created: it may end before the next list."""
         self._known[name_of(workflow)] = Known(self._plain(workflow))
 
     def forget(self, workflow: WorkflowStatus) -> None:
-        """Forget one that was deleted: no list shows what became of one that had ended."""
+        """Forget a workflow that was deleted: lists would not show that."""
         known = self._known.get(workflow.name)
         if known is not None and known.status.uid == workflow.uid:
             del self._known[workflow.name]
@@ -71,7 +72,7 @@ class WorkflowCache:
         return [known.status for known in self._known.values()]
 
     def one(self, name: str, closely: bool = True) -> WorkflowStatus | None:
-        """Return one by name, whoever created it; None if there is none."""
+        """Return a workflow by name, even if it is not ours; None if there is none."""
         path = workflows_path(self._pods.namespace, name)
         workflow = get_or_none(self._api, path, name)
         if workflow is None:
@@ -93,7 +94,7 @@ class WorkflowCache:
                 self._ask_again(name)
 
     def _list_all(self) -> None:
-        """List everything; of what ended unseen, the newest are inspected."""
+        """List all workflows, and inspect the newest of those that ended unseen."""
         unseen: dict[str, WorkflowStatus] = {}
         newest: list[dict[str, Any]] = []
         seen = set()
@@ -128,7 +129,7 @@ class WorkflowCache:
                     log.warning("Workflow labels name no job.", workflow=name_of(workflow))
 
     def _ask_again(self, name: str) -> None:
-        """Ask for one that no list shows any more; if that is refused, it stays as it was seen."""
+        """Ask for a workflow that lists no longer show; if that is refused, keep its last state."""
         try:
             self.one(name, closely=False)
         except Refused as error:
@@ -137,7 +138,7 @@ class WorkflowCache:
             log.warning("Workflow cannot be read.", workflow=name, error=str(error))
 
     def _drop_log_tails(self) -> None:
-        """Log tails are for those that end now; a thousand old ones would fill the memory."""
+        """Drop the log tails of all but the newest: a thousand of them would fill the memory."""
         ended = [known for known in self._known.values() if known.status.log_tail]
         ended.sort(key=lambda known: known.status.finished_at or 0)
         for known in ended[: -self._look_back]:

@@ -1,9 +1,10 @@
-"""The connection to the API server. The only file that imports `kubernetes`."""
+"""This module connects to the API server; no other file imports `kubernetes`."""
 
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import urllib3
@@ -21,8 +22,27 @@ class CredentialsMissing(Exception):
     """There is no way to connect to a cluster; the text is one sentence with the remedy."""
 
 
+@dataclass(frozen=True)
+class _Request:
+    """One request; `timeout` is (connect, read) in seconds."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: Any
+    timeout: tuple[float, float]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json, */*;q=0.8"}
+        if self.body is not None:
+            kind = "merge-patch+json" if self.method == "PATCH" else "json"
+            headers["Content-Type"] = f"application/{kind}"
+        return headers
+
+
 class Connection:
-    """Calls to the API server that `load` configures.
+    """The connection makes calls to the API server that `load` configures.
 
     Each request is sent once, never retried unseen, and always has a timeout.
     """
@@ -35,7 +55,7 @@ class Connection:
     def call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
     ) -> dict[str, Any]:
-        body_text = self._ask(method, path, query or {}, body)
+        body_text = self._ask(_Request(method, path, query or {}, body, self._timeout))
         try:
             answer = json.loads(body_text)
         except ValueError as error:
@@ -45,33 +65,26 @@ class Connection:
         return answer
 
     def text(self, path: str, query: Mapping[str, str]) -> str:
-        return self._ask("GET", path, query).decode("utf-8", errors="replace")
+        request = _Request("GET", path, query, None, self._timeout)
+        return self._ask(request).decode("utf-8", errors="replace")
 
     @contextmanager
     def stream(self, path: str, query: Mapping[str, str], silence_s: float) -> Iterator["_Lines"]:
-        response = self._open("GET", path, query, None, (_CONNECT_S, silence_s))
+        response = self._open(_Request("GET", path, query, None, (_CONNECT_S, silence_s)))
         try:
             yield _Lines(response)
         finally:
             response.close()
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str], body: Any = None) -> bytes:
-        response = self._open(method, path, query, body, self._timeout)
+    def _ask(self, request: _Request) -> bytes:
+        response = self._open(request)
         with _no_answer():
             return response.data
 
-    def _open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Any,
-        timeout: tuple[float, float],
-    ) -> urllib3.HTTPResponse:
+    def _open(self, request: _Request) -> urllib3.HTTPResponse:
         """Send a request; after a 401 the credentials are read again, for one more try."""
-        client = self._client
         try:
-            return _send(client, method, path, query, body, timeout)
+            return _send(self._client, request)
         except Refused as error:
             if error.status != 401:
                 raise
@@ -79,11 +92,11 @@ class Connection:
             self._client = self._load()
         except CredentialsMissing as error:
             raise Refused(401, str(error)) from error
-        return _send(self._client, method, path, query, body, timeout)
+        return _send(self._client, request)
 
 
 class _Lines:
-    """The lines of a watch; see Stream."""
+    """This stream yields the lines of a watch; see Stream."""
 
     def __init__(self, response: urllib3.HTTPResponse) -> None:
         self._response = response
@@ -102,42 +115,34 @@ class _Lines:
             pass  # it has ended by itself
 
 
-def _send(
-    client: ApiClient,
-    method: str,
-    path: str,
-    query: Mapping[str, str],
-    body: Any,
-    timeout: tuple[float, float],
-) -> urllib3.HTTPResponse:
-    headers = {"Accept": "application/json, */*;q=0.8"}
-    if body is not None:
-        headers["Content-Type"] = (
-            "application/merge-patch+json" if method == "PATCH" else "application/json"
-        )
-    try:
-        request = client.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-    except (ConfigException, OSError) as error:  # the token's file is read again once a minute
-        raise NoAnswer(f"the credentials cannot be read ({error})", sent=False) from error
+def _send(client: ApiClient, request: _Request) -> urllib3.HTTPResponse:
+    serialized = _serialized(client, request)
     with _no_answer():
         response: urllib3.HTTPResponse = client.call_api(
-            *request, _request_timeout=timeout
+            *serialized, _request_timeout=request.timeout
         ).response
         if response.status >= 300:
             raise refusal(response.status, response.headers, response.data)
     return response
 
 
+def _serialized(client: ApiClient, request: _Request) -> tuple[Any, Any, Any, Any, Any]:
+    try:
+        return client.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query.items()),
+            header_params=request.headers,
+            body=request.body,
+            auth_settings=["BearerToken"],
+        )
+    except (ConfigException, OSError) as error:  # the token's file is read again once a minute
+        raise NoAnswer(f"the credentials cannot be read ({error})", sent=False) from error
+
+
 @contextmanager
 def _no_answer() -> Iterator[None]:
-    """Wrap whatever uses the network: its errors become NoAnswer."""
+    """Turn errors of the network into NoAnswer."""
     try:
         yield
     except (NewConnectionError, ConnectTimeoutError) as error:
@@ -161,11 +166,15 @@ def load(kubeconfig: str | None) -> ApiClient:
                 config_file=path, client_configuration=configuration, persist_config=False
             )
     except Exception as error:
-        source = "the pod's ServiceAccount token" if in_cluster else "KUBECONFIG"
-        raise CredentialsMissing(
-            f"ENGINE=argo cannot connect to a cluster by {source} ({' '.join(str(error).split())}); "
-            "run the scheduler in the cluster, set KUBECONFIG to a file that works with kubectl, or "
-            "set ENGINE=local."
-        ) from error
+        raise _missing(in_cluster, error) from error
     configuration.retries = False  # urllib3's own could create an object twice
     return ApiClient(configuration)
+
+
+def _missing(in_cluster: bool, error: Exception) -> CredentialsMissing:
+    source = "the pod's ServiceAccount token" if in_cluster else "KUBECONFIG"
+    return CredentialsMissing(
+        f"ENGINE=argo cannot connect to a cluster by {source} "
+        f"({' '.join(str(error).split())}); run the scheduler in the cluster, set KUBECONFIG "
+        "to a file that works with kubectl, or set ENGINE=local."
+    )

@@ -41,7 +41,7 @@ _CONFLICT = 409
 
 
 class Creator:
-    """Creates workflows in one namespace."""
+    """The creator creates workflows in one namespace."""
 
     def __init__(self, api: Api, namespace: str) -> None:
         self._api = api
@@ -59,7 +59,7 @@ class Creator:
         return created
 
     def drop_orphan(self, name: str, job_id: str) -> None:
-        """Delete a ConfigMap of this job that is not tied to a Workflow; a tied one needs no help."""
+        """Delete a ConfigMap of this job that no Workflow owns; an owned one is not our concern."""
         present = get_or_none(self._api, self._config(name), name)
         if present is not None and job_label(present) == job_id and not owners(present):
             self._drop(present)
@@ -67,7 +67,7 @@ class Creator:
     # -- the ConfigMap ---------------------------------------------------------------------------
 
     def _create_config_map(self, wanted: dict[str, Any]) -> str:
-        """Create it, or reuse the one that an earlier create left; return its uid."""
+        """Create it, or reuse the one that an earlier create has left; return its uid."""
         try:
             try:
                 return uid_of(self._api.call("POST", self._config(), body=wanted))
@@ -79,7 +79,10 @@ class Creator:
             raise _before_the_workflow(error) from error
 
     def _reuse(self, wanted: dict[str, Any]) -> str:
-        """The name is taken: by a Workflow's own, by an earlier create of this job, or by others."""
+        """Reuse the ConfigMap that has the name, if an earlier create of this job has left it.
+
+        Raises WorkflowExists if it belongs to a Workflow or to anything else.
+        """
         name = name_of(wanted)
         if get_or_none(self._api, self._workflow(name), name) is not None:
             raise WorkflowExists(f"A workflow {name} exists already.")
@@ -149,7 +152,7 @@ class Creator:
 
 
 def _before_the_workflow(error: CallFailed) -> EngineError:
-    """Return what a failed call means before the Workflow was to be created: none was, for sure."""
+    """Return what a failed call means before the create of the Workflow: there is none."""
     meaning = of_a_create(error)
     is_not_made = isinstance(meaning, EngineUnavailable | WorkflowExists)
     return WorkflowNotMade(str(meaning), meaning.retry_after_s) if is_not_made else meaning

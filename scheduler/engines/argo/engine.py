@@ -1,18 +1,17 @@
-"""The engine of a cluster: Argo Workflows through the API server.
+"""This module runs jobs in a cluster: as Argo Workflows, through the API server.
 
 `cache.py` decides what is asked when; `status.py` and `errors.py` decide what an answer means.
 """
 
 import threading
-import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from scheduler.clocks import SYSTEM_CLOCKS, Clocks
 from scheduler.engines.argo.cache import WorkflowCache
 from scheduler.engines.argo.connection import Connection, load
 from scheduler.engines.argo.create import Creator
 from scheduler.engines.argo.errors import Api, change, engine_errors, get_or_none, of_a_call
-from scheduler.engines.argo.inspector import Clocks
 from scheduler.engines.argo.manifests import (
     config_maps_path,
     config_of,
@@ -30,7 +29,7 @@ _LOOK_BACK = 32
 
 
 class ArgoEngine(Engine):
-    """The workflows of one namespace."""
+    """This engine runs the workflows of one namespace."""
 
     name = "argo"
     pins_gpus = False
@@ -42,8 +41,7 @@ class ArgoEngine(Engine):
         *,
         look_back: int = _LOOK_BACK,
         node_age_s: float = 30.0,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         """`look_back`: at least as many as run at once.
 
@@ -54,8 +52,8 @@ class ArgoEngine(Engine):
         self._creator = Creator(api, namespace)
         self._cache = WorkflowCache(
             api,
-            Pods(api, namespace, monotonic),
-            Clocks(clock, monotonic),
+            Pods(api, namespace, clocks.monotonic),
+            clocks,
             max(look_back, _LOOK_BACK),
             node_age_s,
         )

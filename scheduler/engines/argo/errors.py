@@ -1,4 +1,4 @@
-"""The errors of a call to the API server, and what they mean for an engine: a pure translation.
+"""This module translates errors of calls to the API server into errors of an engine.
 
 CallFailed
 ├── NoAnswer   no reliable answer; `sent` is whether the request may have taken effect
@@ -28,6 +28,19 @@ _DENIED = re.compile(
 )  # admission webhooks and policies, which answer 403 as RBAC does
 _RBAC = re.compile(r"forbidden: User .* cannot ")
 
+#: status -> what is wrong, and how an admin fixes it
+_REMEDIES = {
+    401: (
+        "The API server does not accept the scheduler's credentials",
+        "restart the scheduler's pod, or fix the file that KUBECONFIG names.",
+    ),
+    403: ("The scheduler lacks a permission", "restore it: kubectl apply -k deploy/"),
+    404: (
+        "The namespace or Argo Workflows itself is missing",
+        "check: kubectl get namespaces, and kubectl get crd workflows.argoproj.io",
+    ),
+}
+
 
 class CallFailed(Exception):
     pass
@@ -40,7 +53,7 @@ class NoAnswer(CallFailed):
 
 
 class Refused(CallFailed):
-    """An HTTP status above 299; `reason` and `name` are the Status object's, empty without one."""
+    """The status is above 299; `reason` and `name` are from the Status object, or empty."""
 
     def __init__(
         self,
@@ -59,7 +72,7 @@ class Refused(CallFailed):
 
 
 class Stream(Protocol):
-    """The lines of a watch, until the server ends it or `end` is called from another thread."""
+    """A stream yields a watch's lines until the server or a call of `end` ends it."""
 
     def __iter__(self) -> Iterator[bytes]: ...
 
@@ -67,7 +80,7 @@ class Stream(Protocol):
 
 
 class Api(Protocol):
-    """Calls to one API server; each of them raises CallFailed."""
+    """An Api makes calls to one API server; each of them raises CallFailed."""
 
     def call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
@@ -75,7 +88,7 @@ class Api(Protocol):
         """Send one request and return a JSON object; the body of a PATCH is a merge patch."""
 
     def text(self, path: str, query: Mapping[str, str]) -> str:
-        """Return what is not JSON: a log."""
+        """Return an answer that is not JSON: a log."""
 
     def stream(
         self, path: str, query: Mapping[str, str], silence_s: float
@@ -85,24 +98,15 @@ class Api(Protocol):
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
     """Return a refusal, from the API server's Status object or from a proxy's own text."""
-    try:
-        said = json.loads(body)
-    except ValueError:
-        said = None
-    said = said if isinstance(said, dict) and said.get("kind") == "Status" else {}
-    details = said.get("details") or {}
-    text = str(
-        said.get("message")
-        or " ".join(body.decode("utf-8", "replace").split())
-        or "no reason given"
-    )
-    wait = headers.get("Retry-After") or details.get("retryAfterSeconds")
+    status_object = _status_object(body)
+    details = status_object.get("details") or {}
+    text = str(status_object.get("message") or _one_line(body) or "no reason given")
     return Refused(
         status,
         text[:_MOST_SHOWN],
-        str(said.get("reason") or ""),
+        str(status_object.get("reason") or ""),
         str(details.get("name") or ""),
-        _seconds(wait),
+        _seconds(headers.get("Retry-After") or details.get("retryAfterSeconds")),
     )
 
 
@@ -139,23 +143,11 @@ def of_a_look(error: CallFailed) -> EngineError:
     """Return what a failed call means that creates nothing."""
     if not isinstance(error, Refused):
         return EngineUnavailable(f"The API server is not responding: {error}.")
-    if error.status == 401:
-        return EngineForbidden(
-            f"The API server does not accept the scheduler's credentials: {error}; restart the scheduler's pod, or "
-            "fix the file that KUBECONFIG names."
-        )
-    if error.status == 403:
-        return EngineForbidden(
-            f"The scheduler lacks a permission: {error}; restore it: kubectl apply -k deploy/"
-        )
-    if error.status == 404:
-        return EngineForbidden(
-            f"The namespace or Argo Workflows itself is missing: {error}; check: kubectl get namespaces, and "
-            "kubectl get crd workflows.argoproj.io"
-        )
-    return EngineUnavailable(
-        f"The API server cannot serve the call now: {error}.", error.retry_after_s
-    )
+    if error.status not in _REMEDIES:
+        text = f"The API server cannot serve the call now: {error}."
+        return EngineUnavailable(text, error.retry_after_s)
+    problem, remedy = _REMEDIES[error.status]
+    return EngineForbidden(f"{problem}: {error}; {remedy}")
 
 
 def of_a_call(error: CallFailed) -> EngineError:
@@ -180,25 +172,11 @@ def is_of_one(error: CallFailed) -> bool:
 
 
 def of_a_create(error: CallFailed) -> EngineError:
-    """Return what a failed create means: nothing created for certain, refused for good, or unknown."""
-    if not isinstance(error, Refused):
-        certain = isinstance(error, NoAnswer) and not error.sent
-        return (
-            WorkflowNotMade(f"The API server cannot be reached: {error}.")
-            if certain
-            else of_a_look(error)
-        )
-    # A Conflict is a quota that was counted at the same time.
-    if error.status == 409 and error.reason != "Conflict":
-        return WorkflowExists(error.message)
-    if error.status in (400, 413, 422) or (error.status == 403 and _DENIED.search(error.message)):
-        return WorkflowRejected(error.message)
-    if error.status in (401, 403, 404) and not _QUOTA.search(error.message):
-        return of_a_look(error)
-    if _is_certain(error):
-        return WorkflowNotMade(
-            f"The API server did not create the workflow: {error}.", error.retry_after_s
-        )
+    """Return what a failed create means: surely nothing created, refused for good, or unknown."""
+    if isinstance(error, Refused):
+        return _of_a_refused_create(error)
+    if isinstance(error, NoAnswer) and not error.sent:
+        return WorkflowNotMade(f"The API server cannot be reached: {error}.")
     return of_a_look(error)
 
 
@@ -211,6 +189,20 @@ def engine_errors(meaning: Callable[[CallFailed], EngineError] = of_a_look) -> I
         raise meaning(error) from error
 
 
+def _of_a_refused_create(error: Refused) -> EngineError:
+    # A Conflict is a quota that was counted at the same time.
+    if error.status == 409 and error.reason != "Conflict":
+        return WorkflowExists(error.message)
+    if error.status in (400, 413, 422) or (error.status == 403 and _DENIED.search(error.message)):
+        return WorkflowRejected(error.message)
+    if error.status in (401, 403, 404) and not _QUOTA.search(error.message):
+        return of_a_look(error)
+    if _is_certain(error):
+        text = f"The API server did not create the workflow: {error}."
+        return WorkflowNotMade(text, error.retry_after_s)
+    return of_a_look(error)
+
+
 def _is_certain(error: Refused) -> bool:
     """Return whether it was refused before anything was stored.
 
@@ -221,6 +213,19 @@ def _is_certain(error: Refused) -> bool:
     if error.status == 500:
         return "failed calling webhook" in error.message
     return error.status == 503 and error.reason == "ServiceUnavailable"
+
+
+def _status_object(body: bytes) -> dict[str, Any]:
+    """Return the API server's Status object; {} if the body is not one, such as a proxy's page."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) and answer.get("kind") == "Status" else {}
+
+
+def _one_line(body: bytes) -> str:
+    return " ".join(body.decode("utf-8", "replace").split())
 
 
 def _seconds(text: Any) -> float | None:

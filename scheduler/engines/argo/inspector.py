@@ -1,9 +1,9 @@
 """Inspect one workflow more closely than a list shows it: its pod, its node and its log."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scheduler.clocks import Clocks
 from scheduler.engines.argo.manifests import name_of, uid_of
 from scheduler.engines.argo.pods import Pods
 from scheduler.engines.argo.status.fields import as_dict, is_final, main_state, pod_node, seconds
@@ -20,17 +20,9 @@ _NODE_AGE_AT_THE_END_S = 5
 ANSWERING_NODE_AGE_S = 300
 
 
-@dataclass(frozen=True)
-class Clocks:
-    """Two clocks in seconds: since the epoch, and one that never jumps."""
-
-    wall: Callable[[], float]
-    monotonic: Callable[[], float]
-
-
 @dataclass
 class Known:
-    """What is known of one workflow, beyond what a list shows."""
+    """More is known of a workflow than lists show."""
 
     status: WorkflowStatus
     started_at: float | None = None
@@ -40,7 +32,7 @@ class Known:
 
 
 class Inspector:
-    """Asks about pods and nodes, as seldom as the state of a workflow allows."""
+    """The inspector asks about pods and nodes as seldom as a workflow's state allows."""
 
     def __init__(self, pods: Pods, clocks: Clocks, node_age_s: float) -> None:
         """`node_age_s`: how old the known readiness of a node may be, in seconds."""
@@ -92,7 +84,7 @@ class Inspector:
         return self._clocks.wall() - (seconds(node.get("startedAt")) or self._clocks.wall())
 
     def _inspect_the_end(self, workflow: dict[str, Any], known: Known) -> Sight:
-        """Its pod alone proves that no container runs; its node does if there is no pod."""
+        """Return whether no container runs: its pod proves it, or its node if there is no pod."""
         pod = self._pods.of(name_of(workflow), uid_of(workflow))
         sight = Sight(asked=True, pod=pod, started_at=known.started_at)
         pod_spec = as_dict((pod or {}).get("spec"))

@@ -13,7 +13,7 @@ _EXPIRED = 410
 
 
 class Lister:
-    """The lists of one namespace."""
+    """The lister reads the lists of one namespace."""
 
     def __init__(self, api: Api, namespace: str) -> None:
         self.version: str | None = None  #: of the last list: where a watch begins

@@ -1,4 +1,4 @@
-"""The objects that a job has in the cluster, and their paths: pure makers of texts and dicts."""
+"""Make the objects that a job has in the cluster, and their paths: pure functions."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from workflows.render import LABEL_JOB
 COMPLETED = "workflows.argoproj.io/completed"
 #: All workflows of ours; those that a person submits directly carry no job's label.
 OURS = f"app.kubernetes.io/part-of=gpuq,{LABEL_JOB}"
-#: Those that Argo has not labelled as completed. A cycle asks for these alone, because the completed
-#: ones are many and do not change.
+#: Our workflows that Argo has not labelled as completed. A cycle asks only for these, because the
+#: completed ones are many and do not change.
 OPEN = f"{OURS},{COMPLETED}!=true"
 _CONFIG = "config"
 

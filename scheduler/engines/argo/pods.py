@@ -27,7 +27,7 @@ _ARGO_END = re.compile(rf"(?=.*sub-process exited)({_ARGO_LINE.pattern})")
 
 
 class Pods:
-    """The pods of one namespace; remembers the state of nodes, and the time spent on logs."""
+    """Pods of one namespace are asked for here; the state of nodes is remembered."""
 
     def __init__(self, api: Api, namespace: str, monotonic: Callable[[], float]) -> None:
         self.namespace = namespace
@@ -52,7 +52,7 @@ class Pods:
         return max(pods, key=_created_at, default=None)
 
     def newest_warning(self, pod: dict[str, Any]) -> str:
-        """Return the newest warning event about a pod ('FailedMount: …'); empty if there is none."""
+        """Return the newest warning about a pod ('FailedMount: …'); empty if there is none."""
         about = f"involvedObject.name={name_of(pod)},type=Warning"
         query = {"fieldSelector": about, "limit": "100"}
         answer = self._api.call("GET", f"/api/v1/namespaces/{self.namespace}/events", query)

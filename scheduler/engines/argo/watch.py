@@ -1,4 +1,4 @@
-"""Watch the workflows. It is only a hint: a gap in it costs a poll interval, never a job."""
+"""Watch the workflows. It is only a hint: a gap in it delays a job, but loses none."""
 
 import json
 import random
@@ -24,7 +24,7 @@ _LONGEST_PAUSE_S = 60.0
 
 
 class Watcher:
-    """Calls `on_change` when a Workflow changes in a way that a cycle may act on."""
+    """The watcher calls `on_change` when a Workflow changes in a way that a cycle may act on."""
 
     def __init__(
         self, api: Api, path: str, version: str | None, on_change: Callable[[], None]
@@ -55,31 +55,25 @@ class Watcher:
         failures = 0
         while not stopping.is_set():
             began = time.monotonic()
-            try:
-                self._watch(stopping)
-                problem = ""
-            except CallFailed as error:
-                problem = str(error)
-                self._expire(error)
+            problem = self._try_to_watch(stopping)
             failures = 0 if time.monotonic() - began > _GOOD_S else failures + 1
-            pause = min(2.0 ** max(0, failures - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1)
+            pause_s = _pause_s(failures)
             if problem and not stopping.is_set():
-                log.info(
-                    "Workflow watch ended; restarting it.",
-                    error=problem,
-                    pause_s=round(pause, 1),
-                )
-            stopping.wait(pause)
+                text = "Workflow watch ended; restarting it."
+                log.info(text, error=problem, pause_s=round(pause_s, 1))
+            stopping.wait(pause_s)
+
+    def _try_to_watch(self, stopping: threading.Event) -> str:
+        """Watch until the stream ends; return what went wrong, if anything did."""
+        try:
+            self._watch(stopping)
+        except CallFailed as error:
+            self._expire(error)
+            return str(error)
+        return ""
 
     def _watch(self, stopping: threading.Event) -> None:
-        query = {
-            "watch": "1",
-            "labelSelector": OPEN,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(WATCH_S),
-            **({"resourceVersion": self._version} if self._version else {}),
-        }
-        with self._api.stream(self._path, query, SILENCE_S) as stream:
+        with self._api.stream(self._path, self._query(), SILENCE_S) as stream:
             self._stream = stream
             try:
                 for line in stream:
@@ -88,6 +82,15 @@ class Watcher:
                     self._take(line)
             finally:
                 self._stream = None
+
+    def _query(self) -> dict[str, str]:
+        query = {
+            "watch": "1",
+            "labelSelector": OPEN,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_S),
+        }
+        return {**query, "resourceVersion": self._version} if self._version else query
 
     def _take(self, line: bytes) -> None:
         with suppress(ValueError):
@@ -114,11 +117,17 @@ class Watcher:
         return now != before and not (before is None and now == _essence({}))
 
     def _expire(self, error: CallFailed) -> None:
-        """The server has forgotten the version: run a cycle now, and watch from now on."""
+        """Run a cycle, and watch from now on: the server has forgotten the version."""
         if isinstance(error, Refused) and error.status == 410:
             self._version = None
             self._seen.clear()
             self._on_change()
+
+
+def _pause_s(failures: int) -> float:
+    """Return how long to pause after so many failures in a row, in seconds."""
+    doublings = min(max(0, failures - 1), 6)
+    return min(2.0**doublings, _LONGEST_PAUSE_S) * random.uniform(0.5, 1)
 
 
 def _essence(workflow: dict[str, Any]) -> tuple[object, ...]:

@@ -1,1 +1,1 @@
-"""The engine that runs jobs as processes of this machine."""
+"""This package is the engine that runs jobs as processes of this machine."""

@@ -1,8 +1,8 @@
-"""The engine of one machine: runs the rendered Workflow's container command as a process.
+"""This module runs the rendered Workflow's container command as a process of this machine.
 
-A workflow is a folder below the state folder. It gets its name by one rename, so that a name can be
-taken only once. Its `runner.py` process outlives the scheduler. The state is read from files and one
-kernel lock, never from memory.
+A workflow is a folder below the state folder. It gets its name by one rename, so that a name can
+be taken only once. Its `runner.py` process outlives the scheduler. The state is read from files and
+one kernel lock, never from memory.
 """
 
 import errno
@@ -47,7 +47,7 @@ def default_images() -> dict[str, Path]:
 
 
 class LocalEngine(Engine):
-    """Runs workflows as processes of this machine; `state_dir` holds one folder per workflow."""
+    """This engine runs workflows as processes; `state_dir` holds one folder per workflow."""
 
     name = "local"
     pins_gpus = True
@@ -160,25 +160,25 @@ class LocalEngine(Engine):
 
     def _spawn(self, folder: Path) -> None:
         """Start the folder's runner; if there are two, the second one exits at once."""
-        lifeline = os.environ.get("LIFELINE_FD")
-        command = [sys.executable, "-m", "scheduler.engines.local.runner", str(folder)]
         try:
-            with (folder / "runner.log").open("ab") as output:
-                runner = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                    pass_fds=(int(lifeline),) if lifeline else (),
-                )
-        except (
-            OSError
-        ) as error:  # deleted a moment ago, or out of processes: the next cycle retries
+            self._runners.append(_start_runner(folder))
+        except OSError as error:
+            # Deleted a moment ago, or out of processes: the next cycle retries.
             why = error.strerror
             log.warning("Workflow runner not started.", workflow=folder.name, error=why)
-            return
-        self._runners.append(runner)
+
+
+def _start_runner(folder: Path) -> "subprocess.Popen[bytes]":
+    lifeline = os.environ.get("LIFELINE_FD")
+    with (folder / "runner.log").open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "scheduler.engines.local.runner", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=(int(lifeline),) if lifeline else (),
+        )
 
 
 def _write(new: Path, workflow: dict[str, Any], launch: dict[str, Any], config_text: str) -> None:

@@ -26,7 +26,7 @@ _PARAMETER = re.compile(r"\{\{\s*workflow\.parameters\.([\w-]+)\s*\}\}")
 
 @dataclass(frozen=True)
 class Machine:
-    """What a job's process gets from this machine."""
+    """The machine provides this to a job's process."""
 
     images: Mapping[str, Path]  #: which folder stands in for an image
     data_root: Path  #: what /data is here

@@ -1,4 +1,4 @@
-"""The parent of one job's process: `python -m scheduler.engines.local.runner FOLDER`.
+"""Run one job's process as its parent: `python -m scheduler.engines.local.runner FOLDER`.
 
 It outlives the scheduler, which finds it again, and ends with the lifeline: a pipe whose other end
 `gpuq up` holds. Its files are in FOLDER, each written whole:
@@ -65,7 +65,7 @@ def write_json(path: Path, content: Any) -> None:
 def _take_lock(path: Path) -> int | None:
     """Return the lock's descriptor; None if another runner holds it.
 
-    The engine, which only tests the lock, releases it at once: hence the retries.
+    It retries, because the engine takes the lock for a moment to test it.
     """
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     for _ in range(20):
@@ -110,21 +110,25 @@ def _wait(
     """Wait until the child has ended; return who ended it."""
     time_limit_s = launch["time_limit_s"]
     deadline = time.monotonic() + time_limit_s if time_limit_s else float("inf")
-    watched = [os.pidfd_open(child.pid), *_lifeline()]
-    ended_by, kill_at = "itself", float("inf")
+    pidfd, lifeline = os.pidfd_open(child.pid), _lifeline()
     while child.poll() is None:
-        readable, _, _ = select.select(watched, [], [], STOP_POLL_S)
-        if ended_by != "itself":
-            if time.monotonic() > kill_at:
-                _signal_group(child, signal.SIGKILL)
-            continue
-        is_shutdown = bool(terminated or set(watched[1:]) & set(readable))
+        readable, _, _ = select.select([pidfd, *lifeline], [], [], STOP_POLL_S)
+        is_shutdown = bool(terminated or set(lifeline) & set(readable))
         ended_by = _why_end(folder, time.monotonic() > deadline, is_shutdown)
         if ended_by != "itself":
-            child.terminate()  # the job alone: it ends its own workers after its checkpoint
-            kill_at = time.monotonic() + launch["grace_s"]
-            del watched[1:]
-    return ended_by
+            _end(child, pidfd, launch["grace_s"])
+            return ended_by
+    return "itself"
+
+
+def _end(child: "subprocess.Popen[bytes]", pidfd: int, grace_s: float) -> None:
+    """Ask the job alone to end, which ends its workers; after the grace period kill its group."""
+    child.terminate()
+    kill_at = time.monotonic() + grace_s
+    while child.poll() is None:
+        select.select([pidfd], [], [], STOP_POLL_S)
+        if time.monotonic() > kill_at:
+            _signal_group(child, signal.SIGKILL)
 
 
 def _why_end(folder: Path, is_too_long: bool, is_shutdown: bool) -> str:

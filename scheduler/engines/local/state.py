@@ -1,4 +1,4 @@
-"""Read the state of a workflow from its folder: files that the runner writes, and one kernel lock."""
+"""Read a workflow's state from its folder: files that the runner writes, and a kernel lock."""
 
 import fcntl
 import json
@@ -22,34 +22,35 @@ def read_state(folder: Path, engine: str, node: str) -> WorkflowStatus | None:
     started = _read_json(folder / "started.json")
     is_locked = started is not None and _is_locked(folder / "lock")
     ended = _read_json(folder / "exit.json")
-    known = {
-        "name": folder.name,
-        "engine": engine,
-        "uid": launch["uid"],
-        "job_id": launch["job_id"],
-        "attempt": launch["attempt"],
-        "node": node,
-        "gpu_uuids": tuple(launch["gpu_uuids"]),
-        "started_at": started and started["at"],
-        "submission": launch.get("submission"),  # earlier versions did not write it
-    }
+    known = {**_identity(launch), "name": folder.name, "engine": engine, "node": node}
+    known["started_at"] = started and started["at"]
     if started is None:
         return WorkflowStatus(phase=WorkflowPhase.PENDING, **known)
     if ended is None and is_locked:
         return WorkflowStatus(phase=WorkflowPhase.RUNNING, **known)
-    return _ended(folder, known, ended)
+    known["log_tail"] = _log_tail(folder / "output.log")
+    return _killed(known) if ended is None else _ended(known, ended)
 
 
-def _ended(folder: Path, known: dict[str, Any], ended: dict[str, Any] | None) -> WorkflowStatus:
-    tail = _log_tail(folder / "output.log")
-    if ended is None:  # nothing holds the lock, so nothing runs; the runner could not write its end
-        return WorkflowStatus(
-            phase=WorkflowPhase.FAILED,
-            ended_by=EndedBy.EVICTION,
-            message="Its runner was killed",
-            log_tail=tail,
-            **known,
-        )
+def _identity(launch: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "uid": launch["uid"],
+        "job_id": launch["job_id"],
+        "attempt": launch["attempt"],
+        "gpu_uuids": tuple(launch["gpu_uuids"]),
+        "submission": launch.get("submission"),  # earlier versions did not write it
+    }
+
+
+def _killed(known: dict[str, Any]) -> WorkflowStatus:
+    """Nothing holds the lock, so nothing runs; the runner could not write how it ended."""
+    text = "Its runner was killed"
+    return WorkflowStatus(
+        phase=WorkflowPhase.FAILED, ended_by=EndedBy.EVICTION, message=text, **known
+    )
+
+
+def _ended(known: dict[str, Any], ended: dict[str, Any]) -> WorkflowStatus:
     succeeded = ended["exit_code"] == 0
     return WorkflowStatus(
         phase=WorkflowPhase.SUCCEEDED if succeeded else WorkflowPhase.FAILED,
@@ -57,7 +58,6 @@ def _ended(folder: Path, known: dict[str, Any], ended: dict[str, Any] | None) ->
         exit_code=ended["exit_code"],
         ended_by=EndedBy(ended["ended_by"]),
         message=ended["message"],
-        log_tail=tail,
         **known,
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from devtools.testbed.fakes import FakeClock, make_job
 from devtools.testbed.system import wait_for
+from scheduler.clocks import Clocks
 from scheduler.engines.argo.engine import ArgoEngine
 from scheduler.engines.contract import Placement
 from tests.unit.deploy.manifests import find
@@ -77,7 +78,7 @@ def use_every_call(server: ApiServer) -> None:
     """Take a job through its life: created, pending, running, ended, stopped, deleted."""
     clock = FakeClock()
     clock.tick(200)  # the pod is old enough to be asked why it has not started
-    engine = ArgoEngine.connect("gpuq", str(server.kubeconfig), clock=clock, monotonic=clock)
+    engine = ArgoEngine.connect("gpuq", str(server.kubeconfig), clocks=Clocks(clock, clock))
     engine.create(render(TEMPLATE, make_job(), node="gpu-1"), "a: 1\n", Placement("gpu-1"))
     show(server, "Running", "Pending", waiting("ContainerCreating"))
     [pending] = engine.workflows()

@@ -77,7 +77,7 @@ def test_argos_own_containers_have_no_more_privileges_than_the_training() -> Non
 
 
 def test_a_training_sees_gpus_on_the_nodes_where_the_monitor_does() -> None:
-    """NVIDIA's runtime, which may not be the node's default, shows them; else the training fails."""
+    """Only NVIDIA's runtime, which may not be the node's default, gives a container its GPUs."""
     assert (
         yaml.safe_load(SPEC["podSpecPatch"])["runtimeClassName"]
         == pod("resource-monitor")["runtimeClassName"]

@@ -23,7 +23,7 @@ def metrics(*lines: str) -> bytes:
 EPOCH = '{"kind":"epoch","epoch":1,"epochs":2,"loss":0.5,"top1":90.0,"best_top1":91.25,"eta_s":65}'
 
 
-# -- submit ----------------------------------------------------------------------------------------
+# -- submit --------------------------------------------------------------------------------------
 
 
 def test_submit_prints_only_the_id_on_stdout(gpuq: Callable[..., Any], server: Any) -> None:
@@ -117,7 +117,7 @@ def test_a_refusal_is_printed_with_its_further_fields(
     assert ran.err == "gpus: too many (1 more to correct)\n  name: is long (cut it)\n"
 
 
-# -- waiting ---------------------------------------------------------------------------------------
+# -- waiting -------------------------------------------------------------------------------------
 
 
 def test_follow_shows_phases_and_epochs_as_lines(
@@ -192,7 +192,7 @@ def test_ctrl_c_leaves_the_job_running(server: Any, make_job: Any) -> None:
     assert not any(asked.call.startswith("DELETE") for asked in server.asked)
 
 
-# -- reading and changing --------------------------------------------------------------------------
+# -- reading and changing ------------------------------------------------------------------------
 
 
 def test_status_is_a_table(gpuq: Callable[..., Any], server: Any, make_job: Any) -> None:
@@ -349,7 +349,7 @@ def test_admin_resume_without_redis_is_one_sentence(gpuq: Callable[..., Any]) ->
     assert len(ran.err.splitlines()) == 1
 
 
-# -- exit codes ------------------------------------------------------------------------------------
+# -- exit codes ----------------------------------------------------------------------------------
 
 EACH_CALL = [
     ("POST /submit", SUBMIT),

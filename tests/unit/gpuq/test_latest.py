@@ -21,7 +21,7 @@ def page(*ids: str) -> dict[str, Any]:
     return {"jobs": [{"job_id": job_id, "status": "queued"} for job_id in ids], "next": None}
 
 
-# -- @latest ---------------------------------------------------------------------------------------
+# -- @latest -------------------------------------------------------------------------------------
 
 TAKES_A_JOB = [
     ("show", f"GET /jobs/{JOB}"),
@@ -73,7 +73,7 @@ def test_latest_without_a_user_is_wrong_usage(
     assert server.asked == []
 
 
-# -- cancel --all ----------------------------------------------------------------------------------
+# -- cancel --all --------------------------------------------------------------------------------
 
 
 def active(server: Any, **ids: list[str]) -> None:
@@ -137,7 +137,7 @@ def test_on_a_terminal_cancel_asks_first(
     assert code == 0 or "Nothing was cancelled." in ran.stderr
 
 
-# -- submit --quiet --------------------------------------------------------------------------------
+# -- submit --quiet ------------------------------------------------------------------------------
 
 QUEUED = {"status": "queued", "job_id": JOB, "position": 3, "estimated_wait": "45 minutes"}
 
@@ -163,7 +163,7 @@ def test_quiet_still_reports_failures(gpuq: Callable[..., Any], server: Any, mak
     assert (ran.code, "It was killed." in ran.err) == (3, True)
 
 
-# -- completion ------------------------------------------------------------------------------------
+# -- completion ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

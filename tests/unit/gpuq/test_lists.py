@@ -327,7 +327,7 @@ def test_an_empty_list_is_a_message_and_not_a_failure(
     assert ran.err.startswith(said)
 
 
-# -- queue -----------------------------------------------------------------------------------------
+# -- queue ---------------------------------------------------------------------------------------
 
 
 def test_start_shows_the_expected_start_of_each_queued_job(
@@ -362,7 +362,7 @@ def test_mine_and_user_exclude_each_other(gpuq: Callable[..., Any], server: Any)
     assert server.asked == []
 
 
-# -- history ---------------------------------------------------------------------------------------
+# -- history -------------------------------------------------------------------------------------
 
 
 def test_history_sends_its_filters(
@@ -403,7 +403,7 @@ def test_invalid_options_of_history_are_refused(
     assert server.asked == []
 
 
-# -- watch -----------------------------------------------------------------------------------------
+# -- watch ---------------------------------------------------------------------------------------
 
 
 def watching(server: Any, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
@@ -431,7 +431,7 @@ def test_a_watch_prints_changes_and_ends_with_exit_code_0(server: Any) -> None:
     assert err == "Redis is unavailable. Retrying (Ctrl-C ends it).\n"
 
 
-# -- on a terminal ---------------------------------------------------------------------------------
+# -- on a terminal -------------------------------------------------------------------------------
 
 
 def on_terminal(server: Any, *arguments: str, columns: int = 80, **env: str) -> bytes:
@@ -488,7 +488,7 @@ def test_a_watch_redraws_a_terminal(server: Any) -> None:
     assert b"b.yaml" in written
 
 
-# -- text ------------------------------------------------------------------------------------------
+# -- text ----------------------------------------------------------------------------------------
 
 
 def test_a_table_is_aligned_by_display_width() -> None:

@@ -32,7 +32,7 @@ def admin(
     return lambda *words: gpuq("admin", "token", *words)
 
 
-# -- admin -----------------------------------------------------------------------------------------
+# -- admin ---------------------------------------------------------------------------------------
 
 
 def test_create_prints_only_the_token_on_stdout(admin: Callable[..., Any], store: Store) -> None:
@@ -60,7 +60,7 @@ def test_the_third_token_of_a_user_is_refused(admin: Callable[..., Any]) -> None
     admin("create", "--user", "ann")
     ran = admin("create", "--user", "ann")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("ann has 2 valid tokens, which is the limit; revoke one first:")
+    assert ran.err.startswith("ann has 2 valid tokens, which is the limit; revoke one first: ")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_first_token_is_an_admins_and_is_made_once(store: Store, valkey_url:
     assert make_first_token(valkey_url, NOW + 1) is None
 
 
-# -- client ----------------------------------------------------------------------------------------
+# -- client --------------------------------------------------------------------------------------
 
 
 def test_the_token_of_the_environment_is_sent(

@@ -35,7 +35,7 @@ def one_sentence(failure: pytest.ExceptionInfo[GpuqFailure]) -> str:
     return text
 
 
-# -- preflight -------------------------------------------------------------------------------------
+# -- preflight -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_gpu_is_found_by_its_device_file_or_nvidia_smi(
     assert preflight.has_nvidia_gpu(tmp_path / "nvidia0")
 
 
-# -- ports -----------------------------------------------------------------------------------------
+# -- ports ---------------------------------------------------------------------------------------
 
 
 def test_a_taken_port_is_reported_with_its_process_and_the_option(taken: int) -> None:
@@ -152,7 +152,7 @@ def test_the_same_port_for_two_services_is_refused(
     assert "three different ports" in ran.err
 
 
-# -- folder ----------------------------------------------------------------------------------------
+# -- folder --------------------------------------------------------------------------------------
 
 
 def test_the_folder_is_made_with_the_shipped_configs(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_the_default_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None
     assert default_root() == Path("~/.local/share/gpuq").expanduser()
 
 
-# -- services --------------------------------------------------------------------------------------
+# -- services ------------------------------------------------------------------------------------
 
 PORTS = Ports("127.0.0.1", 8081, 8080, 6379)
 
@@ -275,7 +275,7 @@ def test_a_server_that_is_not_redis_does_not_count(taken: int, server: Any) -> N
     assert redis_server.ping(int(server.url.rpartition(":")[2])) is not None
 
 
-# -- demo ------------------------------------------------------------------------------------------
+# -- demo ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["queued", "admitted", "running"])
@@ -314,7 +314,7 @@ def test_a_demo_submits_its_job_and_ends_with_it(
     }.items() <= submitted.items()
 
 
-# -- processes -------------------------------------------------------------------------------------
+# -- processes -----------------------------------------------------------------------------------
 
 
 def sleeper(seconds: float = 60) -> list[str]:

@@ -1,6 +1,7 @@
 """Short forms of what the API and the scheduler do with a job, for tests of the store."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from devtools.testbed.fakes import NOW
@@ -14,8 +15,9 @@ FAILED = Reason(ReasonCode.TRAINING_FAILED, "The training ended with exit code 1
 DONE = Reason(ReasonCode.SUCCEEDED, "The training finished.")
 
 
-def spec(user: str = "user1", **fields: object) -> JobSpec:
-    return JobSpec(user, "config.yaml", f"/data/{user}", config_text="a: 1\n", **fields)  # type: ignore[arg-type]
+def spec(user: str = "user1", **fields: Any) -> JobSpec:
+    found = JobSpec(user, "config.yaml", f"/data/{user}", config_text="a: 1\n")
+    return replace(found, **fields)  # type: ignore[arg-type]
 
 
 def submit(store: Store, user: str = "user1", at: float = NOW) -> str:

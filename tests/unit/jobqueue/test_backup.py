@@ -1,4 +1,4 @@
-"""The queue as a document, and what is refused of one that is none."""
+"""The queue as a document, and the documents that are refused."""
 
 import json
 from dataclasses import replace
@@ -65,11 +65,11 @@ def test_what_does_not_wait_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no JSON"),
-        ("[" * 100_000, "no JSON"),
-        ("[]", "no backup of gpuq"),
-        ("{}", "no backup of gpuq"),
-        (json.dumps(document(gpuq_backup=2)), "has version 2, and this gpuq reads 1"),
+        ("", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "not a backup of gpuq"),
+        ("{}", "not a backup of gpuq"),
+        (json.dumps(document(gpuq_backup=2)), "has version 2, but this gpuq reads only 1"),
         (json.dumps(document(queue={})), "queue of this backup must be a list"),
         (json.dumps(document(queue=[7])), r"queue\[0\] of this backup cannot be read"),
         (

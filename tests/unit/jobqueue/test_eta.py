@@ -6,18 +6,18 @@ from jobqueue.clock import rfc3339, seconds
 from jobqueue.eta import in_words, remaining_s, wait_s
 
 
-def test_the_seeds_rule_is_what_it_comes_to_without_better_knowledge() -> None:
-    """position × average run time: third in line behind two, and one that has just started, at 15 minutes each."""
+def test_with_average_run_times_the_wait_is_position_times_average() -> None:
+    """The job is third in line; the running job has just started; each takes 15 minutes."""
     average = 900.0
     assert wait_s([remaining_s(average, 0)], [average, average], 1) == 3 * average
 
 
-def test_what_runs_counts_with_what_it_has_left() -> None:
+def test_a_running_job_counts_with_its_remaining_time() -> None:
     assert remaining_s(900, 600) == 300
     assert remaining_s(None, 600) is None
 
 
-def test_what_overruns_is_not_any_moment_now() -> None:
+def test_a_job_that_takes_longer_than_expected_still_needs_a_while() -> None:
     assert remaining_s(900, 5000) == 90
 
 

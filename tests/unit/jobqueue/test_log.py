@@ -31,7 +31,7 @@ def lines_of(level: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_every_line_is_an_object_whoever_wrote_it() -> None:
+def test_every_line_is_a_json_object_also_from_other_libraries() -> None:
     ours, theirs, broke = lines_of("INFO")
     assert (ours["event"], ours["level"], ours["service"], ours["job_id"]) == (
         "A line.",

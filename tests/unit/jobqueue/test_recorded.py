@@ -34,7 +34,7 @@ READ_AS = {
     "waiting": (Phase.QUEUED, ReasonCode.WAITING_TURN, ""),
     "many": (Phase.QUEUED, ReasonCode.WAITING_TURN, ""),
     "unavailable": (Phase.QUEUED, ReasonCode.ENGINE_UNREACHABLE, ""),
-    "poison": (Phase.FAILED, ReasonCode.INTERNAL_ERROR, ""),
+    "internal_error": (Phase.FAILED, ReasonCode.INTERNAL_ERROR, ""),
     "admitted": (Phase.ADMITTED, ReasonCode.ENGINE_UNREACHABLE, ""),
     "withdrawn": (Phase.ADMITTED, ReasonCode.SHORT_OF_GPUS, ""),
     "restored": (Phase.QUEUED, ReasonCode.RESTORED, ""),
@@ -164,7 +164,9 @@ def test_a_job_with_a_slot_is_requeued(leader: Leader, job, recorded, what: str)
     assert sound(leader.store, recorded)
 
 
-@pytest.mark.parametrize("what", ["fail", "bad", "killed", "poison", "cancelled", "retried"])
+@pytest.mark.parametrize(
+    "what", ["fail", "bad", "killed", "internal_error", "cancelled", "retried"]
+)
 def test_a_finished_job_is_retried(leader: Leader, job, recorded, what: str) -> None:
     attempt = job(what).attempt
     leader.store.retry(job(what).job_id, AT, Caps())

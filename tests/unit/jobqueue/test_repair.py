@@ -33,7 +33,7 @@ class TestRepair:
     @pytest.mark.parametrize(
         "junk", ["garbage", "{}", '{"user": 1}', "\x00\xff", '{"v": 2}', "[" * 9000]
     )
-    def test_junk_in_the_queue_is_put_aside(self, store: Store, raw_redis, junk: str) -> None:
+    def test_junk_in_the_queue_is_quarantined(self, store: Store, raw_redis, junk: str) -> None:
         job_id, lead = submit(store), leader(store)
         raw_redis.rpush("job_queue", junk)
         assert lead.repair(NOW) == "1 queue entries"
@@ -59,7 +59,7 @@ class TestRepair:
         assert [job.job_id for job in store.running()] == [job_id]
         assert raw_redis.hkeys("running_jobs") == ["user1"]
 
-    def test_an_unreadable_record_is_put_aside(self, store: Store, raw_redis) -> None:
+    def test_an_unreadable_record_is_quarantined(self, store: Store, raw_redis) -> None:
         broken, fine, lead = submit(store, "a"), submit(store, "b"), leader(store)
         raw_redis.hset(f"job:{broken}", "phase", "nonsense")
         assert "1 records" in lead.repair(NOW)
@@ -79,26 +79,26 @@ class TestDamage:
         assert store.job(job_id).to_dict()["reason"]["code"] == "maintenance_window"
         assert [job.job_id for job in store.jobs([job_id])] == [job_id]
 
-    def test_a_lost_queue_order_is_made_anew(self, store: Store, raw_redis) -> None:
+    def test_a_lost_queue_order_is_made_again(self, store: Store, raw_redis) -> None:
         ids, lead = [submit(store, user) for user in "abcd"], leader(store)
         raw_redis.delete("queue_order")
         assert lead.repair(NOW) == ""
         assert store.order(0, 9) == ids
         assert violations(store, [], ids) == []
 
-    def test_a_lost_queue_is_made_anew(self, store: Store, raw_redis) -> None:
+    def test_a_lost_queue_is_made_again(self, store: Store, raw_redis) -> None:
         ids, lead = [submit(store, user) for user in "abcd"], leader(store)
         raw_redis.delete("job_queue")
         lead.repair(NOW)
         assert violations(store, [], ids) == []
 
-    def test_a_second_copy_of_an_entry_is_put_aside(self, store: Store, raw_redis) -> None:
+    def test_a_second_copy_of_an_entry_is_quarantined(self, store: Store, raw_redis) -> None:
         job_id, lead = submit(store), leader(store)
         raw_redis.lpush("job_queue", store.job(job_id).entry)
         assert lead.repair(NOW) == "1 queue entries"
         assert violations(store, [], [job_id]) == []
 
-    def test_a_record_without_its_entry_is_put_aside(self, store: Store, raw_redis) -> None:
+    def test_a_record_without_its_entry_is_quarantined(self, store: Store, raw_redis) -> None:
         broken, fine, lead = submit(store, "a"), submit(store, "b"), leader(store)
         raw_redis.hdel(f"job:{broken}", "entry")
         assert "1 records" in lead.repair(NOW)

@@ -89,17 +89,28 @@ def test_a_valid_document_comes_back_as_it_was() -> None:
     assert snapshot.reasons == (NodeReason("gpu_busy", "GPU 1 is at 93 %.", 1, 93, 80, "percent"),)
 
 
-def test_a_threshold_that_is_off_is_none_in_the_record_and_off_on_the_wire() -> None:
+def test_off_as_a_threshold_is_read_as_none_and_written_as_off() -> None:
     snapshot = NodeSnapshot.decode(changed("thresholds.cpu_percent", "off"))
     assert snapshot.thresholds == Thresholds(cpu_percent=None)
     assert snapshot.encode()["thresholds"]["cpu_percent"] == "off"
 
 
-@pytest.mark.parametrize("path", ["gpus.1.utilization_percent", "gpus.1.memory_free_mb", "gpus.0.power_w",
-                                  "gpus.0.temperature_c", "gpus.0.process_count", "cpu.load_average",
-                                  "gpus.0.processes", "gpus.0.processes.0.pid", "gpus.0.processes.0.user",
-                                  "gpus.0.processes.0.used_memory_mb"])  # fmt: skip
-def test_null_is_none_if_a_field_allows_it(path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gpus.1.utilization_percent",
+        "gpus.1.memory_free_mb",
+        "gpus.0.power_w",
+        "gpus.0.temperature_c",
+        "gpus.0.process_count",
+        "cpu.load_average",
+        "gpus.0.processes",
+        "gpus.0.processes.0.pid",
+        "gpus.0.processes.0.user",
+        "gpus.0.processes.0.used_memory_mb",
+    ],
+)
+def test_a_field_that_allows_null_reads_it_as_none(path: str) -> None:
     text = changed(path, None)
     assert same(NodeSnapshot.decode(text), text)
 
@@ -215,14 +226,17 @@ def test_a_wrong_value_is_refused_with_one_sentence(path: str, value: Any) -> No
         ("gpus.0.memory_used_mb", 10241, "gpus[0].memory_used_mb is more than the total."),
         ("gpus.1.memory_free_mb", 10241, "gpus[1].memory_free_mb is more than the total."),
         ("gpus.0.processes", [0] * 2, "gpus[0].processes[0] is not a JSON object."),
-        ("gpus.0.processes.0.pid", 0.5, "gpus[0].processes[0].pid must be a whole number up to 1e+15."),
+        ("gpus.0.processes.0.pid", 0.5,
+         "gpus[0].processes[0].pid must be a whole number up to 1e+15."),
         ("cpu", None, "cpu is not a JSON object."),
         ("cpu.usage_percent", 101, "cpu.usage_percent must be a number from 0 to 100."),
         ("cpu.load_average", [1], "cpu.load_average must be three numbers, none of them below 0."),
         ("memory.used_mb", 32769, "memory.used_mb is more than the total."),
-        ("thresholds.cpu_percent", -1, "thresholds.cpu_percent must be off or a number from 0 to 100."),
+        ("thresholds.cpu_percent", -1,
+         "thresholds.cpu_percent must be off or a number from 0 to 100."),
         ("reasons.0.code", "tired", "reasons[0].code must be a known reason code."),
-        ("reasons.0.message", "", "reasons[0].message must be a printable text of 1 to 1000 characters."),
+        ("reasons.0.message", "",
+         "reasons[0].message must be a printable text of 1 to 1000 characters."),
     ],
 )  # fmt: skip
 def test_a_refusal_names_the_field_by_its_path_and_the_rule(

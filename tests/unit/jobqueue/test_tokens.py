@@ -49,7 +49,7 @@ def test_a_record_is_read_as_it_was_written(expires_at: float | None) -> None:
         make_token().encode().replace('"user",', '"root",'),
     ],
 )
-def test_what_cannot_be_read_is_no_token(text: str) -> None:
+def test_what_cannot_be_read_is_not_a_token(text: str) -> None:
     with pytest.raises(errors.CorruptData, match="redis-cli hdel tokens abc"):
         Token.decode("abc", text)
 
@@ -67,7 +67,7 @@ def test_who_may_act_as_whom() -> None:
     assert replace(token, role=Role.ADMIN).may_act_as("bob")
 
 
-# -- in Redis ------------------------------------------------------------------------------------------------------
+# -- in Redis --------------------------------------------------------------------------------
 
 
 def test_only_the_hash_is_kept(store: Store, raw_redis) -> None:
@@ -82,7 +82,7 @@ def test_the_third_valid_one_is_refused_until_one_goes(store: Store) -> None:
     first, second, third = (make_token() for _ in range(3))
     store.add_token(first)
     store.add_token(second)
-    store.add_token(make_token("bob"))  # who has two of her own
+    store.add_token(make_token("bob"))  # another user has a limit of their own
     with pytest.raises(
         errors.TooManyTokens, match=r"^ann has 2 valid tokens, .* gpuq admin token revoke ID"
     ):

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fakeredis
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -33,6 +35,31 @@ def folders(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "workflows" / "configs", tmp_path / "configs")
     (tmp_path / "data").mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def on_valkey() -> bool:
+    """Return whether the tests of a module need a real server; a module may override it.
+
+    fakeredis has no INFO and no CONFIG, and takes no longer than a server on this machine.
+    """
+    return False
+
+
+@pytest.fixture
+def raw_redis(request: pytest.FixtureRequest, on_valkey: bool) -> Any:
+    """Return a client of redis-py for an empty server."""
+    if not on_valkey:
+        return fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+    client = redis.Redis.from_url(request.getfixturevalue("valkey_url"), decode_responses=True)
+    client.flushall()
+    return client
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, raw_redis: Any, on_valkey: bool) -> Store:
+    """Return a store on the same server as `raw_redis`."""
+    return Store.connect(request.getfixturevalue("valkey_url")) if on_valkey else Store(raw_redis)
 
 
 @pytest.fixture

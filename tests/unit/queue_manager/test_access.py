@@ -108,7 +108,7 @@ def expected(whom_for: str, who: str) -> int | None:
     return 403 if whom_for == OWN and who == "bob" else None
 
 
-# -- the matrix ------------------------------------------------------------------------------------
+# -- the matrix ----------------------------------------------------------------------------------
 
 
 def test_no_call_is_forgotten(app: Flask) -> None:
@@ -216,7 +216,7 @@ def test_the_description_marks_the_open_calls() -> None:
     }
 
 
-# -- records ---------------------------------------------------------------------------------------
+# -- records -------------------------------------------------------------------------------------
 
 
 def test_a_user_lists_their_own_jobs_and_an_admin_all(
@@ -267,7 +267,7 @@ def test_a_403_names_who_is_allowed(ask: Callable[..., TestResponse], job_id: st
     )
 
 
-# -- the token -------------------------------------------------------------------------------------
+# -- the token -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_with_auth_off_everybody_is_believed(client: FlaskClient) -> None:
     assert client.delete(f"/jobs/{answer.json['job_id']}").status_code == 200  # type: ignore[index]
 
 
-# -- web pages of other origins (AUTH=off) ---------------------------------------------------------
+# -- web pages of other origins (AUTH=off) -------------------------------------------------------
 
 
 @pytest.mark.parametrize(

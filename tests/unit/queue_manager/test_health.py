@@ -25,6 +25,12 @@ HEARTBEAT = {
 }
 
 
+@pytest.fixture
+def on_valkey() -> bool:
+    """Run on a real server: /readyz needs INFO and CONFIG."""
+    return True
+
+
 def test_healthz_and_version_need_no_redis(settings: QueueManagerSettings) -> None:
     client = create_app(settings, Store.connect("redis://127.0.0.1:1/0")).test_client()
     assert client.get("/healthz").json == {"status": "ok"}
@@ -117,7 +123,7 @@ def test_not_ready_without_redis(settings: QueueManagerSettings) -> None:
     assert_not_ready(client, ProblemCode.REDIS_UNAVAILABLE, "Redis cannot be reached")
 
 
-# -- problems --------------------------------------------------------------------------------------
+# -- problems ------------------------------------------------------------------------------------
 
 
 def test_the_fields_of_a_problem(client: FlaskClient) -> None:

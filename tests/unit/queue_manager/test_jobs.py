@@ -94,7 +94,7 @@ def test_an_unknown_job_is_404(client: FlaskClient) -> None:
         assert "There is no job user1_2" in answer.json["error"]
 
 
-# -- cancel and retry ------------------------------------------------------------------------------
+# -- cancel and retry ----------------------------------------------------------------------------
 
 
 def test_cancel_in_every_phase_twice(
@@ -168,7 +168,7 @@ def test_failpoints_are_on_both_sides_of_the_write(
     assert record(client, job_id)["status"] == (before if point == "before" else phase)
 
 
-# -- lists -----------------------------------------------------------------------------------------
+# -- lists ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_nodes_with_their_age(
     assert [(node["node"], node["age_s"], node["error"]) for node in answer["nodes"]] == [
         ("gpu-1", 2.5, None),
         ("gpu-2", 2.5, "does not answer"),
-        ("gpu-3", None, "what Redis holds about this node cannot be read"),
+        ("gpu-3", None, "the data about this node in Redis cannot be read"),
     ]
 
 

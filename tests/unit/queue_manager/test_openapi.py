@@ -39,6 +39,12 @@ CHECKS = [
 
 
 @pytest.fixture
+def on_valkey() -> bool:
+    """Run on a real server: /readyz needs INFO and CONFIG."""
+    return True
+
+
+@pytest.fixture
 def spec(client: FlaskClient) -> dict[str, Any]:
     return dict(client.get("/openapi.json").json or {})
 
@@ -66,7 +72,7 @@ def test_the_server_has_the_proxys_prefix(client: FlaskClient) -> None:
     assert answer["servers"] == [{"url": "/gpuq"}]
 
 
-# -- real answers ----------------------------------------------------------------------------------
+# -- real answers --------------------------------------------------------------------------------
 
 
 def test_real_answers_are_as_described(
@@ -147,7 +153,7 @@ def assert_described(spec: dict[str, Any], method: str, path: str, answer: Any) 
     return method, template
 
 
-# -- generated requests ----------------------------------------------------------------------------
+# -- generated requests --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -186,7 +192,7 @@ def send_all(cases: Any) -> None:
     send()
 
 
-# -- the page --------------------------------------------------------------------------------------
+# -- the page ------------------------------------------------------------------------------------
 
 
 def test_the_page_needs_no_other_host(client: FlaskClient) -> None:

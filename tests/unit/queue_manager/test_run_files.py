@@ -112,7 +112,7 @@ def test_followed_metrics_are_whole_lines(
     assert text_of(client, f"/jobs/{job_id}/metrics?follow=1&since=13") == '{"epoch": 2}\n'
 
 
-# -- forbidden files -------------------------------------------------------------------------------
+# -- forbidden files -----------------------------------------------------------------------------
 
 
 def test_a_log_that_links_out_of_the_workdir_is_refused(
@@ -159,7 +159,7 @@ def test_a_pipe_and_a_folder_are_refused_without_blocking(
     assert client.get(f"/jobs/{job_id}/metrics").status_code == 503
 
 
-# -- the limit -------------------------------------------------------------------------------------
+# -- the limit -----------------------------------------------------------------------------------
 
 
 def test_the_limit_of_followers_counts_only_open_requests(
@@ -187,7 +187,7 @@ def test_the_follower_limit_counts() -> None:
     assert limit.acquire()
 
 
-# -- following, pure -------------------------------------------------------------------------------
+# -- following, pure -----------------------------------------------------------------------------
 
 
 def test_following_waits_for_the_file_and_reads_what_was_written_last(tmp_path: Path) -> None:

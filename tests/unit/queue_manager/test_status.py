@@ -84,7 +84,7 @@ def test_the_example_of_the_founding_document(
         "finished_at": None,
         "reason": {
             "code": "submitted",
-            "message": "Just submitted; the scheduler looks at it within seconds.",
+            "message": "Just submitted; the scheduler considers it within seconds.",
             "detail": "",
         },
         "position": 2,
@@ -150,7 +150,7 @@ def test_the_rest_of_a_record_is_not_shown_to_everybody(
     assert "workdir" not in seen
 
 
-# -- reasons ---------------------------------------------------------------------------------------
+# -- reasons -------------------------------------------------------------------------------------
 
 
 def reason_of(client: FlaskClient, user: str = "user1") -> Any:
@@ -217,7 +217,7 @@ def test_behind_the_first_hundred_jobs_the_position_is_the_reason(
     }
 
 
-# -- GET /queue ------------------------------------------------------------------------------------
+# -- GET /queue ----------------------------------------------------------------------------------
 
 
 def test_the_queue_in_order_and_the_running_jobs(

@@ -217,7 +217,7 @@ def test_a_dry_run_answers_with_the_workflow_and_writes_nothing(
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 2
 
 
-# -- idempotency -----------------------------------------------------------------------------------
+# -- idempotency ---------------------------------------------------------------------------------
 
 
 def test_the_same_key_and_body_return_the_same_job(
@@ -269,7 +269,7 @@ def test_a_bad_key_is_refused(submit: Submit, key: str) -> None:
     assert answer.json["errors"][0]["field"] == "Idempotency-Key"
 
 
-# -- caps and estimates ----------------------------------------------------------------------------
+# -- caps and estimates --------------------------------------------------------------------------
 
 
 def test_caps_are_429_with_retry_after(make_app: Callable[..., Flask]) -> None:

@@ -105,7 +105,7 @@ def test_the_clock_alone_does_not_change_the_tag(
     assert first.headers["ETag"] == again.headers["ETag"]
 
 
-# -- ?wait= ----------------------------------------------------------------------------------------
+# -- ?wait= --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/status/user1", "/jobs/{job_id}"])

@@ -28,7 +28,7 @@ def test_values_that_pass_are_no_reason() -> None:
     assert gpu_3(200.1, 1e15).above(200, SHORT, UNKNOWN) == []
 
 
-def test_a_limit_that_is_off_is_no_reason() -> None:
+def test_a_limit_that_is_off_gives_no_reason() -> None:
     assert gpu_3(None, 1000).below(None, BUSY, UNKNOWN) == []
     assert gpu_3(None, -1).above(None, SHORT, UNKNOWN) == []
 

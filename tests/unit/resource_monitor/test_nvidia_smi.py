@@ -32,7 +32,7 @@ def test_units_and_a_comma_in_the_name_are_allowed() -> None:
 
 
 @pytest.mark.parametrize("word", ["[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]"])
-def test_an_unsupported_value_is_none_and_not_a_fault(word: str) -> None:
+def test_an_unsupported_value_reads_as_none_without_a_fault(word: str) -> None:
     gpu = gpu_of(f"0, GPU-a, 2048, 10240, 8192, {word}, {word}, 71, NVIDIA A30")
     assert (gpu.utilization_percent, gpu.power_w, gpu.fault) == (None, None, None)
     assert gpu.memory_free_mb == 8192

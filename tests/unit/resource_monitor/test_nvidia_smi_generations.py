@@ -46,7 +46,7 @@ def test_the_verdict_on_each(name: str, passes: list[bool], codes: list[str]) ->
     assert snapshot.available is any(passes)
 
 
-def test_the_numbers_of_each_and_unknown_is_none() -> None:
+def test_the_values_of_each_generation_are_read_and_unknown_ones_as_none() -> None:
     assert [numbers(gpu) for gpu in report("470.csv").gpus] == [
         (1024, 32510, 31486, 12, 61.38),
         (310, 2001, 1691, None, None),

@@ -131,7 +131,7 @@ def test_an_error_of_the_whole_library_is_a_fault_until_it_ends(
     assert [gpu.uuid for gpu in nvml.read().gpus] == ["GPU-0"]
 
 
-def test_no_device_is_no_gpu() -> None:
+def test_zero_devices_are_read_as_zero_gpus() -> None:
     assert [fault.code for fault in Nvml(FakeLibrary(count=0)).read().faults] == ["no_gpu"]
 
 
@@ -175,7 +175,7 @@ def test_a_failing_gpu_does_not_take_the_name_of_one_whose_index_changed() -> No
     assert [fault.message for fault in report.faults] == ["GPU 0 cannot be read: GPU is lost."]
 
 
-def test_an_unsupported_value_is_none_and_not_a_fault() -> None:
+def test_an_unsupported_value_reads_as_none_without_a_fault() -> None:
     library = FakeLibrary()
     library.errors |= dict.fromkeys(
         ["memory", "utilization", "power"], pynvml.NVML_ERROR_NOT_SUPPORTED

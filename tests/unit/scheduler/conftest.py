@@ -9,8 +9,10 @@ from devtools import ROOT
 from devtools.testbed.fakes import FakeAlerts, FakeClock, FakeEngine, FakeMonitors, make_node
 from jobqueue.job import Job, JobSpec
 from jobqueue.store.client import Caps, Store
+from scheduler.clocks import Clocks
+from scheduler.context import Context
 from scheduler.engines.by_name import Engines
-from scheduler.loop import Outside, Scheduler
+from scheduler.loop import Scheduler
 from scheduler.settings import SchedulerSettings
 
 TEMPLATES = ROOT / "workflows"
@@ -27,10 +29,18 @@ class Rig:
     clock: FakeClock
     settings: SchedulerSettings
     redis: Any  #: the store's Redis, behind its back
+    more_engines: tuple[FakeEngine, ...] = ()
 
     def scheduler(self, holder: str = "me") -> Scheduler:
-        outside = Outside(self.store, Engines([self.engine]), self.monitors, self.alerts)  # type: ignore[arg-type]
-        return Scheduler(self.settings, outside, holder, self.clock, self.clock)
+        context = Context(
+            self.store,
+            Engines([self.engine, *self.more_engines]),
+            self.monitors,  # type: ignore[arg-type]
+            self.alerts,  # type: ignore[arg-type]
+            self.settings,
+            Clocks(self.clock, self.clock),
+        )
+        return Scheduler(context, holder)
 
     def submit(self, user: str = "ann", **fields: Any) -> str:
         spec = JobSpec(user, "config.yaml", f"/data/{user}", config_text="a: 1\n", **fields)

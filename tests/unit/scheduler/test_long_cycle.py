@@ -1,4 +1,4 @@
-"""Cycles that take long, since something answers slowly: signs of life, the lease, and whose fault it is not."""
+"""Cycles that take long because something answers slowly: signs of life, lease, no job's fault."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ from workflows.render import workflow_name
 def slowly(
     rig: Rig, call: str, meanwhile: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each such call of the engine takes half a lease, in which something happens."""
+    """Let each such call of the engine take half a lease, in which `meanwhile` happens."""
     quick = getattr(rig.engine, call)
 
     def slow(*args: Any) -> Any:
@@ -43,7 +43,7 @@ class TestSignsOfLife:
         rig.monitors.answer = [make_node(gpus=3)]
         return path
 
-    def test_between_any_two_jobs(
+    def test_a_sign_of_life_between_any_two_jobs(
         self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ids, scheduler, seen = [rig.submit(user) for user in "abc"], rig.scheduler(), []
@@ -63,7 +63,7 @@ class TestSignsOfLife:
         assert seen[1:] == [True] * 2
         assert path.exists()
 
-    def test_of_other_workflows_too(
+    def test_a_sign_of_life_between_any_two_other_workflows(
         self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ids, scheduler, seen = [rig.submit(user) for user in "abc"], rig.scheduler(), []
@@ -86,7 +86,7 @@ class TestSignsOfLife:
         scheduler.run_cycle()
         assert seen[1:] == [True] * 2
 
-    def test_the_engine_is_given_what_makes_them(
+    def test_the_engine_can_give_signs_of_life(
         self, rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def look() -> list[Any]:
@@ -100,7 +100,7 @@ class TestSignsOfLife:
 
 
 class TestLease:
-    def test_it_is_renewed_in_time(
+    def test_the_lease_is_renewed_in_time(
         self, rig: Rig, raw_redis: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rig.submit()
@@ -112,7 +112,7 @@ class TestLease:
         assert raw_redis.pttl("scheduler_leader") > 1000
 
     @pytest.mark.parametrize("is_taken", [True, False])
-    def test_where_it_ran_out_the_cycle_is_given_up(
+    def test_a_cycle_whose_lease_has_expired_is_abandoned(
         self, rig: Rig, monkeypatch: pytest.MonkeyPatch, is_taken: bool
     ) -> None:
         first = rig.submit("a")
@@ -141,10 +141,10 @@ class TestLease:
 
 
 @pytest.mark.parametrize("error", [EngineUnavailable("timeout"), WorkflowNotMade("429"), None])
-def test_creates_that_outlast_the_lease_never_make_a_job_poison(
+def test_creates_that_outlast_the_lease_never_count_as_internal_errors(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
-    """Two schedulers lose the lead to each other again and again, each in the middle of its create, and both live."""
+    """Two schedulers take the lead from each other, each in the middle of the other's create."""
     job_id, pair, create = (
         rig.submit(),
         [rig.scheduler("one"), rig.scheduler("two")],
@@ -169,7 +169,7 @@ def _outlast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def late(*_args: object) -> str:
-        Leader.resign(rig.store, slow.lead.holder)  # its lease ran out
+        Leader.resign(rig.store, slow.vitals.lead.holder)  # its lease ran out
         rig.monitors.answer = [make_node(busy=(0,))]
         other.guarded_cycle(True)
         assert rig.job(job_id).phase is Phase.QUEUED
@@ -179,14 +179,14 @@ def _outlast(
 
     monkeypatch.setattr(rig.engine, "create", late)
     rig.monitors.answer = [make_node()]
-    Leader.resign(rig.store, other.lead.holder)
+    Leader.resign(rig.store, other.vitals.lead.holder)
     slow.guarded_cycle(True)
     slow.guarded_cycle(True)
     assert rig.job(job_id).phase is Phase.QUEUED
 
 
 class Kubelets:
-    """An API server before kubelets that do not answer: each log takes as long as a call may."""
+    """An API server whose kubelets do not answer: each log takes as long as a call may."""
 
     def __init__(self, clock: FakeClock, takes_s: float = 15, answer: str | Exception = "") -> None:
         self.clock, self.takes_s, self.answer = clock, takes_s, answer
@@ -211,7 +211,7 @@ def ended(node: str = "gpu-1") -> dict[str, Any]:
 
 
 class TestLogs:
-    def test_a_cycle_has_so_much_time_for_them(self) -> None:
+    def test_the_time_of_a_cycle_for_logs_is_limited(self) -> None:
         clock = FakeClock()
         api = Kubelets(clock, answer=NoAnswer("timed out"))
         pods = Pods(api, "gpuq", clock)  # type: ignore[arg-type]
@@ -221,7 +221,7 @@ class TestLogs:
         pods.begin_cycle()
         assert pods.log_tail(ended()) == ("one",)
 
-    def test_none_is_asked_of_a_node_that_is_lost(self) -> None:
+    def test_no_log_is_requested_from_a_lost_node(self) -> None:
         clock = FakeClock()
         api = Kubelets(clock, 0, "one\n")
         pods = Pods(api, "gpuq", clock)  # type: ignore[arg-type]
@@ -232,7 +232,7 @@ class TestLogs:
         api.ready = "True"
         assert pods.log_tail(ended()) == ("one",)
 
-    def test_a_node_that_gave_none_is_not_asked_again_in_this_cycle(self) -> None:
+    def test_a_node_that_gave_no_log_is_not_asked_again_in_this_cycle(self) -> None:
         clock = FakeClock()
         api = Kubelets(clock, 0.1, NoAnswer("reset"))
         pods = Pods(api, "gpuq", clock)  # type: ignore[arg-type]

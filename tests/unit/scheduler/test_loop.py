@@ -1,4 +1,4 @@
-"""The cycle on a real Redis with a fake engine: what it writes, makes, repairs and says."""
+"""The cycle on a real Redis with a fake engine: what it writes, creates, repairs and reports."""
 
 from dataclasses import replace
 
@@ -80,7 +80,7 @@ class TestOneJob:
         assert rig.job(second).phase is Phase.ADMITTED
         sound(rig, first, second)
 
-    def test_busy_means_waiting_with_the_reason(self, rig) -> None:
+    def test_a_job_waits_while_the_gpu_is_busy_and_its_reason_names_the_load(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.monitors.answer = [make_node(busy=(0,))]
         assert "GPU 0 is at 93 %" in scheduler.run_cycle().summary
@@ -90,7 +90,7 @@ class TestOneJob:
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.ADMITTED
 
-    def test_heads_beyond_a_page_of_one_users_jobs(self, rig) -> None:
+    def test_another_user_starts_behind_150_jobs_of_a_user_at_the_limit(self, rig) -> None:
         rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
         rig.monitors.answer = [make_node(gpus=2)]
         for _ in range(150):
@@ -101,9 +101,19 @@ class TestOneJob:
         scheduler.run_cycle()
         assert rig.job(other).phase is Phase.ADMITTED
 
+    def test_running_jobs_are_read_once_a_cycle(self, rig, monkeypatch) -> None:
+        read, running = [], rig.store.running
+        monkeypatch.setattr(rig.store, "running", lambda: read.append(1) or running())
+        scheduler = rig.scheduler()
+        rig.submit("a")
+        rig.submit("b")
+        for number, full in enumerate([True, True, False], start=1):
+            scheduler.run_cycle(full)
+            assert len(read) == number
+
 
 class TestCreate:
-    def test_not_made_goes_back_to_the_front(self, rig) -> None:
+    def test_a_job_whose_create_failed_is_requeued_at_the_front(self, rig) -> None:
         first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
         rig.engine.refuse = WorkflowNotMade("The disk is full.")
         scheduler.run_cycle()
@@ -115,7 +125,7 @@ class TestCreate:
         scheduler.run_cycle()
         assert rig.job(first).phase is Phase.ADMITTED
 
-    def test_no_answer_after_the_effect_never_makes_a_second(self, rig) -> None:
+    def test_a_create_that_took_effect_without_an_answer_is_not_repeated(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.engine.refuse, rig.engine.late = EngineUnavailable("reset"), True
         scheduler.run_cycle()
@@ -125,7 +135,7 @@ class TestCreate:
         assert rig.engine.created == [name(job_id)]
         sound(rig, job_id)
 
-    def test_no_answer_before_the_effect_is_made_next_time(self, rig) -> None:
+    def test_a_create_that_had_no_effect_is_repeated_in_the_next_cycle(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.engine.refuse = EngineUnavailable("timeout")
         scheduler.run_cycle()
@@ -136,7 +146,7 @@ class TestCreate:
         assert rig.engine.created == [name(job_id)]
 
     @pytest.mark.parametrize("error", [EngineUnavailable("timeout"), WorkflowNotMade("no room")])
-    def test_what_a_create_left_goes_with_the_job(self, rig, error) -> None:
+    def test_what_a_failed_create_left_behind_is_removed_with_its_job(self, rig, error) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.engine.refuse = error
         scheduler.run_cycle()
@@ -146,7 +156,7 @@ class TestCreate:
         assert rig.job(job_id).phase is Phase.CANCELLED
         assert (rig.engine.created, rig.engine.cleared) == ([], [name(job_id)])
 
-    def test_what_a_create_left_is_kept_for_the_next_one(self, rig) -> None:
+    def test_what_a_failed_create_left_behind_is_kept_for_the_next_create(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.engine.refuse = EngineUnavailable("timeout")
         for _ in range(3):
@@ -158,7 +168,7 @@ class TestCreate:
         assert rig.job(job_id).phase is Phase.FAILED
         assert rig.engine.cleared == []
 
-    def test_refused_for_good_fails_that_job_alone(self, rig) -> None:
+    def test_a_rejected_workflow_fails_only_its_own_job(self, rig) -> None:
         first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
         rig.engine.refuse = WorkflowRejected("spec.templates[0].container.image: required")
         scheduler.run_cycle()
@@ -166,7 +176,7 @@ class TestCreate:
         scheduler.run_cycle()
         assert rig.job(second).phase is Phase.ADMITTED
 
-    def test_forbidden_is_never_the_jobs_fault(self, rig) -> None:
+    def test_a_missing_permission_never_fails_the_job(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         for _ in range(4):
             rig.engine.refuse = EngineForbidden("workflows is forbidden")
@@ -174,7 +184,7 @@ class TestCreate:
         assert rig.job(job_id).phase is Phase.QUEUED
         assert rig.alerts.sent == ["workflows is forbidden"]
 
-    def test_a_foreign_object_of_that_name_is_left_alone(self, rig) -> None:
+    def test_an_object_of_that_name_that_is_not_ours_is_left_alone(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         rig.engine.made[name(job_id)] = WorkflowStatus(
             name(job_id), "x", "somebody", 1, WorkflowPhase.FAILED, finished_at=NOW
@@ -183,14 +193,14 @@ class TestCreate:
         assert rig.job(job_id).reason.code is ReasonCode.NAME_TAKEN
         assert rig.engine.stopped == []
 
-    def test_a_missing_template_keeps_the_job_in_its_place(self, rig) -> None:
+    def test_a_job_with_a_missing_template_keeps_its_position(self, rig) -> None:
         job_id, scheduler = rig.submit(workflow="nowhere"), rig.scheduler()
         scheduler.run_cycle()
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.QUEUED
         assert len(rig.alerts.sent) == 1
 
-    def test_cancelled_between_admission_and_create(self, rig) -> None:
+    def test_a_job_cancelled_between_admission_and_create_creates_nothing(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         admit = Leader.admit
 
@@ -208,7 +218,7 @@ class TestCreate:
         assert rig.engine.created == []
         sound(rig, job_id)
 
-    def test_a_leader_that_was_overtaken_right_before_its_create_makes_nothing(self, rig) -> None:
+    def test_a_leader_that_lost_the_lead_right_before_its_create_creates_nothing(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         admit = Leader.admit
 
@@ -231,7 +241,7 @@ class TestCreate:
 
 
 class TestRestart:
-    def test_admitted_but_never_made(self, rig) -> None:
+    def test_a_job_admitted_by_a_dead_scheduler_that_created_nothing_starts(self, rig) -> None:
         job_id = rig.submit()
         lead = Leader.lead(rig.store, "dead", 60)
         assert lead is not None
@@ -242,7 +252,7 @@ class TestRestart:
         assert (job.phase, job.attempt, job.breaks) == (Phase.ADMITTED, 1, 1)
         sound(rig, job_id)
 
-    def test_made_but_not_recorded(self, rig) -> None:
+    def test_a_workflow_that_was_created_but_not_recorded_is_adopted(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         rig.redis.hdel(f"job:{job_id}", "workflow_uid")
@@ -260,7 +270,7 @@ class TestRestart:
         )
         assert rig.job(job_id).phase is Phase.QUEUED
 
-    def test_redis_lost_the_admission_but_the_engine_did_not(self, rig) -> None:
+    def test_an_admission_that_redis_lost_is_restored_from_the_engine(self, rig) -> None:
         job_id, other = rig.submit("a"), rig.submit("b")
         rig.engine.made[name(job_id)] = WorkflowStatus(
             name(job_id), "u", job_id, 1, WorkflowPhase.RUNNING, "gpu-1"
@@ -270,7 +280,7 @@ class TestRestart:
         assert rig.job(other).phase is Phase.QUEUED
         sound(rig, job_id, other)
 
-    def test_an_empty_redis_never_stops_what_runs(self, rig) -> None:
+    def test_an_emptied_redis_never_stops_a_running_workflow(self, rig) -> None:
         rig.engine.made["w"] = WorkflowStatus(
             "w", "u", "gone_20261124120000", 1, WorkflowPhase.RUNNING, "gpu-1"
         )
@@ -290,7 +300,7 @@ class TestRestart:
         scheduler.run_cycle()
         assert rig.engine.stopped == [name(job_id)]
 
-    def test_tombstones_stay_for_their_time(self, rig) -> None:
+    def test_finished_workflows_are_deleted_after_the_retention_time(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         ended(rig, job_id, exit_code=1, started_at=NOW)
@@ -313,7 +323,7 @@ class TestRequeue:
         assert rig.job(first).requeues == 1
         sound(rig, first, second)
 
-    def test_four_evictions_end_it(self, rig) -> None:
+    def test_the_fourth_eviction_fails_the_job(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         for attempt in range(1, 5):
@@ -321,19 +331,21 @@ class TestRequeue:
             scheduler.run_cycle()
         assert rig.job(job_id).reason.code is ReasonCode.REQUEUE_LIMIT
 
-    def test_a_busy_gpu_does_not_count_but_is_avoided_for_a_minute(self, rig) -> None:
+    def test_a_gpu_in_use_does_not_count_as_a_requeue_but_its_node_is_skipped_for_a_minute(
+        self, rig
+    ) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         ended(rig, job_id, exit_code=75, started_at=NOW)
         scheduler.run_cycle()
         job = rig.job(job_id)
         assert (job.phase, job.attempt, job.requeues) == (Phase.QUEUED, 2, 0)
-        assert "its GPU was in use when this job last started there" in job.reason.message
+        assert "this job could not run there when it was last tried" in job.reason.message
         rig.clock.tick(61)
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.ADMITTED
 
-    def test_a_busy_gpu_is_tried_again_once_it_was_seen_busy_and_free(self, rig) -> None:
+    def test_a_node_is_tried_again_once_it_was_measured_busy_and_then_free(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         ended(rig, job_id, exit_code=75, started_at=NOW)
@@ -343,8 +355,10 @@ class TestRequeue:
         assert rig.job(job_id).phase is Phase.ADMITTED
 
 
-class TestPoison:
-    def test_a_job_that_breaks_the_cycle_is_put_aside_and_the_next_goes_on(self, rig) -> None:
+class TestInternalError:
+    def test_a_job_whose_handling_keeps_failing_ends_with_internal_error_and_the_next_starts(
+        self, rig
+    ) -> None:
         first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
 
         class Broken(dict):
@@ -365,7 +379,7 @@ class TestPoison:
 
 
 class TestHurry:
-    def test_after_an_end_the_gate_is_asked_about_the_time_since_only(self, rig) -> None:
+    def test_after_an_end_only_the_time_since_then_is_measured(self, rig) -> None:
         first, _, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
         scheduler.run_cycle()
         rig.monitors.answer = [make_node(busy=(0,))]
@@ -379,7 +393,7 @@ class TestHurry:
         assert rig.monitors.windows[-1] == {}
         assert next_pause(report, 10) == 10
 
-    def test_an_empty_queue_is_no_hurry(self, rig) -> None:
+    def test_with_an_empty_queue_the_pause_is_as_long_as_ever(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         ended(rig, job_id, exit_code=1, started_at=NOW)
@@ -388,12 +402,14 @@ class TestHurry:
 
 def halt(scheduler: Scheduler, remedy: str) -> None:
     """Let Redis fail more often than it is retried."""
-    while scheduler.outages.halt is None:
-        scheduler.outages.redis.failed("Redis was unreachable.", remedy)
+    while scheduler.vitals.outages.halt is None:
+        scheduler.vitals.outages.redis.failed("Redis was unreachable.", remedy)
 
 
 class TestOutages:
-    def test_redis_away_three_retries_then_halted_with_one_alert(self, rig) -> None:
+    def test_an_unreachable_redis_is_retried_three_times_and_then_halts_with_one_alert(
+        self, rig
+    ) -> None:
         rig.store = Store.connect("redis://127.0.0.1:1/0")
         scheduler = rig.scheduler()
         pauses = [scheduler.guarded_cycle(True) for _ in range(3)]
@@ -416,17 +432,17 @@ class TestOutages:
     def test_with_resume_manual_it_waits_for_an_admin(self, rig) -> None:
         rig.settings = rig.settings.model_copy(update={"resume": "manual"})
         job_id, scheduler = rig.submit(), rig.scheduler()
-        halt(scheduler, "Look at it.")
+        halt(scheduler, "Check it.")
         scheduler.run_cycle()
         assert rig.job(job_id).reason.code is ReasonCode.HALTED
         heartbeat = rig.store.heartbeat()
         assert heartbeat is not None
-        assert heartbeat["halted"]["remedy"] == "Look at it."
+        assert heartbeat["halted"]["remedy"] == "Check it."
         rig.store.request_resume(rig.clock() + 1)
         scheduler.run_cycle()
         assert rig.job(job_id).phase is Phase.ADMITTED
 
-    def test_the_engine_away_backs_off_then_halts_once(self, rig) -> None:
+    def test_an_unreachable_engine_backs_off_and_then_halts_with_one_alert(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.engine.away = EngineUnavailable("no answer")
         pauses = [scheduler.guarded_cycle(True) for _ in range(12)]
@@ -435,14 +451,30 @@ class TestOutages:
         assert len(rig.alerts.sent) == 1
         rig.engine.away = None
         scheduler.guarded_cycle(True)
-        assert scheduler.outages.halt is None
+        assert scheduler.vitals.outages.halt is None
 
-    def test_an_unforeseen_error_does_not_end_the_loop(self, rig) -> None:
+    def test_an_outage_of_many_hours_does_not_end_the_loop(self, rig) -> None:
+        scheduler = rig.scheduler()
+        rig.engine.away = EngineUnavailable("no answer")
+        scheduler.vitals.outages.engine.failures = 2000
+        assert 30 <= scheduler.guarded_cycle(True) <= 60
+
+    def test_a_resume_by_an_admin_does_not_claim_that_redis_is_back(self, rig) -> None:
+        rig.settings = rig.settings.model_copy(update={"resume": "manual"})
+        scheduler = rig.scheduler()
+        halt(scheduler, "Check it.")
+        rig.store.request_resume(rig.clock() + 1)
+        scheduler.run_cycle()
+        assert rig.alerts.sent[-1] == "Scheduling resumed: an admin requested it."
+
+    def test_an_unexpected_error_does_not_end_the_loop(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.monitors.nodes = lambda windows: 1 / 0
         assert scheduler.guarded_cycle(True) == 10
 
-    def test_junk_in_the_queue_is_one_alert_and_the_queue_goes_on(self, rig, raw_redis) -> None:
+    def test_unreadable_queue_entries_send_one_alert_and_the_queue_continues(
+        self, rig, raw_redis
+    ) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         raw_redis.rpush("job_queue", "garbage")
         scheduler.run_cycle()
@@ -468,15 +500,15 @@ def test_cancel_of_a_running_job_stops_its_workflow_once_seen(rig) -> None:
 
 
 @pytest.mark.parametrize("call", ["queue_length", "running", "heartbeat"])
-def test_reads_say_that_redis_is_away(call: str) -> None:
+def test_reads_raise_store_unavailable_if_redis_is_unreachable(call: str) -> None:
     with pytest.raises(StoreUnavailable):
         getattr(Store.connect("redis://127.0.0.1:1/0"), call)()
 
 
 class TestReviewed:
-    """What a review found, each seen to fail before it was mended."""
+    """Faults that a review found; each test failed before the fix."""
 
-    def test_creates_without_an_answer_never_make_a_job_poison(self, rig) -> None:
+    def test_creates_without_an_answer_never_count_as_internal_errors(self, rig) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         for _ in range(8):
             rig.engine.refuse = EngineUnavailable("timeout")
@@ -485,7 +517,7 @@ class TestReviewed:
         assert (job.phase.is_finished, job.breaks) == (False, 0)
         assert rig.alerts.sent == ["timeout"]
 
-    def test_the_engine_away_is_told_in_the_heartbeat(self, rig) -> None:
+    def test_the_heartbeat_reports_an_unreachable_engine(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.engine.away = EngineUnavailable("The cluster does not answer.")
         for _ in range(8):
@@ -494,10 +526,10 @@ class TestReviewed:
         assert heartbeat is not None
         assert heartbeat["halted"]["why"] == "The cluster does not answer."
         rig.clock.tick(45)
-        scheduler.renew()  # as it does within a long backoff
+        scheduler.vitals.renew()  # as it does within a long backoff
         assert rig.store.heartbeat()["at"] > heartbeat["at"]
 
-    def test_a_cycle_that_breaks_again_and_again_is_told_once(self, rig) -> None:
+    def test_a_cycle_that_fails_again_and_again_sends_one_alert(self, rig) -> None:
         scheduler = rig.scheduler()
         rig.monitors.nodes = lambda windows: 1 / 0
         for _ in range(3):
@@ -507,7 +539,7 @@ class TestReviewed:
         assert heartbeat is not None
         assert "ZeroDivisionError" in heartbeat["summary"]
 
-    def test_unreadable_records_beyond_the_heads_do_not_make_it_go_round(
+    def test_unreadable_records_beyond_the_heads_do_not_cause_an_endless_loop(
         self, rig, raw_redis
     ) -> None:
         rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
@@ -519,7 +551,7 @@ class TestReviewed:
         scheduler.run_cycle()
         assert rig.job(ids[0]).phase is Phase.ADMITTED
 
-    def test_a_broken_template_holds_nobody_up(self, rig) -> None:
+    def test_a_broken_template_does_not_delay_other_jobs(self, rig) -> None:
         broken, fine, scheduler = (
             rig.submit("a", workflow="nowhere"),
             rig.submit("b"),
@@ -531,7 +563,7 @@ class TestReviewed:
         assert reason.code is ReasonCode.TEMPLATE_INVALID
         assert "cannot be read" in reason.message
 
-    def test_what_is_being_stopped_holds_its_gpu_until_it_has_ended(self, rig) -> None:
+    def test_a_workflow_that_is_being_stopped_keeps_its_gpu_until_it_has_ended(self, rig) -> None:
         gone, waiting, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
         rig.store.cancel(gone, NOW)
         rig.engine.made[name(gone)] = WorkflowStatus(
@@ -543,7 +575,9 @@ class TestReviewed:
         scheduler.run_cycle()
         assert rig.job(waiting).phase is Phase.ADMITTED
 
-    def test_an_end_is_dated_when_it_was_and_not_when_it_was_seen(self, rig) -> None:
+    def test_a_finished_job_has_the_time_of_its_end_and_not_of_the_cycle_that_saw_it(
+        self, rig
+    ) -> None:
         job_id, scheduler = rig.submit(), rig.scheduler()
         scheduler.run_cycle()
         started(rig, job_id)
@@ -552,7 +586,7 @@ class TestReviewed:
         scheduler.run_cycle()
         assert rig.job(job_id).finished_at == NOW + 100
 
-    def test_two_that_are_requeued_keep_their_order(self, rig) -> None:
+    def test_two_requeued_jobs_keep_their_order(self, rig) -> None:
         rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
         rig.monitors.answer = [make_node(gpus=2)]
         first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
@@ -564,8 +598,10 @@ class TestReviewed:
         scheduler.run_cycle()
         assert rig.store.order(0, 9) == [first, second]
 
-    def test_before_the_deadline_ends_it_a_closer_look_is_taken(self, rig, monkeypatch) -> None:
-        """The list may be silent about what the pod itself says, or be late."""
+    def test_a_job_that_misses_its_start_deadline_is_checked_closely_first(
+        self, rig, monkeypatch
+    ) -> None:
+        """The list may be late, and may lack what the pod itself shows."""
         ids, scheduler = [rig.submit(user) for user in ("a", "b")], rig.scheduler()
         first, second = map(name, ids)
         scheduler.run_cycle()

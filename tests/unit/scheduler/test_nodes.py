@@ -1,4 +1,7 @@
-"""The cycle over several nodes of an engine that counts GPUs: withdrawals, lost nodes, two schedulers."""
+"""The cycle with several nodes and an engine that counts GPUs.
+
+The tests are about withdrawals, lost nodes and two schedulers.
+"""
 
 import pytest
 import redis
@@ -32,7 +35,7 @@ def name(job_id: str, attempt: int = 1) -> str:
 
 
 def sound(rig: Rig, *job_ids: str) -> None:
-    """Nothing is lost or doubled; what runs on a node that was declared dead runs no more."""
+    """Check that nothing is lost or doubled; on a node that was declared dead nothing runs."""
     dead = rig.store.dead_nodes()
     live = [
         w
@@ -53,19 +56,19 @@ def test_jobs_are_spread_and_never_more_on_a_node_than_it_has_gpus(rig: Rig) -> 
     scheduler.run_cycle()
     assert [rig.job(job_id).node for job_id in ids] == ["gpu-2", "gpu-1", "gpu-1", None, None]
     assert rig.engine.placements[name(ids[0])] == Placement("gpu-2")
-    assert "GPUs free (2 promised to running jobs)" in rig.job(ids[3]).reason.message
+    assert "free GPUs (2 promised to running jobs)" in rig.job(ids[3]).reason.message
     rig.engine.set(name(ids[0]), phase=WorkflowPhase.SUCCEEDED, exit_code=0, started_at=rig.clock())
     scheduler.run_cycle()
     assert rig.job(ids[3]).node == "gpu-2"
     sound(rig, *ids)
 
 
-# -- short of GPUs after the create ----------------------------------------------------------------------------------
+# -- short of GPUs after the create ----------------------------------------------------------------
 
 
 @pytest.fixture
 def short(rig: Rig) -> str:
-    """A job that was admitted on gpu-1, which then had no GPU to give."""
+    """Return a job that was admitted on gpu-1, which then had no free GPU."""
     job_id = rig.submit()
     rig.scheduler().run_cycle()
     rig.engine.set(name(job_id), obstacle=Obstacle.NO_GPU, message=MESSAGE)
@@ -73,7 +76,7 @@ def short(rig: Rig) -> str:
 
 
 class TestShort:
-    def test_it_keeps_waiting_and_says_so(self, rig: Rig, short: str) -> None:
+    def test_it_keeps_waiting_with_the_engines_reason(self, rig: Rig, short: str) -> None:
         scheduler = rig.scheduler()
         for _ in range(3):
             rig.clock.tick(700)
@@ -83,9 +86,7 @@ class TestShort:
         assert MESSAGE.rstrip(".") in job.reason.message
         assert rig.engine.deleted == rig.engine.stopped == []
 
-    def test_its_start_deadline_begins_when_a_gpu_was_given_back(
-        self, rig: Rig, short: str
-    ) -> None:
+    def test_its_start_deadline_begins_when_a_gpu_is_released(self, rig: Rig, short: str) -> None:
         scheduler = rig.scheduler()
         scheduler.run_cycle()
         rig.clock.tick(7000)
@@ -98,9 +99,7 @@ class TestShort:
         scheduler.run_cycle()
         assert rig.job(short).reason.code is ReasonCode.START_DEADLINE
 
-    def test_where_another_node_passes_it_moves_there_under_the_same_name(
-        self, rig: Rig, short: str
-    ) -> None:
+    def test_it_moves_to_another_free_node_under_the_same_name(self, rig: Rig, short: str) -> None:
         scheduler, rig.engine.slow_to_delete = rig.scheduler(), True
         rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
         waiting = rig.submit("zoe")
@@ -122,7 +121,7 @@ class TestShort:
         assert job.withdrawn_uid is None
         sound(rig, short, waiting)
 
-    def test_one_that_started_since_it_was_listed_is_left_alone(self, rig: Rig, short: str) -> None:
+    def test_a_job_that_has_started_since_it_was_listed_stays(self, rig: Rig, short: str) -> None:
         rig.monitors.answer = [make_node("gpu-1"), make_node("gpu-2")]
         get = rig.engine.get
 
@@ -155,14 +154,14 @@ class TestShort:
         assert rig.job(short).phase is Phase.CANCELLED
         assert rig.engine.created == [name(short)]
 
-    def test_deleted_by_hand_it_is_cancelled_all_the_same(self, rig: Rig, short: str) -> None:
+    def test_a_manual_deletion_cancels_it_all_the_same(self, rig: Rig, short: str) -> None:
         del rig.engine.made[name(short)]
         rig.scheduler().run_cycle()
         assert rig.job(short).reason.code is ReasonCode.WORKFLOW_DELETED
 
     @pytest.mark.parametrize("point", ["withdraw.marked", "withdraw.deleted"])
     @pytest.mark.parametrize("slow", [False, True])
-    def test_a_scheduler_that_dies_in_the_middle(
+    def test_a_scheduler_that_dies_during_a_withdrawal_loses_nothing(
         self, rig: Rig, short: str, monkeypatch: pytest.MonkeyPatch, point: str, slow: bool
     ) -> None:
         rig.monitors.answer, rig.engine.slow_to_delete = (
@@ -199,30 +198,30 @@ class TestShort:
         assert rig.engine.deleted == []
 
 
-# -- a node that takes no pods ---------------------------------------------------------------------------------------
+# -- a node that takes no pods ---------------------------------------------------------------------
 
 CORDONED = "gpu-1 is cordoned; to let it accept pods again: kubectl uncordon gpu-1"
 
 
 @pytest.fixture
-def turned_away(rig: Rig) -> str:
-    """A job that was admitted on gpu-1, which somebody has cordoned."""
+def unschedulable(rig: Rig) -> str:
+    """Return a job that was admitted on gpu-1, which is cordoned now."""
     job_id = rig.submit()
     rig.scheduler().run_cycle()
     rig.engine.set(name(job_id), obstacle=Obstacle.UNSCHEDULABLE, message=CORDONED)
     return job_id
 
 
-class TestTurnedAway:
-    def test_it_waits_without_a_deadline_and_nothing_else_is_sent_there(
-        self, rig: Rig, turned_away: str
+class TestUnschedulable:
+    def test_it_waits_without_a_deadline_and_no_other_job_is_sent_there(
+        self, rig: Rig, unschedulable: str
     ) -> None:
         waiting, scheduler = rig.submit("zoe"), rig.scheduler()
         rig.monitors.answer = [make_node("gpu-1", gpus=2)]
         for _ in range(3):
             rig.clock.tick(700)
             scheduler.run_cycle()
-        assert rig.job(turned_away).reason.code is ReasonCode.UNSCHEDULABLE
+        assert rig.job(unschedulable).reason.code is ReasonCode.UNSCHEDULABLE
         assert (
             rig.job(waiting).reason.message
             == f"1st in line; gpu-1 is not accepting jobs: {CORDONED}"
@@ -233,37 +232,39 @@ class TestTurnedAway:
             "started_at": rig.clock(),
             "message": "",
         }
-        rig.engine.set(name(turned_away), obstacle=Obstacle.NONE, **over)  # it ran within a moment
+        rig.engine.set(
+            name(unschedulable), obstacle=Obstacle.NONE, **over
+        )  # it ran within a moment
         scheduler.run_cycle()
-        assert rig.job(turned_away).phase is Phase.SUCCEEDED
+        assert rig.job(unschedulable).phase is Phase.SUCCEEDED
         assert rig.job(waiting).node == "gpu-1"  # at once: it takes pods again
-        sound(rig, turned_away, waiting)
+        sound(rig, unschedulable, waiting)
 
-    def test_it_moves_to_a_node_that_passes_and_the_next_goes_there_too(
-        self, rig: Rig, turned_away: str
+    def test_it_moves_to_a_free_node_and_the_next_job_starts_there_too(
+        self, rig: Rig, unschedulable: str
     ) -> None:
         rig.monitors.answer = [make_node("gpu-1", gpus=2), make_node("gpu-2", gpus=2)]
         waiting, scheduler, rig.engine.slow_to_delete = rig.submit("zoe"), rig.scheduler(), True
         scheduler.run_cycle()
-        assert rig.job(turned_away).reason.code is ReasonCode.UNSCHEDULABLE
+        assert rig.job(unschedulable).reason.code is ReasonCode.UNSCHEDULABLE
         assert (
             "Moving from gpu-1, which cannot run it, to gpu-2."
-            in rig.job(turned_away).reason.message
+            in rig.job(unschedulable).reason.message
         )
         rig.engine.settle()
         for _ in range(2):
             scheduler.run_cycle()
-        assert (rig.job(turned_away).node, rig.job(turned_away).attempt) == ("gpu-2", 1)
+        assert (rig.job(unschedulable).node, rig.job(unschedulable).attempt) == ("gpu-2", 1)
         assert rig.job(waiting).node == "gpu-2"
-        sound(rig, turned_away, waiting)
+        sound(rig, unschedulable, waiting)
 
 
-# -- a node that is lost ---------------------------------------------------------------------------------------------
+# -- a node that is lost ---------------------------------------------------------------------------
 
 
 @pytest.fixture
 def lost(rig: Rig) -> str:
-    """A job that ran on gpu-1, which does not answer any more; gpu-2 is free."""
+    """Return a job that ran on gpu-1, which does not respond any more; gpu-2 is free."""
     rig.settings = rig.settings.model_copy(update={"max_running_jobs": 1})
     job_id = rig.submit()
     rig.scheduler().run_cycle()
@@ -277,7 +278,7 @@ def lost(rig: Rig) -> str:
 
 
 class TestNodeLost:
-    def test_the_slot_stays_occupied_and_an_admin_is_told_once(self, rig: Rig, lost: str) -> None:
+    def test_the_slot_stays_occupied_with_one_alert(self, rig: Rig, lost: str) -> None:
         waiting, scheduler = rig.submit("zoe"), rig.scheduler()
         for _ in range(3):
             scheduler.run_cycle()
@@ -288,7 +289,7 @@ class TestNodeLost:
         assert rig.store.nodes()["gpu-1"]["error"] == "no monitor answers for it"
         sound(rig, lost, waiting)
 
-    def test_nobody_is_told_how_long_it_will_still_take(
+    def test_no_reason_names_a_remaining_time_for_it(
         self, rig: Rig, lost: str, raw_redis: "redis.Redis"
     ) -> None:
         job = rig.job(lost)
@@ -302,7 +303,7 @@ class TestNodeLost:
         assert "has been running for" in rig.job(waiting).reason.message
         assert "left" not in rig.job(waiting).reason.message
 
-    def test_declared_dead_its_job_goes_on_elsewhere_and_its_remains_hold_nothing(
+    def test_after_a_declaration_its_job_resumes_elsewhere_and_its_old_workflow_occupies_nothing(
         self, rig: Rig, lost: str
     ) -> None:
         rig.monitors.answer.append(make_node("gpu-1"))  # its monitor may well answer from the grave
@@ -317,7 +318,9 @@ class TestNodeLost:
         assert rig.store.nodes()["gpu-1"]["error"].startswith("declared dead at ")
         sound(rig, lost)
 
-    def test_what_comes_back_from_the_dead_is_stopped(self, rig: Rig, lost: str) -> None:
+    def test_a_workflow_that_runs_again_on_a_node_declared_dead_is_stopped(
+        self, rig: Rig, lost: str
+    ) -> None:
         rig.store.declare_dead("gpu-1", rig.clock())
         rig.scheduler().run_cycle()
         rig.engine.stopped.clear()
@@ -325,7 +328,7 @@ class TestNodeLost:
         rig.scheduler().run_cycle()
         assert rig.engine.stopped == [name(lost)]
 
-    def test_the_declaration_ends_by_an_admins_word(self, rig: Rig, lost: str) -> None:
+    def test_the_declaration_ends_when_an_admin_withdraws_it(self, rig: Rig, lost: str) -> None:
         rig.store.declare_dead("gpu-1", rig.clock())
         rig.monitors.answer = [make_node("gpu-1")]
         waiting, scheduler = rig.submit("zoe"), rig.scheduler()
@@ -342,13 +345,13 @@ class TestNodeLost:
         scheduler.run_cycle()
         assert rig.job(waiting).node == "gpu-1"
 
-    def test_the_engine_knows_whose_monitors_answered(self, rig: Rig, lost: str) -> None:
+    def test_the_engine_is_told_which_monitors_answered(self, rig: Rig, lost: str) -> None:
         rig.monitors.answer = [make_node("gpu-2"), Node("gpu-3", error="timed out")]
         scheduler = rig.scheduler()
         scheduler.run_cycle()
         assert rig.engine.answering == {"gpu-2"}
 
-    def test_a_node_that_answers_again_is_forgiven(self, rig: Rig, lost: str) -> None:
+    def test_a_node_that_answers_again_leaves_the_job_running(self, rig: Rig, lost: str) -> None:
         scheduler = rig.scheduler()
         scheduler.run_cycle()
         rig.engine.set(name(lost), obstacle=Obstacle.NONE, message="")
@@ -361,7 +364,7 @@ class TestNodeLost:
         )
 
 
-# -- two schedulers --------------------------------------------------------------------------------------------------
+# -- two schedulers --------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -388,7 +391,7 @@ class Paused:
 
 
 class TestTwoSchedulers:
-    def test_a_late_create_meets_the_tombstone(self, rig: Rig, paused: Paused) -> None:
+    def test_a_late_create_finds_the_finished_workflow(self, rig: Rig, paused: Paused) -> None:
         job_id, other = rig.submit(), rig.scheduler("other")
 
         def meanwhile() -> None:
@@ -405,7 +408,7 @@ class TestTwoSchedulers:
         assert rig.job(job_id).phase is Phase.SUCCEEDED
         sound(rig, job_id)
 
-    def test_a_late_create_of_an_evicted_attempt_meets_its_tombstone(
+    def test_a_late_create_of_an_evicted_attempt_finds_its_finished_workflow(
         self, rig: Rig, paused: Paused
     ) -> None:
         job_id, other = rig.submit(), rig.scheduler("other")
@@ -424,10 +427,8 @@ class TestTwoSchedulers:
         assert rig.engine.created == [name(job_id), name(job_id, 2)]
         sound(rig, job_id)
 
-    def test_a_late_create_that_succeeds_is_the_one_that_counts(
-        self, rig: Rig, paused: Paused
-    ) -> None:
-        """The other one has queued it again and waits for a GPU: it finds the workflow, and makes none."""
+    def test_a_late_create_that_succeeds_is_adopted(self, rig: Rig, paused: Paused) -> None:
+        """The other scheduler has requeued the job: it adopts the workflow and creates none."""
         job_id, other = rig.submit(), rig.scheduler("other")
 
         def meanwhile() -> None:
@@ -454,7 +455,7 @@ class TestTwoSchedulers:
         assert rig.engine.stopped == [name(job_id)]
         assert rig.job(job_id).phase is Phase.CANCELLED
 
-    def test_an_epoch_never_comes_again_not_even_on_an_emptied_redis(
+    def test_an_epoch_is_never_used_twice_even_if_redis_was_emptied(
         self, store: Store, raw_redis: "redis.Redis"
     ) -> None:
         seen = set()
@@ -465,19 +466,19 @@ class TestTwoSchedulers:
             raw_redis.flushall()
         assert len(seen) == 3
 
-    def test_a_lead_that_was_renewed_on_an_emptied_redis_reconciles_first(self, rig: Rig) -> None:
+    def test_a_lead_renewed_after_redis_was_emptied_reconciles_first(self, rig: Rig) -> None:
         running, scheduler = rig.submit(), rig.scheduler()
         rig.settings = rig.settings.model_copy(update={"max_running_jobs": 1})
         scheduler = rig.scheduler()
         scheduler.run_cycle()
         rig.redis.flushall()
-        scheduler.renew()
+        scheduler.vitals.renew()
         rig.submit("zoe")
         scheduler.run_cycle(full=False)
         assert rig.engine.created == [name(running)]
 
 
-def test_a_name_that_is_taken_by_what_is_on_its_way_out_is_tried_again(rig: Rig) -> None:
+def test_a_name_of_a_workflow_that_is_being_deleted_is_tried_again(rig: Rig) -> None:
     job_id, scheduler = rig.submit(), rig.scheduler()
     create, get = rig.engine.create, rig.engine.get
     scheduler.run_cycle()

@@ -1,4 +1,4 @@
-"""How a Workflow ended whose container cannot run any more: pure functions."""
+"""Find out how a Workflow ended whose container cannot run any more: pure functions."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Read single fields of a Workflow or a pod: pure, and never an error, whatever an edit has made."""
+"""Read single fields of a Workflow or a pod: pure, and never an error, even after bad edits."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def is_final(workflow: dict[str, Any]) -> bool:
 
 
 def identity(workflow: dict[str, Any]) -> tuple[str, int]:
-    """Return job id and attempt, by its labels, else by its submission; ('', 0) if it is not ours."""
+    """Return job id and attempt, from its labels or its submission; ('', 0) if it is not ours."""
     metadata = as_dict(workflow.get("metadata"))
     labels = as_dict(metadata.get("labels"))
     entry = as_dict((submission(workflow) or {}).get("entry"))
@@ -86,7 +86,7 @@ def pinned_node(workflow: dict[str, Any]) -> str | None:
 
 
 def main_state(pod: dict[str, Any] | None, which: str) -> dict[str, Any]:
-    """Return the main container's state `which` (waiting, running, terminated); {} if in another."""
+    """Return the main container's state (waiting, running, terminated); {} if in another."""
     for container in as_list(as_dict((pod or {}).get("status")).get("containerStatuses")):
         if container.get("name") == MAIN:
             return as_dict(as_dict(container.get("state")).get(which))
@@ -105,7 +105,7 @@ def exit_code(workflow: dict[str, Any], pod: dict[str, Any] | None) -> int | Non
 
 
 def folder_hint(workflow: dict[str, Any], message: str) -> str:
-    """Return the command that fixes a user's folder which cannot be mounted; else an empty text."""
+    """Return the command that fixes a user's folder that cannot be mounted, or an empty text."""
     if "subpath" not in message.lower():
         return ""
     context = as_dict(as_dict(workflow.get("spec")).get("securityContext"))

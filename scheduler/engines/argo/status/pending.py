@@ -1,4 +1,4 @@
-"""Why no container of a live Workflow runs yet: pure functions."""
+"""Find out why no container of a live Workflow runs yet: pure functions."""
 
 import re
 from typing import Any
@@ -68,7 +68,7 @@ def pod_problem(pod: dict[str, Any] | None) -> str:
 
 
 def _unseen(workflow: dict[str, Any], now: float) -> tuple[str, Obstacle]:
-    """No controller has given it a phase yet."""
+    """Explain that no controller has given it a phase yet."""
     age = now - (seconds(as_dict(workflow.get("metadata")).get("creationTimestamp")) or now)
     if age < UNATTENDED_S:
         return "It waits for the Argo controller.", Obstacle.NONE

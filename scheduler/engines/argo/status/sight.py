@@ -1,4 +1,4 @@
-"""What was seen beside a Workflow: its pod, its node and its log."""
+"""This module defines what was seen beside a Workflow: its pod, its node and its log."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from scheduler.engines.argo.status.fields import main_state, seconds
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen beside a Workflow.
+    """A sight is what was seen beside a Workflow.
 
     If `pod` is None there is no pod, provided that the API server was `asked`.
     """
@@ -22,7 +22,7 @@ class Sight:
 
     @property
     def container_started_at(self) -> float | None:
-        """When the main container started, by its pod, else as seen earlier."""
+        """Return when the main container started, by its pod or as seen earlier."""
         state = main_state(self.pod, "running") or main_state(self.pod, "terminated")
         return seconds(state.get("startedAt")) or self.started_at
 

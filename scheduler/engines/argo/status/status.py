@@ -1,9 +1,9 @@
 """Translate an Argo Workflow, and what was seen beside it, into a WorkflowStatus: pure functions.
 
-The shapes are those of Argo 3.6 and 4.x. Argo's phase alone is not enough in two cases. A Workflow
-that is stopped is `Failed` at once, while its container may still write its checkpoint: it has ended
-only when its pod has. And a Workflow is `Running` as soon as Argo has seen it, long before its pod
-is: there the phase of its node counts.
+The shapes are those of Argo 3.6 and 4.x. Argo's phase alone is not enough in two cases. A stopped
+Workflow is `Failed` at once, while its container may still write its checkpoint: it has ended only
+when its pod has. And a Workflow is `Running` as soon as Argo has seen it, long before its pod is;
+then the phase of its node counts.
 """
 
 from typing import Any
@@ -42,9 +42,18 @@ def is_over(workflow: dict[str, Any], sight: Sight) -> bool:
 
 def status_of(workflow: dict[str, Any], sight: Sight, now: float) -> WorkflowStatus:
     """Return the status of a Workflow; the job id is empty if it is not ours."""
+    known = _known(workflow, sight)
+    if is_over(workflow, sight):
+        return ended_status(workflow, sight, known)
+    if is_final(workflow):
+        return _ending(workflow, sight, known)
+    return _live(workflow, sight, now, known)
+
+
+def _known(workflow: dict[str, Any], sight: Sight) -> dict[str, Any]:
     job_id, attempt = identity(workflow)
     metadata = as_dict(workflow.get("metadata"))
-    known = {
+    return {
         "name": str(metadata.get("name")),
         "uid": str(metadata.get("uid")),
         "job_id": job_id,
@@ -53,34 +62,32 @@ def status_of(workflow: dict[str, Any], sight: Sight, now: float) -> WorkflowSta
         "submission": submission(workflow),
         "engine": "argo",
     }
-    if is_over(workflow, sight):
-        return ended_status(workflow, sight, known)
-    if is_final(workflow):
-        return _ending(workflow, sight, known)
-    return _live(workflow, sight, now, known)
 
 
 def _live(
     workflow: dict[str, Any], sight: Sight, now: float, known: dict[str, Any]
 ) -> WorkflowStatus:
     node = pod_node(workflow)
-    lost: dict[str, Any] = {}
-    if sight.node_lost:
-        message = f"The node {known['node']} is not responding"
-        lost = {"obstacle": Obstacle.NODE_LOST, "message": message}
     if node.get("phase") in (None, "", "Pending") and sight.container_started_at is None:
         message, obstacle = pending_reason(workflow, sight, now)
-        pending = {**known, "message": message, "obstacle": obstacle, **lost}
+        pending = {**known, "message": message, "obstacle": obstacle, **_lost(sight, known)}
         return WorkflowStatus(phase=WorkflowPhase.PENDING, **pending)
     is_suspended = as_dict(workflow.get("spec")).get("suspend") is True
     message = "It is suspended; its container continues to run." if is_suspended else ""
     began = sight.container_started_at or seconds(node.get("startedAt"))
-    running = {**known, "message": message, **lost}
+    running = {**known, "message": message, **_lost(sight, known)}
     return WorkflowStatus(phase=WorkflowPhase.RUNNING, started_at=began, **running)
 
 
+def _lost(sight: Sight, known: dict[str, Any]) -> dict[str, Any]:
+    if not sight.node_lost:
+        return {}
+    message = f"The node {known['node']} is not responding"
+    return {"obstacle": Obstacle.NODE_LOST, "message": message}
+
+
 def _ending(workflow: dict[str, Any], sight: Sight, known: dict[str, Any]) -> WorkflowStatus:
-    """Argo is done with it, but its container may still run."""
+    """Return the status of a Workflow that Argo is done with, but whose container may run."""
     message = "It is being stopped; its container has not ended yet."
     started_at = sight.container_started_at
     if sight.node_lost:

@@ -30,7 +30,7 @@ def without_root() -> Iterator[None]:
 
 
 @pytest.fixture
-def foreign() -> Iterator[Path]:
+def unwritable() -> Iterator[Path]:
     """A folder as a kubelet creates it for a missing `subPath`: only root may write there."""
     with tempfile.TemporaryDirectory(
         dir="/tmp"
@@ -41,8 +41,8 @@ def foreign() -> Iterator[Path]:
         yield folder
 
 
-def test_a_folder_of_another_user_is_refused_with_a_command_that_fixes_it(foreign: Path) -> None:
-    run = RunFolder(foreign / "runs" / "ann_1")
+def test_a_folder_of_another_user_is_refused_with_a_command_that_fixes_it(unwritable: Path) -> None:
+    run = RunFolder(unwritable / "runs" / "ann_1")
     with without_root(), pytest.raises(ConfigError) as refused:
         run.create()
     said, _, command = str(refused.value).partition("; on the node that has it: ")
@@ -56,7 +56,7 @@ def test_a_folder_of_another_user_is_refused_with_a_command_that_fixes_it(foreig
         str(owner),
         "-g",
         str(os.getegid()),
-        str(foreign),
+        str(unwritable),
     ]
     subprocess.run(shlex.split(command)[1:], check=True)
     with without_root():

@@ -1,4 +1,4 @@
-"""Copies of workflows, by `argo resubmit` or by hand: they carry a job's labels, but not the name that is its own."""
+"""Copies of workflows (`argo resubmit`) have a job's labels, but not its workflow's name."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def copied(rig: Rig, job_id: str, attempt: int = 1) -> WorkflowStatus:
     return made
 
 
-def test_a_copy_of_a_queued_jobs_is_counted_and_never_adopted(rig: Rig) -> None:
+def test_a_copy_of_a_queued_jobs_workflow_is_counted_and_never_adopted(rig: Rig) -> None:
     job_id, scheduler = rig.submit(), rig.scheduler()
     made = copied(rig, job_id)
     for _ in range(3):
@@ -35,7 +35,7 @@ def test_a_copy_of_a_queued_jobs_is_counted_and_never_adopted(rig: Rig) -> None:
     assert rig.job(job_id).phase is Phase.ADMITTED
 
 
-def test_a_copy_of_a_running_jobs_is_counted(rig: Rig) -> None:
+def test_a_copy_of_a_running_jobs_workflow_is_counted(rig: Rig) -> None:
     rig.settings = rig.settings.model_copy(update={"max_running_jobs": 2})
     rig.engine.pins_gpus = False
     job_id, scheduler = rig.submit("a"), rig.scheduler()
@@ -48,7 +48,7 @@ def test_a_copy_of_a_running_jobs_is_counted(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
-def test_a_copy_of_a_finished_jobs_is_left_alone_too(rig: Rig, attempt: int) -> None:
+def test_a_copy_of_a_finished_jobs_workflow_is_left_alone_too(rig: Rig, attempt: int) -> None:
     job_id, scheduler = rig.submit(), rig.scheduler()
     rig.store.cancel(job_id, NOW)
     waiting, made = rig.submit("b"), copied(rig, job_id, attempt)

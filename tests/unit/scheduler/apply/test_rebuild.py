@@ -1,4 +1,4 @@
-"""Redis emptied while jobs run: what their workflows carry becomes their records again."""
+"""Redis emptied while jobs run: their records are restored from their workflows."""
 
 import json
 from dataclasses import replace
@@ -39,7 +39,7 @@ LIVE = WorkflowStatus(
 
 
 class TestOneWorkflow:
-    def test_a_live_one_is_the_record_that_it_was(self) -> None:
+    def test_a_live_workflow_restores_its_record(self) -> None:
         found = read(LIVE, "a: 1\n", NOW + 60)
         assert found is not None
         job = found.job
@@ -52,7 +52,9 @@ class TestOneWorkflow:
         )
         assert (job.workflow_name, job.workflow_uid) == (LIVE.name, "uid")
 
-    def test_one_that_has_not_started_is_admitted_and_gets_its_whole_deadline(self) -> None:
+    def test_a_workflow_that_has_not_started_restores_an_admitted_job_with_its_whole_deadline(
+        self,
+    ) -> None:
         found = read(replace(LIVE, phase=WorkflowPhase.PENDING, started_at=None), "", NOW + 60)
         assert found is not None
         assert (found.job.phase, found.job.admitted_at, found.job.started_at) == (
@@ -79,7 +81,7 @@ class TestOneWorkflow:
             ({"exit_code": 75}, Phase.FAILED, ReasonCode.EVICTED),
         ],
     )
-    def test_one_that_has_ended_is_history(
+    def test_a_workflow_that_has_ended_restores_a_finished_job(
         self, fields: dict[str, Any], phase: Phase, code: ReasonCode
     ) -> None:
         ended = replace(LIVE, **{"phase": WorkflowPhase.FAILED, "finished_at": NOW + 50, **fields})
@@ -108,13 +110,15 @@ class TestOneWorkflow:
             {**submission(), "workflow": "other"},
         ],
     )
-    def test_what_does_not_fit_restores_nothing(self, broken: dict[str, Any] | None) -> None:
+    def test_an_inconsistent_submission_restores_nothing(
+        self, broken: dict[str, Any] | None
+    ) -> None:
         assert read(replace(LIVE, submission=broken), "", NOW) is None
 
     @pytest.mark.parametrize(
         "fields", [{"job_id": "ann_20261124120009"}, {"name": "by-hand"}, {"attempt": 1}]
     )
-    def test_a_copy_made_by_hand_restores_nothing(self, fields: dict[str, Any]) -> None:
+    def test_a_manual_copy_restores_nothing(self, fields: dict[str, Any]) -> None:
         assert read(replace(LIVE, **fields), "", NOW) is None
 
 
@@ -133,7 +137,7 @@ def rig(rig: Rig) -> Rig:
 
 @pytest.fixture
 def jobs(rig: Rig) -> list[str]:
-    """One that succeeded, two that run (of one user), one whose container has not started, one that waits."""
+    """Return a job that succeeded, two that run (of one user), one that starts, and one queued."""
     scheduler, ids = rig.scheduler(), [rig.submit(user) for user in ("done", "ann", "ann")]
     scheduler.run_cycle()
     for job_id in ids:
@@ -155,7 +159,7 @@ def sound(rig: Rig, *job_ids: str) -> None:
 
 
 class TestEmptiedRedis:
-    def test_what_runs_and_what_has_ended_are_read(self, rig: Rig, jobs: list[str]) -> None:
+    def test_running_and_finished_jobs_are_restored(self, rig: Rig, jobs: list[str]) -> None:
         done, first, second, starting, _ = jobs
         before = {job_id: rig.job(job_id) for job_id in jobs}
         lose(rig)
@@ -183,9 +187,7 @@ class TestEmptiedRedis:
         assert rig.engine.stopped == []
         sound(rig, done, first, second, starting)
 
-    def test_an_admin_is_told_once_what_there_is_and_what_to_do(
-        self, rig: Rig, jobs: list[str]
-    ) -> None:
+    def test_one_alert_counts_what_was_restored(self, rig: Rig, jobs: list[str]) -> None:
         lose(rig)
         scheduler = rig.scheduler()
         for _ in range(3):
@@ -194,7 +196,7 @@ class TestEmptiedRedis:
         assert told.startswith("Redis had lost jobs; 3 that run (")
         assert "1 that have ended were restored from their workflows" in told
 
-    def test_they_go_on_as_if_nothing_had_been(self, rig: Rig, jobs: list[str]) -> None:
+    def test_restored_jobs_continue_as_before(self, rig: Rig, jobs: list[str]) -> None:
         done, first, second, starting, _ = jobs
         lose(rig)
         scheduler = rig.scheduler()
@@ -211,7 +213,7 @@ class TestEmptiedRedis:
         assert rig.job(new).phase is Phase.ADMITTED
         sound(rig, done, first, second, starting, new)
 
-    def test_it_may_die_in_the_middle(
+    def test_a_scheduler_that_dies_during_a_restore_continues_it(
         self, rig: Rig, jobs: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lose(rig)
@@ -225,14 +227,14 @@ class TestEmptiedRedis:
         assert len(rig.store.running()) == 3
         sound(rig, *jobs[:4])
 
-    def test_it_may_happen_twice(self, rig: Rig, jobs: list[str]) -> None:
+    def test_redis_may_be_emptied_twice(self, rig: Rig, jobs: list[str]) -> None:
         scheduler = rig.scheduler()
         for _ in range(2):
             lose(rig)
             scheduler.run_cycle()
             assert len(rig.store.running()) == 3
 
-    def test_the_newest_attempt_is_the_one(self, rig: Rig, jobs: list[str]) -> None:
+    def test_the_newest_attempt_is_restored(self, rig: Rig, jobs: list[str]) -> None:
         first, scheduler = jobs[1], rig.scheduler()
         rig.engine.set(name(first), phase=WorkflowPhase.FAILED, ended_by=EndedBy.EVICTION)
         scheduler.run_cycle()
@@ -241,21 +243,23 @@ class TestEmptiedRedis:
         assert (rig.job(first).attempt, rig.job(first).phase) == (2, Phase.ADMITTED)
         assert rig.engine.stopped == []
 
-    def test_without_its_config_it_is_restored_and_told(self, rig: Rig, jobs: list[str]) -> None:
+    def test_a_job_whose_config_is_gone_is_restored_and_counted_in_the_alert(
+        self, rig: Rig, jobs: list[str]
+    ) -> None:
         del rig.engine.config_texts[name(jobs[1])]
         lose(rig)
         rig.scheduler().run_cycle()
         assert rig.job(jobs[1]).phase is Phase.RUNNING
         assert "The config of 1 is gone" in rig.alerts.sent[0]
 
-    def test_one_that_carries_nothing_is_counted_and_left_alone(
-        self, rig: Rig, jobs: list[str]
+    def test_a_workflow_without_a_submission_is_unmanaged_and_left_alone(
+        self, rig: Rig, jobs: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rig.engine.set(name(jobs[1]), submission=None)
         lose(rig)
         scheduler = rig.scheduler()
         asked: list[str] = []
-        rig.engine.config_text = lambda workflow: asked.append(workflow.name)  # type: ignore[method-assign,func-returns-value]
+        monkeypatch.setattr(rig.engine, "config_text", lambda workflow: asked.append(workflow.name))
         new = rig.submit("new")
         for _ in range(3):
             scheduler.run_cycle()
@@ -267,7 +271,7 @@ class TestEmptiedRedis:
         assert sorted(set(asked)) == sorted(asked)
         assert rig.engine.stopped == []
 
-    def test_what_the_history_has_forgotten_is_not_dug_up(self, rig: Rig, jobs: list[str]) -> None:
+    def test_jobs_beyond_the_history_are_not_restored(self, rig: Rig, jobs: list[str]) -> None:
         rig.settings = rig.settings.model_copy(update={"history_jobs": 1})
         other = rig.submit("other")
         rig.store.cancel(other, NOW + 200)
@@ -283,8 +287,8 @@ class TestEmptiedRedis:
             scheduler.run_cycle()
         assert rig.alerts.sent == []
 
-    def test_a_queue_put_back_too_early_finds_what_runs(self, rig: Rig, jobs: list[str]) -> None:
-        """From a backup older than the start, and than an eviction: the engine is ahead of the record."""
+    def test_a_queue_from_an_older_backup_adopts_what_runs(self, rig: Rig, jobs: list[str]) -> None:
+        """The backup is older than the start and than an eviction: the engine is ahead of it."""
         first, scheduler = jobs[1], rig.scheduler()
         old = replace(rig.job(first), phase=Phase.QUEUED, attempt=1)
         rig.engine.set(name(first), phase=WorkflowPhase.FAILED, ended_by=EndedBy.EVICTION)

@@ -1,4 +1,4 @@
-"""One workflow that the engine refuses to show or to change: its job is told so, and the others go on."""
+"""The engine refuses to show or change one workflow: its job's reason says so, others continue."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def running(rig: Rig, job_id: str) -> None:
     rig.engine.set(name(rig, job_id), phase=WorkflowPhase.RUNNING, started_at=NOW)
 
 
-def test_a_stop_that_is_refused_is_said_on_its_job_and_the_queue_goes_on(rig: Rig) -> None:
+def test_a_refused_stop_is_its_jobs_reason_and_the_queue_continues(rig: Rig) -> None:
     stuck, scheduler = rig.submit("a"), rig.scheduler()
     scheduler.run_cycle()
     running(rig, stuck)
@@ -50,14 +50,14 @@ def test_a_stop_that_is_refused_is_said_on_its_job_and_the_queue_goes_on(rig: Ri
         str(REFUSED),
     )
     assert rig.alerts.sent == [f"{stuck}: {REFUSED}"]
-    assert scheduler.outages.halt is None
+    assert scheduler.vitals.outages.halt is None
     rig.engine.locked.clear()
     scheduler.run_cycle()
     assert rig.engine.stopped == [name(rig, stuck)]
     assert rig.job(stuck).reason.code is ReasonCode.CANCELLING
 
 
-def test_a_look_that_is_refused_is_said_until_it_is_not(rig: Rig) -> None:
+def test_a_refused_check_is_its_jobs_reason_until_it_is_allowed(rig: Rig) -> None:
     hidden, scheduler = rig.submit("a"), rig.scheduler()
     scheduler.run_cycle()
     running(rig, hidden)
@@ -74,7 +74,7 @@ def test_a_look_that_is_refused_is_said_until_it_is_not(rig: Rig) -> None:
     assert rig.job(hidden).reason.code is ReasonCode.RUNNING
 
 
-def test_a_withdrawal_that_is_refused(rig: Rig) -> None:
+def test_a_refused_withdrawal_is_its_jobs_reason(rig: Rig) -> None:
     rig.engine.pins_gpus = False
     stuck, scheduler = rig.submit("a"), rig.scheduler()
     scheduler.run_cycle()
@@ -90,7 +90,7 @@ def test_a_withdrawal_that_is_refused(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("phase", [WorkflowPhase.RUNNING, WorkflowPhase.FAILED])
-def test_one_that_no_job_needs_and_that_can_be_neither_stopped_nor_deleted(
+def test_an_unneeded_workflow_that_can_be_neither_stopped_nor_deleted_is_one_alert(
     rig: Rig, phase: WorkflowPhase
 ) -> None:
     gone, other, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
@@ -105,7 +105,7 @@ def test_one_that_no_job_needs_and_that_can_be_neither_stopped_nor_deleted(
     assert rig.alerts.sent == [f"{made.name}: {REFUSED}"]
 
 
-def test_what_a_create_left_and_cannot_be_removed_is_tried_again(rig: Rig) -> None:
+def test_a_refused_removal_of_what_a_create_left_behind_is_repeated(rig: Rig) -> None:
     gone, scheduler = rig.submit("a"), rig.scheduler()
     rig.engine.refuse = WorkflowNotMade("The disk is full.")
     scheduler.run_cycle()
@@ -120,7 +120,7 @@ def test_what_a_create_left_and_cannot_be_removed_is_tried_again(rig: Rig) -> No
     assert rig.engine.cleared == [name(rig, gone)]
 
 
-def test_a_lost_job_whose_config_cannot_be_looked_at(rig: Rig) -> None:
+def test_a_lost_job_whose_config_cannot_be_read_does_not_stop_the_queue(rig: Rig) -> None:
     job = make_job("gone")
     made = WorkflowStatus(
         workflow_name(job), "u", job.job_id, 1, WorkflowPhase.RUNNING, "gpu-1", submission={"x": 1}
@@ -132,11 +132,11 @@ def test_a_lost_job_whose_config_cannot_be_looked_at(rig: Rig) -> None:
     assert rig.job(other).phase is Phase.ADMITTED
 
 
-def test_a_right_that_the_scheduler_lacks_is_everybodys(rig: Rig) -> None:
+def test_a_permission_that_the_scheduler_lacks_halts_it(rig: Rig) -> None:
     stuck, scheduler = rig.submit("a"), rig.scheduler()
     scheduler.run_cycle()
     rig.store.cancel(stuck, NOW)
     rig.engine.locked[name(rig, stuck)] = EngineForbidden("The API server lacks a permission.")
     for _ in range(9):
         scheduler.guarded_cycle(True)
-    assert scheduler.outages.halt is not None
+    assert scheduler.vitals.outages.halt is not None

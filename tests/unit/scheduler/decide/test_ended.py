@@ -29,7 +29,7 @@ ENDED = WorkflowStatus(
     exit_code=1,
     log_tail=("a", "b", "boom "),
 )
-RESUMES = "requeued at the front, it resumes from its checkpoint."
+RESUMES = "requeued at the front to resume from its checkpoint."
 
 
 def finished(
@@ -92,8 +92,8 @@ def test_an_eviction_counts_towards_the_requeue_limit(fields: dict[str, Any]) ->
 def test_the_fourth_eviction_ends_a_job_unless_it_is_being_cancelled() -> None:
     last = replace(JOB, requeues=MAX_REQUEUES)
     text = (
-        "Its container was removed (4 times in all); check the node, then retry the job: it resumes "
-        "from its checkpoint."
+        "Its container was removed (4 times in all); check the node, then retry the job: it "
+        "resumes from its checkpoint."
     )
     assert evicted(last, ENDED) == finished(Phase.FAILED, ReasonCode.REQUEUE_LIMIT, text, 1)
     assert evicted(replace(last, requeues=4), ENDED) != evicted(last, ENDED)

@@ -1,4 +1,4 @@
-"""What follows from how a workflow stands."""
+"""The actions that follow from a job and its workflow."""
 
 from dataclasses import replace
 from typing import Any
@@ -63,7 +63,7 @@ def test_a_container_that_does_not_start_in_time_fails_the_job() -> None:
     assert isinstance(decide(replace(ADMITTED, admitted_at=NOW - 599), PENDING)[0], Explain)
 
 
-def test_only_whole_trainings_teach() -> None:
+def test_only_whole_trainings_feed_the_estimates() -> None:
     done = replace(ENDED, phase=WorkflowPhase.SUCCEEDED, exit_code=0)
     [first] = decide(RUNNING, done)
     [second] = decide(replace(RUNNING, attempt=2), replace(done, attempt=2))
@@ -72,30 +72,30 @@ def test_only_whole_trainings_teach() -> None:
     assert (first.run_time_s, second.run_time_s) == (60, None)
 
 
-def test_never_made_goes_back_to_the_front_as_the_same_attempt() -> None:
+def test_a_job_whose_workflow_was_never_created_is_requeued_as_the_same_attempt() -> None:
     [action] = decide(replace(ADMITTED, workflow_uid=None), None)
     assert isinstance(action, Requeue)
     assert (action.attempt, action.counts, action.breaks) == (False, False, True)
 
 
-def test_deleted_by_hand_is_cancelled_and_not_run_again() -> None:
+def test_a_job_whose_workflow_was_deleted_manually_is_cancelled() -> None:
     [action] = decide(RUNNING, None)
     assert isinstance(action, Finish)
     assert (action.phase, action.reason.code) == (Phase.CANCELLED, ReasonCode.WORKFLOW_DELETED)
 
 
-def test_a_made_but_unrecorded_workflow_is_adopted() -> None:
+def test_a_workflow_that_is_not_recorded_is_adopted() -> None:
     assert decide(replace(ADMITTED, workflow_uid=None), LIVE)[0] == RecordWorkflow(LIVE)
 
 
-@pytest.mark.parametrize("foreign", [replace(LIVE, job_id="other"), replace(LIVE, uid="other")])
-def test_a_foreign_object_of_that_name_is_not_adopted(foreign: WorkflowStatus) -> None:
-    [action] = decide(ADMITTED, foreign)
+@pytest.mark.parametrize("present", [replace(LIVE, job_id="other"), replace(LIVE, uid="other")])
+def test_an_object_of_that_name_that_is_not_ours_is_not_adopted(present: WorkflowStatus) -> None:
+    [action] = decide(ADMITTED, present)
     assert isinstance(action, Finish)
     assert action.reason.code is ReasonCode.NAME_TAKEN
 
 
-def test_pending_says_so() -> None:
+def test_a_pending_workflow_gives_the_reason_starting() -> None:
     [action] = decide(ADMITTED, PENDING)
     assert isinstance(action, Explain)
     assert action.reason.code is ReasonCode.STARTING
@@ -107,11 +107,11 @@ def test_running_is_marked_once() -> None:
 
 
 @pytest.mark.parametrize("workflow", [PENDING, LIVE])
-def test_a_cancel_stops_whatever_lives(workflow: WorkflowStatus) -> None:
+def test_a_cancel_stops_a_live_workflow(workflow: WorkflowStatus) -> None:
     assert decide(TO_CANCEL, workflow) == [Stop(workflow)]
 
 
-def test_success_between_two_looks_passes_through_running() -> None:
+def test_a_success_between_two_cycles_passes_through_running() -> None:
     done = replace(ENDED, phase=WorkflowPhase.SUCCEEDED, exit_code=0)
     mark, finish = decide(ADMITTED, done)
     assert isinstance(mark, MarkRunning)
@@ -119,7 +119,7 @@ def test_success_between_two_looks_passes_through_running() -> None:
     assert (finish.phase, finish.run_time_s, finish.result.exit_code) == (Phase.SUCCEEDED, 60, 0)
 
 
-def test_who_succeeded_first_stays_succeeded_though_a_cancel_was_asked_for() -> None:
+def test_a_job_that_succeeded_before_its_cancel_stays_succeeded() -> None:
     [finish] = decide(TO_CANCEL, replace(ENDED, phase=WorkflowPhase.SUCCEEDED, exit_code=0))
     assert isinstance(finish, Finish)
     assert finish.phase is Phase.SUCCEEDED
@@ -146,7 +146,9 @@ def test_who_succeeded_first_stays_succeeded_though_a_cancel_was_asked_for() -> 
         ),
     ],
 )
-def test_ends_for_good(job, exit_code, ended_by, phase, code) -> None:
+def test_the_phase_and_the_reason_of_a_job_that_has_ended(
+    job, exit_code, ended_by, phase, code
+) -> None:
     [action] = decide(job, replace(ENDED, exit_code=exit_code, ended_by=ended_by))
     assert isinstance(action, Finish)
     assert (action.phase, action.reason.code) == (phase, code)
@@ -163,7 +165,9 @@ def test_ends_for_good(job, exit_code, ended_by, phase, code) -> None:
         (75, EndedBy.ITSELF, False, True, ReasonCode.GPU_BUSY),
     ],
 )
-def test_goes_on_as_the_next_attempt(exit_code, ended_by, counts, avoid, code) -> None:
+def test_a_job_that_others_ended_is_requeued_as_the_next_attempt(
+    exit_code, ended_by, counts, avoid, code
+) -> None:
     [action] = decide(RUNNING, replace(ENDED, exit_code=exit_code, ended_by=ended_by))
     assert isinstance(action, Requeue)
     assert (action.attempt, action.counts, action.cool_down, action.reason.code) == (
@@ -175,7 +179,7 @@ def test_goes_on_as_the_next_attempt(exit_code, ended_by, counts, avoid, code) -
 
 
 @pytest.mark.parametrize(("limit", "said"), [(60, "60 s"), (None, "its template's time limit")])
-def test_whose_time_limit_it_was(limit: int | None, said: str) -> None:
+def test_the_reason_names_whose_time_limit_it_was(limit: int | None, said: str) -> None:
     job = replace(RUNNING, spec=replace(RUNNING.spec, time_limit_s=limit))
     [action] = decide(job, replace(ENDED, ended_by=EndedBy.TIME_LIMIT))
     assert isinstance(action, Finish)
@@ -209,7 +213,7 @@ def test_a_failure_shows_the_last_line_of_its_log() -> None:
         ),
     ],
 )
-def test_a_failure_shows_the_engines_word(
+def test_a_failure_without_a_log_shows_the_engines_message(
     fields: dict[str, Any], code: ReasonCode, message: str
 ) -> None:
     [action] = decide(RUNNING, replace(ENDED, **{"log_tail": (), **fields}))
@@ -218,7 +222,7 @@ def test_a_failure_shows_the_engines_word(
     assert message in action.reason.message
 
 
-def test_what_the_engine_says_of_a_running_one_is_told_as_long_as_it_says_so() -> None:
+def test_a_running_job_shows_the_engines_message_as_long_as_there_is_one() -> None:
     known = replace(RUNNING, reason=Reason(ReasonCode.RUNNING, "Running on gpu-1."))
     suspended = replace(LIVE, message="It is suspended; its container continues to run.")
     assert decide(known, LIVE) == []
@@ -229,7 +233,7 @@ def test_what_the_engine_says_of_a_running_one_is_told_as_long_as_it_says_so() -
 
 
 class TestShortOfGpus:
-    """The founding document's "GPU short -> keep waiting", after the create."""
+    """Short of GPUs after the create: the job keeps waiting (docs/founding-document.md)."""
 
     SHORT = replace(
         PENDING,
@@ -237,7 +241,7 @@ class TestShortOfGpus:
         message="0/2 nodes are available: 2 Insufficient nvidia.com/gpu",
     )
 
-    def test_it_waits_beyond_every_deadline_and_says_what_the_engine_says(self) -> None:
+    def test_it_waits_beyond_every_deadline_with_the_engines_message(self) -> None:
         [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), self.SHORT)
         assert isinstance(action, Explain)
         assert action.reason.code is ReasonCode.SHORT_OF_GPUS
@@ -245,17 +249,18 @@ class TestShortOfGpus:
             "No free GPU on gpu-1; the job starts when one is released (0/2"
         )
 
-    def test_turned_away_for_another_reason_it_waits_and_says_so(self) -> None:
-        away = replace(
+    def test_a_job_that_its_node_does_not_accept_waits_with_the_engines_message(self) -> None:
+        refused = replace(
             PENDING,
             obstacle=Obstacle.UNSCHEDULABLE,
             message="0/1 nodes are available: 1 Insufficient memory.",
         )
-        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), away)
+        [action] = decide(replace(ADMITTED, admitted_at=NOW - 86400), refused)
         assert isinstance(action, Explain)
         assert action.reason.code is ReasonCode.UNSCHEDULABLE
-        assert action.reason.message.startswith(
-            "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node can run it"
+        assert action.reason.message == (
+            "The pod cannot be scheduled on gpu-1; the job starts when gpu-1 or another node can "
+            "run it (0/1 nodes are available: 1 Insufficient memory)."
         )
 
     @pytest.mark.parametrize("code", sorted(NO_KNOWN_END))
@@ -266,7 +271,7 @@ class TestShortOfGpus:
         assert isinstance(decide(replace(begun, waited_until=NOW - 599), PENDING)[0], Explain)
         assert isinstance(decide(replace(begun, waited_until=NOW - 601), PENDING)[-1], Finish)
 
-    def test_an_engine_that_nobody_attends_to_is_not_the_jobs_fault(self) -> None:
+    def test_a_controller_that_is_down_is_not_the_jobs_fault(self) -> None:
         unattended = replace(
             PENDING, obstacle=Obstacle.UNATTENDED, message="The Argo controller is not running."
         )
@@ -279,11 +284,11 @@ class TestShortOfGpus:
 class TestWithdrawal:
     JOB = replace(ADMITTED, withdrawn_uid="uid")
 
-    def test_as_long_as_it_is_there_it_is_deleted(self) -> None:
+    def test_the_workflow_is_deleted_as_long_as_it_exists(self) -> None:
         assert decide(self.JOB, PENDING) == [Delete(PENDING)]
 
     @pytest.mark.parametrize("workflow", [None, replace(PENDING, uid="another")])
-    def test_once_it_is_gone_the_job_is_next_as_the_same_attempt(
+    def test_once_it_is_gone_the_job_is_requeued_as_the_same_attempt(
         self, workflow: WorkflowStatus | None
     ) -> None:
         [action] = decide(self.JOB, workflow)
@@ -296,17 +301,19 @@ class TestWithdrawal:
         )
         assert action.reason.code is ReasonCode.SHORT_OF_GPUS
 
-    def test_it_says_again_why_it_was_turned_away(self) -> None:
-        job = replace(self.JOB, reason=Reason(ReasonCode.UNSCHEDULABLE, "It is being withdrawn."))
+    def test_the_requeue_repeats_why_the_job_was_withdrawn(self) -> None:
+        job = replace(self.JOB, reason=Reason(ReasonCode.UNSCHEDULABLE, "Moving from gpu-1."))
         [action] = decide(job, None)
         assert isinstance(action, Requeue)
         text = "Requeued at the front: gpu-1 did not accept the job."
         assert action.reason == Reason(ReasonCode.UNSCHEDULABLE, text)
 
-    def test_one_that_started_after_all_goes_on(self) -> None:
+    def test_a_workflow_that_started_after_all_continues(self) -> None:
         assert decide(self.JOB, LIVE) == [MarkRunning(NOW, "Running on gpu-1.")]
 
-    def test_one_that_had_started_when_it_was_deleted_is_the_next_attempt(self) -> None:
+    def test_a_job_that_had_started_when_it_was_deleted_is_requeued_as_the_next_attempt(
+        self,
+    ) -> None:
         [action] = decide(replace(RUNNING, withdrawn_uid="uid"), None)
         assert isinstance(action, Requeue)
         assert action.attempt
@@ -317,15 +324,15 @@ class TestNodeLost:
     SINCE = "The node gpu-1 is not responding (first seen 2026-11-18T11:06:40.000Z)"
     WORDS = f"{SINCE}; if it is certain that it is off, run: gpuq admin node dead gpu-1"
 
-    def test_the_slot_is_kept_and_the_remedy_named(self) -> None:
+    def test_the_slot_is_kept_and_the_reason_names_the_remedy(self) -> None:
         assert decide(RUNNING, self.LOST) == [Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))]
         assert decide(RUNNING, replace(self.LOST, message="")) == decide(RUNNING, self.LOST)
 
-    def test_since_when_is_when_it_was_first_seen(self) -> None:
+    def test_the_reason_keeps_the_time_when_it_was_first_seen(self) -> None:
         known = replace(RUNNING, reason=Reason(ReasonCode.NODE_LOST, self.WORDS))
         assert next_actions(known, self.LOST, Conditions(NOW + 3600)) == []
 
-    def test_no_start_deadline_runs_there(self) -> None:
+    def test_a_lost_node_suspends_the_start_deadline(self) -> None:
         lost = replace(PENDING, obstacle=Obstacle.NODE_LOST, message=self.LOST.message)
         assert decide(replace(ADMITTED, admitted_at=NOW - 86400), lost) == [
             Explain(Reason(ReasonCode.NODE_LOST, self.WORDS))
@@ -337,7 +344,7 @@ class TestNodeLost:
             Explain(Reason(ReasonCode.NODE_LOST, self.WORDS)),
         ]
 
-    def test_declared_dead_it_is_evicted(self) -> None:
+    def test_a_job_on_a_node_declared_dead_is_evicted(self) -> None:
         stop, requeue = decide(RUNNING, self.LOST, dead_nodes={"gpu-1"})
         assert stop == Stop(self.LOST)
         assert isinstance(requeue, Requeue)
@@ -348,14 +355,15 @@ class TestNodeLost:
         )
         assert (
             requeue.reason.message
-            == "The node gpu-1 was declared dead; requeued at the front, it resumes from its checkpoint."
+            == "The node gpu-1 was declared dead; requeued at the front to resume from its "
+            "checkpoint."
         )
 
-    def test_a_declaration_alone_moves_nothing(self) -> None:
-        """Its node answers the cluster, so its container runs, whatever an admin says."""
+    def test_a_declaration_alone_does_not_move_a_job(self) -> None:
+        """Its node answers the cluster, so its container runs, whatever an admin declares."""
         assert decide(RUNNING, LIVE, dead_nodes={"gpu-1"}) == []
 
-    def test_the_fourth_time_ends_it_but_not_one_that_is_to_be_cancelled(self) -> None:
+    def test_the_fourth_eviction_fails_the_job_unless_it_is_to_be_cancelled(self) -> None:
         finish = decide(replace(RUNNING, requeues=3), self.LOST, dead_nodes={"gpu-1"})[-1]
         assert isinstance(finish, Finish)
         assert finish.reason.code is ReasonCode.REQUEUE_LIMIT
@@ -366,12 +374,14 @@ class TestNodeLost:
     @pytest.mark.parametrize(
         ("job", "code"), [(RUNNING, ReasonCode.RUNNING), (TO_CANCEL, ReasonCode.CANCELLING)]
     )
-    def test_once_the_node_answers_again_the_reason_goes(self, job: Job, code: ReasonCode) -> None:
+    def test_the_reason_changes_once_the_node_answers_again(
+        self, job: Job, code: ReasonCode
+    ) -> None:
         action = decide(replace(job, reason=Reason(ReasonCode.NODE_LOST, self.WORDS)), LIVE)[-1]
         assert isinstance(action, Explain)
         assert action.reason.code is code
 
-    def test_a_withdrawal_that_hangs_on_a_dead_node_ends(self) -> None:
+    def test_a_withdrawal_on_a_node_declared_dead_ends(self) -> None:
         lost = replace(PENDING, obstacle=Obstacle.NODE_LOST)
         assert decide(TestWithdrawal.JOB, lost) == [Delete(lost)]
         assert isinstance(decide(TestWithdrawal.JOB, lost, dead_nodes={"gpu-1"})[-1], Requeue)

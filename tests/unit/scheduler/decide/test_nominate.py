@@ -1,4 +1,4 @@
-"""Who starts where, and what the others are told."""
+"""Which jobs start where, and the reasons of the others."""
 
 import json
 from collections import Counter
@@ -47,12 +47,12 @@ def nominate(
     return decide_nominate.nominate(snapshot)
 
 
-def names(nomination: object) -> list[str]:
-    return [admission.job.job_id for admission in nomination.admissions]  # type: ignore[attr-defined]
+def names(nomination: Nomination) -> list[str]:
+    return [admission.job.job_id for admission in nomination.admissions]
 
 
-def why(nomination: object, number: int = 0) -> tuple[ReasonCode, str]:
-    reason = nomination.reasons[number][1]  # type: ignore[attr-defined]
+def why(nomination: Nomination, number: int = 0) -> tuple[str, str]:
+    reason = nomination.reasons[number][1]
     return reason.code, reason.message
 
 
@@ -82,7 +82,7 @@ def test_the_head_starts_on_a_free_node() -> None:
     )
 
 
-def test_while_one_runs_the_others_wait_and_are_told_for_whom() -> None:
+def test_while_one_job_runs_the_reasons_of_the_others_name_it() -> None:
     nomination = nominate([make_job("a"), make_job("b")], [make_node()], [running()], ONE)
     assert names(nomination) == []
     assert why(nomination, 0) == (
@@ -93,7 +93,7 @@ def test_while_one_runs_the_others_wait_and_are_told_for_whom() -> None:
     assert why(nomination, 1)[1].startswith("2nd in line; zoe_")
 
 
-def test_how_long_it_still_takes_is_told_where_it_is_known() -> None:
+def test_the_reason_has_the_remaining_time_if_it_is_known() -> None:
     job = running()
     nomination = nominate(
         [make_job("a")], [make_node()], [job], ONE, remaining_s={job.job_id: 1200.0}
@@ -103,7 +103,7 @@ def test_how_long_it_still_takes_is_told_where_it_is_known() -> None:
     )
 
 
-def test_a_busy_node_is_named_with_its_number() -> None:
+def test_the_reason_has_the_reading_of_a_busy_node() -> None:
     nomination = nominate([make_job()], [make_node(busy=(0,))], [], ONE)
     assert why(nomination) == (
         ReasonCode.RESOURCES_BUSY,
@@ -126,11 +126,11 @@ def test_no_node_at_all() -> None:
     assert why(nominate([make_job()], [], [], ONE))[0] is ReasonCode.MONITOR_UNAVAILABLE
 
 
-def test_a_gpu_is_free_only_by_ledger_and_measurement() -> None:
-    """Just admitted, NVML still shows its GPU free; the reservation holds."""
+def test_a_promised_gpu_is_not_free_although_it_is_measured_free() -> None:
+    """A job was just admitted: NVML still shows its GPU free, but it is promised."""
     nomination = nominate([make_job()], [make_node()], [running()], MANY)
     assert names(nomination) == []
-    assert "0 of 1 GPUs free (1 promised to running jobs)" in why(nomination)[1]
+    assert "0 free GPUs (1 promised to running jobs); the job needs 1" in why(nomination)[1]
 
 
 def test_the_second_gpu_of_the_node_goes_to_the_second_job() -> None:
@@ -143,7 +143,7 @@ def test_the_second_gpu_of_the_node_goes_to_the_second_job() -> None:
     assert len(nomination.reasons) == 1
 
 
-def test_another_node_is_taken_where_the_first_is_busy() -> None:
+def test_another_node_is_used_if_the_first_is_busy() -> None:
     nomination = nominate([make_job()], [make_node(busy=(0,)), make_node("gpu-2")], [], ONE)
     assert nomination.admissions[0].node == "gpu-2"
 
@@ -162,7 +162,7 @@ def test_a_head_that_does_not_fit_now_is_not_overtaken() -> None:
     assert why(nomination, 1)[0] is ReasonCode.WAITING_TURN
 
 
-def test_what_could_never_fit_is_passed_over() -> None:
+def test_a_job_that_can_never_fit_is_passed_over() -> None:
     heads = [make_job("a", spec_gpus=4), make_job("b")]
     nomination = nominate(heads, [make_node(gpus=2)], [], MANY)
     assert [admission.job.spec.user for admission in nomination.admissions] == ["b"]
@@ -172,7 +172,7 @@ def test_what_could_never_fit_is_passed_over() -> None:
     )
 
 
-def test_as_long_as_a_node_is_unknown_anything_might_fit() -> None:
+def test_as_long_as_a_node_is_unknown_every_job_may_fit() -> None:
     heads = [make_job("a", spec_gpus=4), make_job("b")]
     nomination = nominate(heads, [make_node(gpus=2), Node("gpu-2", error="away")], [], MANY)
     assert names(nomination) == []
@@ -184,17 +184,17 @@ def test_a_user_at_the_limit_is_passed_over() -> None:
     assert [admission.job.spec.user for admission in nomination.admissions] == ["a"]
     assert why(nomination) == (
         ReasonCode.USER_LIMIT,
-        "1st in line; zoe already runs 1 of at most 1 at once",
+        "1st in line; zoe already has 1 job running (limit: 1)",
     )
 
 
-def test_when_all_heads_are_passed_over_it_asks_for_more() -> None:
+def test_if_all_heads_are_passed_over_more_are_wanted() -> None:
     heads = [make_job("zoe", 1), make_job("zoe", 2)]
     assert nominate(heads, [make_node(gpus=2)], [running("zoe")], MANY).wants_more
     assert not nominate(heads, [make_node(gpus=2)], [running("zoe")], ONE).wants_more
 
 
-def test_a_node_where_the_gpu_was_taken_after_all_is_avoided() -> None:
+def test_a_node_in_cooldown_is_skipped() -> None:
     job = make_job()
     pairs = frozenset({(job.job_id, "gpu-1")})
     assert names(nominate([job], [make_node()], [], ONE, cooldowns=pairs)) == []
@@ -206,7 +206,7 @@ def test_a_node_where_the_gpu_was_taken_after_all_is_avoided() -> None:
     )
 
 
-def test_a_node_without_gpus_is_one_slot_where_none_is_required() -> None:
+def test_a_node_without_gpus_is_one_slot_if_no_gpu_is_required() -> None:
     laptop = make_node("laptop", gpus=0)
     limits = Limits(max_running=5, require_gpu=False)
     nomination = nominate([make_job("a"), make_job("b")], [laptop], [], limits)
@@ -216,20 +216,20 @@ def test_a_node_without_gpus_is_one_slot_where_none_is_required() -> None:
     )
 
 
-def test_live_workflows_that_the_queue_does_not_know_occupy_slots() -> None:
-    stray = WorkflowStatus(
+def test_unmanaged_workflows_occupy_slots() -> None:
+    unmanaged = WorkflowStatus(
         "w", "u", "gone", 1, WorkflowPhase.RUNNING, "gpu-1", ("GPU-00000000-gpu-1",)
     )
-    nomination = nominate([make_job()], [make_node()], [], ONE, unmanaged=[stray])
+    nomination = nominate([make_job()], [make_node()], [], ONE, unmanaged=[unmanaged])
     assert names(nomination) == []
     assert "unmanaged workflow" in why(nomination)[1]
     [admission] = nominate(
-        [make_job()], [make_node(gpus=2)], [], MANY, unmanaged=[stray]
+        [make_job()], [make_node(gpus=2)], [], MANY, unmanaged=[unmanaged]
     ).admissions
     assert admission.gpu_uuids == ("GPU-00000001-gpu-1",)
 
 
-def test_a_template_that_cannot_be_used_holds_nobody_up() -> None:
+def test_a_broken_template_does_not_delay_other_jobs() -> None:
     heads = [make_job("a", spec_workflow="other"), make_job("b")]
     nomination = nominate(
         heads,
@@ -245,7 +245,7 @@ def test_a_template_that_cannot_be_used_holds_nobody_up() -> None:
     )
 
 
-def test_reasons_for_the_first_hundred_only() -> None:
+def test_only_the_first_hundred_jobs_get_a_reason() -> None:
     heads = [make_job(f"u{number}") for number in range(150)]
     assert len(nominate(heads, [], [], ONE).reasons) == 100
 
@@ -266,7 +266,7 @@ def test_reasons_name_the_position_and_the_cause() -> None:
     """Each head that waits gets its own position, and everybody behind the first one its cause."""
     heads = [make_job("a", spec_gpus=2), make_job("b"), make_job("c")]
     nomination = nominate(heads, [make_node(gpus=2, busy=(0,))], [], MANY)
-    cause = "gpu-1 has 1 of 2 GPUs free"
+    cause = "gpu-1 has 1 free GPU; the job needs 2"
     assert [reason.message.partition("; ")[0] for _, reason in nomination.reasons] == [
         "1st in line",
         "2nd in line",
@@ -277,7 +277,9 @@ def test_reasons_name_the_position_and_the_cause() -> None:
 
 #: Queues of small jobs before nodes that are mostly free: two and more of them can start at once.
 WISHES = st.lists(
-    st.tuples(st.sampled_from("abcdef"), st.sampled_from([1, 1, 1, 2, 3])), min_size=4, max_size=10
+    st.tuples(st.sampled_from("abcdef"), st.sampled_from([1, 1, 1, 1, 2, 3])),
+    min_size=5,
+    max_size=10,
 )
 SHAPES = st.lists(
     st.tuples(
@@ -285,16 +287,16 @@ SHAPES = st.lists(
         st.one_of(st.just(set()), st.sets(st.integers(0, 3), max_size=2)),
         st.sampled_from([True, True, True, False]),
     ),
-    min_size=1,
+    min_size=2,
     max_size=4,
 )
 
 
-def test_a_gpu_is_promised_once_and_no_limit_is_passed() -> None:
+def test_a_gpu_is_promised_once_and_no_limit_is_exceeded() -> None:
     """Several jobs start in at least a third of the examples; else this would test nothing."""
     counts = []
 
-    @given(WISHES, SHAPES, st.sampled_from([6, 4, 2, 1]), st.sampled_from([3, 2, 1]))
+    @given(WISHES, SHAPES, st.sampled_from([6, 5, 4, 3, 1]), st.sampled_from([3, 2, 2, 1]))
     def check(
         wishes: list[tuple[str, int]],
         shapes: list[tuple[int, set[int], bool]],
@@ -363,34 +365,36 @@ def card(index: int, utilization: int = 3) -> GpuReading:
     )
 
 
-def test_who_uses_a_gpu_outside_the_queue_reads_well_to_the_end() -> None:
+def test_the_reason_names_the_process_outside_the_queue() -> None:
     nomination = nominate([make_job()], [monitored(card(0, 93))], [], ONE)
     assert (
         why(nomination)[1] == f"1st in line; gpu-1: GPU 0 is at 93 % (limit: below 80 %), {BY_BOB}"
     )
 
 
-def test_a_job_for_two_gpus_is_told_what_holds_the_other() -> None:
+def test_the_reason_of_a_job_for_two_gpus_names_what_uses_the_other_one() -> None:
     node = monitored(card(0), card(1, 93))
     nomination = nominate([make_job(spec_gpus=2)], [node], [], MANY)
     assert why(nomination) == (
         ReasonCode.RESOURCES_BUSY,
-        f"1st in line; gpu-1 has 1 of 2 GPUs free; GPU 1 is at 93 % (limit: below 80 %), {BY_BOB}",
+        "1st in line; gpu-1 has 1 free GPU; the job needs 2; GPU 1 is at 93 % "
+        f"(limit: below 80 %), {BY_BOB}",
     )
     ours = running(uuids=("GPU-1",))
     nomination = nominate([make_job(spec_gpus=2)], [node], [ours], MANY)
     assert (
-        why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (1 promised to running jobs)"
+        why(nomination)[1]
+        == "1st in line; gpu-1 has 1 free GPU (1 promised to running jobs); the job needs 2"
     )
 
 
-# -- engines that count GPUs -----------------------------------------------------------------------------------------
+# -- engines that count GPUs ---------------------------------------------------------------------
 
 COUNTED = Limits(max_running=20, max_per_user=20, pins_gpus=False)
 
 
 def at_work(number: int, phase: Phase, node: str = "gpu-1", gpus: int = 1, **fields: object):
-    """A job that holds a slot on a node whose engine said nothing about which GPU it has."""
+    """Return a job that holds a slot on a node; its engine does not report which GPU it has."""
     return make_job("zoe", number, phase, node=node, spec_gpus=gpus, admitted_at=NOW, **fields)
 
 
@@ -408,7 +412,7 @@ def test_counted_gpus_have_no_name() -> None:
         (Phase.RUNNING, (0,), True),  # the busy one is its own
     ],
 )
-def test_a_job_beside_one_that_has_an_unknown_gpu_of_two(
+def test_whether_a_job_fits_beside_one_that_has_an_unknown_gpu_of_two(
     phase: Phase, busy: tuple[int, ...], fits: bool
 ) -> None:
     nomination = nominate(
@@ -417,39 +421,45 @@ def test_a_job_beside_one_that_has_an_unknown_gpu_of_two(
     assert bool(nomination.admissions) is fits
 
 
-def test_a_node_full_of_ours_says_so_and_not_how_busy_we_are() -> None:
+def test_a_node_full_of_our_jobs_is_reported_as_promised_and_not_as_busy() -> None:
     ours = [at_work(8, Phase.RUNNING), at_work(9, Phase.RUNNING)]
     nomination = nominate([make_job()], [make_node(gpus=2, busy=(0, 1))], ours, COUNTED)
     assert (
-        why(nomination)[1] == "1st in line; gpu-1 has 0 of 1 GPUs free (2 promised to running jobs)"
+        why(nomination)[1]
+        == "1st in line; gpu-1 has 0 free GPUs (2 promised to running jobs); the job needs 1"
     )
 
 
-def test_somebody_elses_load_is_named_where_ours_does_not_explain_it() -> None:
+def test_load_that_our_jobs_do_not_explain_is_named() -> None:
     node = monitored(card(0, 93), card(1, 94), card(2))
     wants_two = make_job(spec_gpus=2)
     nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING)], COUNTED)
     assert why(nomination)[1].startswith(
-        "1st in line; gpu-1 has 1 of 2 GPUs free (1 promised to running jobs); GPU 0 is at"
+        "1st in line; gpu-1 has 1 free GPU (1 promised to running jobs); "
+        "the job needs 2; GPU 0 is at"
     )
     nomination = nominate([wants_two], [node], [at_work(9, Phase.RUNNING, gpus=2)], COUNTED)
     assert (
-        why(nomination)[1] == "1st in line; gpu-1 has 1 of 2 GPUs free (2 promised to running jobs)"
+        why(nomination)[1]
+        == "1st in line; gpu-1 has 1 free GPU (2 promised to running jobs); the job needs 2"
     )
 
 
-def test_a_stray_holds_as_many_as_it_was_submitted_with() -> None:
-    stray = WorkflowStatus(
+def test_an_unmanaged_workflow_occupies_as_many_gpus_as_it_was_submitted_with() -> None:
+    unmanaged = WorkflowStatus(
         "w", "u", "gone", 1, WorkflowPhase.RUNNING, "gpu-1", submission={"gpus": "2"}
     )
-    assert names(nominate([make_job()], [make_node(gpus=2)], [], COUNTED, unmanaged=[stray])) == []
     assert (
-        len(names(nominate([make_job()], [make_node(gpus=3)], [], COUNTED, unmanaged=[stray]))) == 1
+        names(nominate([make_job()], [make_node(gpus=2)], [], COUNTED, unmanaged=[unmanaged])) == []
+    )
+    assert (
+        len(names(nominate([make_job()], [make_node(gpus=3)], [], COUNTED, unmanaged=[unmanaged])))
+        == 1
     )
 
 
 @pytest.mark.parametrize("limits", [COUNTED, MANY])
-def test_the_node_where_the_fewest_gpus_stay_free_is_taken(limits: Limits) -> None:
+def test_the_node_with_the_fewest_gpus_left_free_is_used(limits: Limits) -> None:
     nodes = [make_node("gpu-1", 4), make_node("gpu-2", 2), make_node("gpu-3", 2)]
     jobs = [make_job("a"), make_job("b", spec_gpus=4), make_job("c"), make_job("d", spec_gpus=2)]
     nomination = nominate(jobs, nodes, [], limits)
@@ -461,7 +471,7 @@ def test_the_node_where_the_fewest_gpus_stay_free_is_taken(limits: Limits) -> No
     ]
 
 
-def test_without_gpus_a_node_is_one_slot_for_a_counting_engine_too() -> None:
+def test_a_node_without_gpus_is_one_slot_for_a_counting_engine_too() -> None:
     limits = Limits(max_running=5, require_gpu=False, pins_gpus=False)
     nodes = [make_node("cpu-1", gpus=0), make_node("cpu-2", gpus=0)]
     nomination = nominate([make_job("a"), make_job("b"), make_job("c")], nodes, [], limits)
@@ -469,15 +479,15 @@ def test_without_gpus_a_node_is_one_slot_for_a_counting_engine_too() -> None:
 
 
 class TestShort:
-    """Admitted, but its node has no GPU to give."""
+    """An admitted job whose node has no free GPU."""
 
-    def test_it_is_withdrawn_where_another_node_passes(self) -> None:
+    def test_it_is_withdrawn_if_another_node_is_free(self) -> None:
         short = at_work(9, Phase.ADMITTED, "gpu-1")
         nodes = [make_node("gpu-1"), make_node("gpu-2")]
         nomination = nominate([], nodes, [short], COUNTED, unschedulable=frozenset({short.job_id}))
         assert nomination.withdrawals == (Withdrawal(short, "gpu-2"),)
 
-    def test_where_none_does_it_stays(self) -> None:
+    def test_it_stays_if_no_other_node_is_free(self) -> None:
         short = at_work(9, Phase.ADMITTED, "gpu-1")
         nodes = [make_node("gpu-1", 2), make_node("gpu-2", busy=(0,))]
         assert (
@@ -487,7 +497,7 @@ class TestShort:
             == ()
         )
 
-    def test_nobody_gets_ahead_of_it_there(self) -> None:
+    def test_no_queued_job_gets_the_gpus_that_it_moves_to(self) -> None:
         short = at_work(9, Phase.ADMITTED, "gpu-1")
         nodes = [make_node("gpu-1", busy=(0,)), make_node("gpu-2")]
         underway = at_work(9, Phase.ADMITTED, "gpu-1", withdrawn_uid="uid")
@@ -496,7 +506,7 @@ class TestShort:
             assert names(nomination) == []
         assert nomination.withdrawals == ()  # it is underway
 
-    def test_two_of_them_do_not_share_one_gpu(self) -> None:
+    def test_two_such_jobs_do_not_share_one_gpu(self) -> None:
         both = [at_work(8, Phase.ADMITTED, "gpu-1"), at_work(9, Phase.ADMITTED, "gpu-1")]
         nodes = [make_node("gpu-1", 2), make_node("gpu-2")]
         nomination = nominate(
@@ -505,7 +515,7 @@ class TestShort:
         assert [withdrawal.job for withdrawal in nomination.withdrawals] == both[:1]
 
     @pytest.mark.parametrize("fields", [{"phase": Phase.RUNNING}, {"cancel_requested_at": NOW}])
-    def test_one_that_runs_or_is_being_cancelled_stays(self, fields: dict[str, object]) -> None:
+    def test_a_job_that_runs_or_is_being_cancelled_stays(self, fields: dict[str, object]) -> None:
         job = replace(at_work(9, Phase.ADMITTED, "gpu-1"), **fields)
         nodes = [make_node("gpu-1"), make_node("gpu-2")]
         assert (
@@ -514,77 +524,97 @@ class TestShort:
         )
 
 
-phases = st.sampled_from([Phase.ADMITTED, Phase.RUNNING])
-holders = st.lists(st.tuples(phases, st.integers(0, 2), st.integers(1, 3)), max_size=6)
-shapes_of_nodes = st.lists(
-    st.tuples(st.integers(1, 4), st.sets(st.integers(0, 3))), min_size=1, max_size=3
+#: What holds GPUs already: a job's phase, the number of its node, its GPUs.
+HOLDER = st.tuples(
+    st.sampled_from([Phase.ADMITTED, Phase.RUNNING]), st.integers(0, 2), st.sampled_from([1, 1, 2])
 )
+#: Which GPUs of a node are busy: mostly none.
+FEW = st.one_of(st.just(set()), st.just(set()), st.sets(st.integers(0, 3), max_size=2))
+FREE = st.integers(0, 2)
+ASKED = st.lists(st.sampled_from([1, 1, 2, 3]), min_size=2, max_size=8)
+NODES = st.lists(st.tuples(st.sampled_from([4, 4, 3, 2, 1]), FEW), min_size=2, max_size=3)
 
 
-def held(node: str, jobs: Sequence[object]) -> int:
-    return sum(job.spec.gpus for job in jobs if job.node == node)  # type: ignore[attr-defined]
+def promised_to(node: str, jobs: Sequence[Job]) -> int:
+    return sum(job.spec.gpus for job in jobs if job.node == node)
 
 
-@given(st.lists(st.integers(1, 4), max_size=8), holders, shapes_of_nodes, st.booleans())
-def test_never_more_reserved_on_a_node_than_it_has_gpus(
-    wishes: list[int],
-    held_now: list[tuple[Phase, int, int]],
-    shapes: list[tuple[int, set[int]]],
-    is_short: bool,
-) -> None:
-    heads = [make_job("a", number, spec_gpus=gpus) for number, gpus in enumerate(wishes)]
-    nodes = [make_node(f"n{i}", gpus, busy=tuple(busy)) for i, (gpus, busy) in enumerate(shapes)]
-    running = [
-        at_work(number, phase, f"n{i}", gpus) for number, (phase, i, gpus) in enumerate(held_now)
-    ]
-    short = frozenset(job.job_id for job in running if is_short)
-    nomination = nominate(heads, nodes, running, COUNTED, unschedulable=short)
-    for node in nodes:
-        assert node.snapshot is not None
-        given = sum(each.job.spec.gpus for each in nomination.admissions if each.node == node.name)
-        moved = sum(each.job.spec.gpus for each in nomination.withdrawals if each.node == node.name)
-        passing = sum(gpu.available for gpu in node.snapshot.gpus)
-        if given + moved:
-            assert held(node.name, running) + given + moved <= len(node.snapshot.gpus)
-            starting = [job for job in running if job.phase is Phase.ADMITTED]
-            assert held(node.name, starting) + given + moved <= passing
+def check_count(nomination: Nomination, running: Sequence[Job], node: Node) -> None:
+    """Check that the node has all GPUs that are promised on it, if any are promised now."""
+    assert node.snapshot is not None
+    given = sum(each.job.spec.gpus for each in nomination.admissions if each.node == node.name)
+    given += sum(each.job.spec.gpus for each in nomination.withdrawals if each.node == node.name)
+    if given:
+        starting = [job for job in running if job.phase is Phase.ADMITTED]
+        free = sum(gpu.available for gpu in node.snapshot.gpus)
+        assert promised_to(node.name, running) + given <= len(node.snapshot.gpus)
+        assert promised_to(node.name, starting) + given <= free
 
 
-@given(holders, shapes_of_nodes, st.sets(st.integers(0, 3)))
-def test_a_busy_measurement_never_makes_more_free(
-    held_now: list[tuple[Phase, int, int]], shapes: list[tuple[int, set[int]]], more: set[int]
-) -> None:
-    ledger = Ledger()
-    for number, (phase, i, gpus) in enumerate(held_now):
-        ledger.book(at_work(number, phase, f"n{i}", gpus), f"n{i}", ())
-    for i, (gpus, busy) in enumerate(shapes):
-        before, after = (
-            make_node(f"n{i}", gpus, busy=tuple(busy)),
-            make_node(f"n{i}", gpus, busy=tuple(busy | more)),
-        )
-        assert before.snapshot is not None
-        assert after.snapshot is not None
-        assert free_count(after.snapshot, ledger, COUNTED) <= free_count(
-            before.snapshot, ledger, COUNTED
-        )
-        assert free_count(before.snapshot, Ledger(), COUNTED) >= free_count(
-            before.snapshot, ledger, COUNTED
-        )
+def test_no_more_gpus_are_promised_on_a_node_than_it_has() -> None:
+    """GPUs are promised beside running jobs in at least a third of the examples."""
+    counts = []
+
+    @given(ASKED, st.lists(HOLDER, min_size=1, max_size=4), NODES, st.booleans())
+    def check(
+        wishes: list[int],
+        holders: list[tuple[Phase, int, int]],
+        shapes: list[tuple[int, set[int]]],
+        is_short: bool,
+    ) -> None:
+        heads = [make_job("a", number, spec_gpus=gpus) for number, gpus in enumerate(wishes)]
+        nodes = [make_node(f"n{i}", n, busy=tuple(busy)) for i, (n, busy) in enumerate(shapes)]
+        running = [
+            at_work(number, phase, f"n{i}", gpus) for number, (phase, i, gpus) in enumerate(holders)
+        ]
+        short = frozenset(job.job_id for job in running if is_short)
+        nomination = nominate(heads, nodes, running, COUNTED, unschedulable=short)
+        for node in nodes:
+            check_count(nomination, running, node)
+        decisions = len(nomination.admissions) + len(nomination.withdrawals)
+        counts.append(bool(running) and decisions > 0)
+
+    check()
+    assert sum(counts) >= len(counts) / 3
 
 
-# -- which nodes there are -------------------------------------------------------------------------------------------
+def test_a_busier_measurement_never_frees_gpus() -> None:
+    """It takes a GPU away in at least a third of the examples."""
+    counts = []
+
+    @given(st.lists(HOLDER, max_size=2), st.integers(3, 4), FEW, st.sets(FREE, min_size=1))
+    def check(
+        holders: list[tuple[Phase, int, int]], gpus: int, busy: set[int], more: set[int]
+    ) -> None:
+        ledger = Ledger()
+        for number, (phase, i, asked) in enumerate(holders):
+            ledger.book(at_work(number, phase, f"n{i}", asked), f"n{i}", ())
+        before = make_node("n0", gpus, busy=tuple(busy)).snapshot
+        after = make_node("n0", gpus, busy=tuple(busy | more)).snapshot
+        assert before is not None
+        assert after is not None
+        free = [free_count(each, ledger, COUNTED) for each in (before, after)]
+        assert free[1] <= free[0] <= free_count(before, Ledger(), COUNTED)
+        counts.append(free[1] < free[0])
+
+    check()
+    assert sum(counts) >= len(counts) / 3
 
 
-def test_a_node_declared_dead_is_given_nothing_and_says_what_ends_it() -> None:
+# -- which nodes there are -----------------------------------------------------------------------
+
+
+def test_a_node_declared_dead_gets_no_job_and_its_error_names_the_command_that_ends_it() -> None:
     nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {"gpu-1": NOW}, [], {})
     [admission] = nominate([make_job()], nodes, [], MANY).admissions
     assert admission.node == "gpu-2"
     nomination = nominate([make_job()], nodes[:1], [], MANY)
-    words = "gpu-1: declared dead at 2026-11-18T11:06:40.000Z; if it is back, run: gpuq admin node alive gpu-1"
+    undo = "if it is back, run: gpuq admin node alive gpu-1"
+    words = f"gpu-1: declared dead at 2026-11-18T11:06:40.000Z; {undo}"
     assert why(nomination) == (ReasonCode.MONITOR_UNAVAILABLE, f"1st in line; {words}")
 
 
-def test_a_node_of_ours_without_a_monitor_is_not_forgotten() -> None:
+def test_a_node_of_our_jobs_without_a_monitor_is_listed() -> None:
     nodes = known_nodes([make_node("gpu-1", 2)], {}, ["gpu-2", "gpu-1", ""], {})
     assert [(node.name, node.error) for node in nodes] == [
         ("gpu-1", ""),
@@ -595,14 +625,14 @@ def test_a_node_of_ours_without_a_monitor_is_not_forgotten() -> None:
     )  # may yet fit
 
 
-def test_a_node_declared_dead_says_nothing_about_what_fits() -> None:
+def test_a_node_declared_dead_does_not_count_for_what_fits() -> None:
     nodes = known_nodes([make_node("gpu-1", 2)], {"gpu-9": NOW}, [], {})
     nomination = nominate([make_job(spec_gpus=4), make_job(1)], nodes, [], MANY)
     assert why(nomination)[0] is ReasonCode.NEVER_FITS
     assert [admission.node for admission in nomination.admissions] == ["gpu-1"]
 
 
-def test_a_node_that_took_no_pod_is_sent_nothing_else() -> None:
+def test_a_node_that_accepts_no_pod_gets_no_job() -> None:
     said = "gpu-1 is cordoned; to let it accept pods again: kubectl uncordon gpu-1"
     nodes = known_nodes([make_node("gpu-1"), make_node("gpu-2")], {}, [], {"gpu-1": said})
     [admission] = nominate([make_job()], nodes, [], MANY).admissions

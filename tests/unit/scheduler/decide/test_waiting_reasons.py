@@ -103,7 +103,7 @@ class TestNodes:
         assert why(*blind) == expected
         some = why(blind[0], make_node("gpu-2"))
         assert some == Reason(
-            ReasonCode.RESOURCES_BUSY, "gpu-1: no answer; gpu-2 has 1 of 2 GPUs free"
+            ReasonCode.RESOURCES_BUSY, "gpu-1: no answer; gpu-2 has 1 free GPU; the job needs 2"
         )
 
     def test_three_nodes_are_named(self) -> None:
@@ -116,11 +116,11 @@ class TestNodes:
         assert why(node).message == "gpu-1 is not accepting jobs: It is cordoned by X"
 
     def test_a_node_in_cooldown_is_skipped_by_that_job_only(self) -> None:
-        text = "its GPU was in use when this job last started there"
+        text = "this job could not run there when it was last tried"
         cooldown = why(make_node(), cooldowns=frozenset({(JOB.job_id, "gpu-1")}))
         assert cooldown.message == f"skipping gpu-1 for up to a minute: {text}"
         others = frozenset({(OTHER.job_id, "gpu-1"), (JOB.job_id, "gpu-2")})
-        assert why(make_node(), cooldowns=others).message == "gpu-1 has 1 of 2 GPUs free"
+        assert why(make_node(), cooldowns=others).message == "gpu-1 has 1 free GPU; the job needs 2"
 
 
 class TestWhatANodeLacks:
@@ -134,7 +134,7 @@ class TestWhatANodeLacks:
 
     def test_promised_gpus_are_counted(self) -> None:
         node = make_node(gpus=3)
-        expected = "gpu-1 has 1 of 2 GPUs free (2 promised to running jobs)"
+        expected = "gpu-1 has 1 free GPU (2 promised to running jobs); the job needs 2"
         assert why(node, ledger=promised(node, 0, 1)).message == expected
 
     @pytest.mark.parametrize("limits", [PINNED, COUNTED])
@@ -144,7 +144,7 @@ class TestWhatANodeLacks:
     ) -> None:
         node = busy_node(gpus, tuple(range(gpus)), BUSY[:gpus])
         reason = why(node, ledger=promised(node, *range(gpus)), limits=limits)
-        expected = f"gpu-1 has 0 of 2 GPUs free ({gpus} promised to running jobs)"
+        expected = f"gpu-1 has 0 free GPUs ({gpus} promised to running jobs); the job needs 2"
         assert reason.message == expected
 
     @pytest.mark.parametrize("limits", [PINNED, COUNTED])
@@ -157,18 +157,18 @@ class TestWhatANodeLacks:
 class TestUseOutsideTheQueue:
     def test_two_busy_gpus_are_named(self) -> None:
         node = busy_node(4, (0, 1, 2))
-        assert why(node).message == f"gpu-1 has 1 of 2 GPUs free; {ALL_BUSY}"
+        assert why(node).message == f"gpu-1 has 1 free GPU; the job needs 2; {ALL_BUSY}"
 
     def test_a_reason_about_the_whole_node_is_not_about_a_gpu(self) -> None:
         whole = NodeReason("cpu_busy", "The CPU is at 95 %.")
         node = busy_node(2, (0,), [whole, BUSY[0]])
-        expected = "gpu-1 has 1 of 2 GPUs free; GPU 0 is at 93 % in X"
+        expected = "gpu-1 has 1 free GPU; the job needs 2; GPU 0 is at 93 % in X"
         assert why(node).message == expected
 
     def test_pinned_gpus_of_our_jobs_are_not_named(self) -> None:
         node = busy_node(3, (0, 1))
         expected = (
-            "gpu-1 has 1 of 2 GPUs free (1 promised to running jobs); "
+            "gpu-1 has 1 free GPU (1 promised to running jobs); the job needs 2; "
             "GPU 1 is at 94 % in X; GPU 2 is at 95 % in X"
         )
         assert why(node, ledger=promised(node, 0)).message == expected
@@ -189,12 +189,14 @@ class TestUseOutsideTheQueue:
         ledger = Ledger()
         ledger.book(make_job("zoe", phase=phase, spec_gpus=ours), "gpu-1", ())
         message = why(node, ledger=ledger, limits=COUNTED).message
-        assert message.endswith(f"; {ALL_BUSY}" if named else "promised to running jobs)")
+        assert message.endswith(
+            f"; {ALL_BUSY}" if named else "promised to running jobs); the job needs 2"
+        )
 
     def test_two_reasons_about_one_gpu_are_one_busy_gpu(self) -> None:
         again = replace(BUSY[0], message="GPU 0 has 100 MB free.")
         node = busy_node(3, (0,), [BUSY[0], again])
         ledger = Ledger()
         ledger.book(make_job("zoe", phase=Phase.RUNNING, spec_gpus=1), "gpu-1", ())
-        expected = "gpu-1 has 2 of 2 GPUs free (1 promised to running jobs)"
+        expected = "gpu-1 has 2 free GPUs (1 promised to running jobs); the job needs 2"
         assert why(node, ledger=ledger, limits=COUNTED).message == expected

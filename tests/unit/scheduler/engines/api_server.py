@@ -1,4 +1,4 @@
-"""A small real HTTP server in the place of an API server: it says what a test tells it to, or fails as networks do."""
+"""A small real HTTP server takes the place of an API server: it answers as a test tells it to."""
 
 import json
 import re
@@ -19,7 +19,10 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Said:
-    """One answer. `cut`: bytes of the body that never come; `lines`: a watch, held open at its end where `hold` is."""
+    """One answer: the last `cut` bytes of the body never arrive; `lines` are those of a watch.
+
+    With `hold` the watch stays open at its end.
+    """
 
     body: Any = None
     status: int = 200
@@ -66,7 +69,7 @@ class Request:
 
 
 class ApiServer:
-    """Answers by rules, the newest first; of a rule's answers each is given once, and the last one ever after."""
+    """The newest matching rule answers: with each of its answers once, then with the last."""
 
     def __init__(self, folder: Path) -> None:
         self.requests: list[Request] = []

@@ -26,7 +26,7 @@ def make_workflow(
     message: str = "",
     **status: Any,
 ) -> Object:
-    """A Workflow that gpuq made; with `node`, the fields of its one pod node; a phase of '' is one without status."""
+    """Return a Workflow of gpuq; `node` has fields of its pod node; phase '' means no status."""
     workflow = render(TEMPLATE, make_job(), node="gpu-1")
     workflow["metadata"] |= {"uid": UID, "creationTimestamp": time_of(MADE), "resourceVersion": "7"}
     workflow["spec"] |= spec or {}

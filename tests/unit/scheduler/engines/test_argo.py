@@ -1,4 +1,4 @@
-"""The Argo engine against a real HTTP server: what it asks, and what it makes of refusals, silence and half answers."""
+"""The Argo engine against a real HTTP server: its calls, and what failing answers mean."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from devtools.testbed.fakes import FakeClock, make_job
+from scheduler.clocks import Clocks
 from scheduler.engines.argo.connection import CredentialsMissing
 from scheduler.engines.argo.engine import ArgoEngine
 from scheduler.engines.contract import (
@@ -53,8 +54,9 @@ CONFIG_MAPS = "/api/v1/namespaces/gpuq/configmaps"
 PODS = "/api/v1/namespaces/gpuq/pods"
 WORKFLOW, CONFIG_MAP = f"{WORKFLOWS}/{NAME}", f"{CONFIG_MAPS}/{NAME}"
 LATER = 200.0
-FORBIDDEN = f'workflows.argoproj.io "{NAME}" is forbidden: User "system:serviceaccount:gpuq:scheduler" cannot'
-DENIED = f"workflows.argoproj.io \"{NAME}\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request"
+_FORBIDDEN = f'workflows.argoproj.io "{NAME}" is forbidden:'
+FORBIDDEN = f'{_FORBIDDEN} User "system:serviceaccount:gpuq:scheduler" cannot'
+DENIED = f"{_FORBIDDEN} ValidatingAdmissionPolicy 'p' with binding 'b' denied request"
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def engine(server: ApiServer, clock: FakeClock) -> ArgoEngine:
 
 
 def connect(server: ApiServer, clock: FakeClock, **options: Any) -> ArgoEngine:
-    options = {"clock": clock, "monotonic": clock, "request_timeout_s": 0.3, **options}
+    options = {"clocks": Clocks(clock, clock), "request_timeout_s": 0.3, **options}
     return ArgoEngine.connect("gpuq", str(server.kubeconfig), **options)
 
 
@@ -100,7 +102,7 @@ def config_map(**metadata: Any) -> dict[str, Any]:
 def serve_objects(
     server: ApiServer, *workflows: dict[str, Any], pod: dict[str, Any] | None = None
 ) -> None:
-    """A cluster that stands still: these workflows, one pod, a ready node, a log."""
+    """Serve a cluster that does not change: these workflows, one pod, a ready node, a log."""
     server.on("GET", WORKFLOWS, listed(*workflows))
     for workflow in workflows:
         server.on("GET", f"{WORKFLOWS}/{workflow['metadata']['name']}", Said(workflow))
@@ -125,7 +127,7 @@ class TestCreate:
         server.on("DELETE", CONFIG_MAP, Said({"kind": "Status"}))
         server.on("GET", WORKFLOW, absent(NAME))
 
-    def test_three_calls(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_create_takes_three_calls(self, server: ApiServer, engine: ArgoEngine) -> None:
         self.serve(server)
         assert create(engine) == UID
         made, workflow, tied = server.requests
@@ -196,7 +198,7 @@ class TestCreate:
             (Silence(), EngineUnavailable, "timed out"),
         ],
     )
-    def test_a_workflow_that_is_not_made_or_may_be(
+    def test_what_each_failure_of_a_create_means(
         self,
         server: ApiServer,
         engine: ArgoEngine,
@@ -220,7 +222,7 @@ class TestCreate:
             status(403, "Forbidden", "exceeded quota: gpus"),
         ],
     )
-    def test_the_config_of_a_workflow_that_another_leader_made_meanwhile_stays(
+    def test_the_config_of_a_workflow_that_another_leader_has_created_stays(
         self, server: ApiServer, engine: ArgoEngine, said: Said
     ) -> None:
         self.serve(server)
@@ -231,7 +233,9 @@ class TestCreate:
         assert server.calls()[-1] == f"GET workflows/{NAME}"
 
     @pytest.mark.parametrize("path", [CONFIG_MAPS, WORKFLOWS])
-    def test_when_to_come_again(self, server: ApiServer, engine: ArgoEngine, path: str) -> None:
+    def test_retry_after_of_a_create(
+        self, server: ApiServer, engine: ArgoEngine, path: str
+    ) -> None:
         self.serve(server)
         server.on(
             "POST",
@@ -242,7 +246,7 @@ class TestCreate:
             create(engine)
         assert raised.value.retry_after_s == 7
 
-    def test_an_api_server_that_is_away_has_made_nothing(
+    def test_an_unreachable_api_server_has_created_nothing(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         server.end()
@@ -252,7 +256,7 @@ class TestCreate:
     @pytest.mark.parametrize(
         "said", [Silence(), Reset(), status(500, "InternalError", "etcdserver: leader changed")]
     )
-    def test_whatever_became_of_the_config_map_no_workflow_was_made(
+    def test_if_the_config_maps_result_is_unknown_no_workflow_was_created(
         self, server: ApiServer, engine: ArgoEngine, said: Answer
     ) -> None:
         server.on("POST", CONFIG_MAPS, said)
@@ -260,12 +264,14 @@ class TestCreate:
             create(engine)
         assert server.calls() == ["POST configmaps"]
 
-    def test_a_config_map_that_is_refused(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_refused_config_map_rejects_the_workflow(
+        self, server: ApiServer, engine: ArgoEngine
+    ) -> None:
         server.on("POST", CONFIG_MAPS, status(413, "RequestEntityTooLarge", "too large"))
         with pytest.raises(WorkflowRejected, match="too large"):
             create(engine)
 
-    def test_a_config_map_that_cannot_be_tied_costs_nothing(
+    def test_a_config_map_that_gets_no_owner_does_not_fail_the_create(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         self.serve(server)
@@ -284,7 +290,7 @@ class TestCreateWhereTheNameIsTaken:
         server.on("POST", WORKFLOWS, Said(make_workflow(), 201))
         server.on("PATCH", CONFIG_MAP, Said(config_map()))
 
-    def test_its_workflow_is_there_and_keeps_its_config(
+    def test_an_existing_workflow_keeps_its_config(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         self.serve(server, Said(make_workflow()), Said(config_map()))
@@ -292,7 +298,9 @@ class TestCreateWhereTheNameIsTaken:
             create(engine)
         assert server.calls() == ["POST configmaps", f"GET workflows/{NAME}"]
 
-    def test_what_a_crash_left_is_taken_up(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_config_map_left_by_a_crash_is_used(
+        self, server: ApiServer, engine: ArgoEngine
+    ) -> None:
         self.serve(server, absent(NAME), Said(config_map()))
         assert create(engine) == UID
         assert server.calls()[2:] == [
@@ -308,7 +316,7 @@ class TestCreateWhereTheNameIsTaken:
             config_map() | {"data": {"config": "a: 2\n"}},
         ],
     )
-    def test_what_an_earlier_life_left_is_replaced(
+    def test_a_config_map_with_an_owner_or_another_text_is_replaced(
         self, server: ApiServer, engine: ArgoEngine, left: dict[str, Any]
     ) -> None:
         self.serve(server, absent(NAME), Said(left))
@@ -317,7 +325,7 @@ class TestCreateWhereTheNameIsTaken:
         assert deleted.body["preconditions"] == {"uid": "cm-1"}
         assert server.calls()[3:5] == [f"DELETE configmaps/{NAME}", "POST configmaps"]
 
-    def test_a_strangers_config_map_is_left_alone(
+    def test_a_config_map_of_another_job_is_left_alone(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         self.serve(server, absent(NAME), Said(config_map(labels={})))
@@ -325,7 +333,7 @@ class TestCreateWhereTheNameIsTaken:
             create(engine)
         assert "POST workflows" not in server.calls()
 
-    def test_a_strangers_workflow_is_left_alone_and_nothing_stays_behind(
+    def test_an_unmanaged_workflow_is_left_alone_and_no_config_map_stays_behind(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         stranger = make_workflow()
@@ -337,7 +345,7 @@ class TestCreateWhereTheNameIsTaken:
             create(engine)
         assert server.calls()[-1] == f"DELETE configmaps/{NAME}"
 
-    def test_a_workflow_made_by_another_scheduler_a_moment_ago_keeps_its_config(
+    def test_a_workflow_just_created_by_another_scheduler_keeps_its_config(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         self.serve(server, Said(make_workflow()), Said(config_map()))
@@ -349,7 +357,7 @@ class TestCreateWhereTheNameIsTaken:
 
 
 class TestGet:
-    def test_none_only_where_the_server_says_so(
+    def test_none_only_if_the_server_says_that_it_does_not_exist(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         server.on("GET", WORKFLOW, absent(NAME))
@@ -375,7 +383,7 @@ class TestGet:
             (Silence(), EngineUnavailable),
         ],
     )
-    def test_never_none_where_it_is_not_known(
+    def test_an_error_if_it_is_not_known_whether_it_exists(
         self, server: ApiServer, engine: ArgoEngine, said: Answer, meant: type[EngineError]
     ) -> None:
         server.on("GET", WORKFLOW, said)
@@ -383,7 +391,9 @@ class TestGet:
             engine.get(NAME)
         assert len(server.requests) == 1  # and no hidden second try
 
-    def test_one_of_somebody_else_is_there(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_an_unmanaged_workflow_has_no_job_id(
+        self, server: ApiServer, engine: ArgoEngine
+    ) -> None:
         stranger = make_workflow()
         stranger["metadata"] |= {"labels": {}, "annotations": {}}
         server.on("GET", WORKFLOW, Said(stranger))
@@ -400,7 +410,9 @@ class TestGet:
 
 
 class TestCredentials:
-    def test_a_401_reads_them_anew_once(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_401_reads_the_credentials_again_once(
+        self, server: ApiServer, engine: ArgoEngine
+    ) -> None:
         server.write_kubeconfig("token-2")
         server.on("GET", WORKFLOW, status(401, "Unauthorized", "Unauthorized"), absent(NAME))
         assert engine.get(NAME) is None
@@ -409,13 +421,13 @@ class TestCredentials:
             "Bearer token-2",
         ]
 
-    def test_a_second_401_is_for_an_admin(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_second_401_needs_an_admin(self, server: ApiServer, engine: ArgoEngine) -> None:
         server.on("GET", WORKFLOW, status(401, "Unauthorized", "Unauthorized"))
         with pytest.raises(EngineForbidden, match="does not accept the scheduler's credentials"):
             engine.get(NAME)
         assert len(server.requests) == 2
 
-    def test_credentials_that_are_gone_meanwhile(
+    def test_credentials_that_are_gone_need_an_admin(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         server.on("GET", WORKFLOW, status(401, "Unauthorized", "Unauthorized"))
@@ -424,7 +436,7 @@ class TestCredentials:
             engine.get(NAME)
 
     @pytest.mark.parametrize("text", [None, "", "[", "{}", "clusters: 3"])
-    def test_a_kubeconfig_that_is_none(self, tmp_path: Path, text: str | None) -> None:
+    def test_an_unusable_kubeconfig_is_one_sentence(self, tmp_path: Path, text: str | None) -> None:
         path = tmp_path / "kubeconfig"
         if text is not None:
             path.write_text(text, encoding="utf-8")
@@ -433,13 +445,13 @@ class TestCredentials:
         assert str(raised.value).count("\n") == 0
         assert "set KUBECONFIG to a file that works with kubectl" in str(raised.value)
 
-    def test_a_pod_without_its_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_pod_without_its_token_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
         with pytest.raises(CredentialsMissing, match="by the pod's ServiceAccount token"):
             ArgoEngine.connect("gpuq")
 
-    def test_outside_the_cluster_kubeconfig_counts(
+    def test_outside_the_cluster_kubeconfig_is_used(
         self, server: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
@@ -447,7 +459,7 @@ class TestCredentials:
         server.on("GET", WORKFLOW, absent(NAME))
         assert ArgoEngine.connect("gpuq").get(NAME) is None
 
-    def test_the_scheduler_refuses_to_start_without_any(self, tmp_path: Path) -> None:
+    def test_the_scheduler_refuses_to_start_without_credentials(self, tmp_path: Path) -> None:
         left_out = ("ENGINE", "KUBERNETES_SERVICE_HOST")
         env = {name: value for name, value in os.environ.items() if name not in left_out}
         env["KUBECONFIG"] = str(tmp_path / "none")
@@ -459,7 +471,7 @@ class TestCredentials:
 
 
 class TestWorkflows:
-    def test_one_list_a_cycle_of_those_that_are_not_over(
+    def test_a_cycle_makes_one_list_call_for_the_workflows_that_are_not_completed(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         said = {"phase": "Pending", "message": "ErrImagePull: x", "host": None}
@@ -472,7 +484,7 @@ class TestWorkflows:
         assert selectors[0] == "app.kubernetes.io/part-of=gpuq,gpuq/job-id"
         assert selectors[1] == f"{selectors[0]},workflows.argoproj.io/completed!=true"
 
-    def test_page_by_page(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_list_is_read_page_by_page(self, server: ApiServer, engine: ArgoEngine) -> None:
         second = make_workflow("Running")
         second["metadata"]["name"] = "other"
         server.on("GET", WORKFLOWS, listed(make_workflow("Running"), token="more"), listed(second))
@@ -493,7 +505,9 @@ class TestWorkflows:
         assert [seen.name for seen in engine.workflows()] == [NAME]
         assert [request.query.get("continue") for request in server.requests] == [None, "old", None]
 
-    def test_a_list_that_never_ends_well(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_list_that_keeps_expiring_is_an_error(
+        self, server: ApiServer, engine: ArgoEngine
+    ) -> None:
         server.on("GET", WORKFLOWS, status(410, "Expired", "too old"))
         with pytest.raises(EngineUnavailable, match="too old"):
             engine.workflows()
@@ -502,21 +516,21 @@ class TestWorkflows:
     @pytest.mark.parametrize(
         "said", [Said({}), Said({"items": None}), listed(make_workflow(), token="x")]
     )
-    def test_half_a_list_is_no_list(
+    def test_an_incomplete_list_is_an_error(
         self, server: ApiServer, engine: ArgoEngine, said: Said
     ) -> None:
         server.on("GET", WORKFLOWS, said, Said({"kind": "Odd"}))
         with pytest.raises(EngineUnavailable):
             engine.workflows()
 
-    def test_one_odd_object_does_not_hide_the_others(
+    def test_a_malformed_object_does_not_hide_the_others(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         odd = {"metadata": {"name": "odd", "labels": 3}, "spec": [], "status": "x"}
         server.on("GET", WORKFLOWS, listed(odd, {"metadata": None}, make_workflow("Running")))
         assert [seen.name for seen in engine.workflows()] == [NAME]
 
-    def test_a_whole_life_costs_six_calls(
+    def test_a_workflow_takes_six_calls_besides_the_lists(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
         serve_objects(server)
@@ -544,14 +558,16 @@ class TestWorkflows:
             lists += 1
         assert len(server.requests) - lists - 1 == 6
 
-    def test_one_deleted_by_hand(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_workflow_that_was_deleted_manually_is_gone(
+        self, server: ApiServer, engine: ArgoEngine
+    ) -> None:
         serve_objects(server, make_workflow("Running"))
         engine.workflows()
         server.on("GET", WORKFLOWS, listed())
         server.on("GET", WORKFLOW, absent(NAME))
         assert engine.workflows() == []
 
-    def test_one_that_alone_is_refused_stays_as_it_was_seen(
+    def test_a_workflow_that_alone_is_refused_stays_as_it_was_last_seen(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         serve_objects(server, make_workflow("Running"))
@@ -563,7 +579,7 @@ class TestWorkflows:
         with pytest.raises(EngineForbidden):
             engine.workflows()
 
-    def test_a_long_look_gives_signs_of_life(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_signs_of_life_during_a_long_check(self, server: ApiServer, engine: ArgoEngine) -> None:
         beats: list[int] = []
         serve_objects(
             server,
@@ -576,7 +592,7 @@ class TestWorkflows:
         assert max(beats) > 0
         assert len(beats) >= 3  # before the list, and at each workflow that is looked at
 
-    def test_one_whose_labels_were_taken_away_is_still_known_by_its_uid(
+    def test_a_workflow_without_its_labels_is_known_by_its_uid(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         serve_objects(server, make_workflow("Running"))
@@ -588,7 +604,7 @@ class TestWorkflows:
         [seen] = engine.workflows()
         assert (seen.job_id, seen.attempt) == ("ann_20261124120001", 1)
 
-    def test_a_finished_one_that_somebody_retries_is_live_again(
+    def test_a_finished_workflow_that_a_person_retries_is_live_again(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         serve_objects(
@@ -601,7 +617,7 @@ class TestWorkflows:
         serve_objects(server, make_workflow("Running", node={"phase": "Running"}))
         assert engine.workflows()[0].is_live
 
-    def test_an_end_is_seen_only_when_the_pod_says_so(
+    def test_a_workflow_has_ended_only_when_its_pod_has(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         stopped = {"phase": "Failed", "message": "workflow shutdown with strategy:  Stop"}
@@ -617,15 +633,17 @@ class TestWorkflows:
             143,
         )
 
-    def test_a_pod_of_an_earlier_life_proves_nothing(
+    def test_a_pod_of_an_earlier_workflow_of_that_name_does_not_count(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         over = make_workflow("Succeeded", node={"phase": "Succeeded", "exit_code": 0})
         serve_objects(server, over, pod=make_pod("Running", running(), uid="another life"))
         assert engine.workflows()[0].phase is WorkflowPhase.SUCCEEDED
 
-    def test_ended_while_nobody_looked(self, server: ApiServer, clock: FakeClock) -> None:
-        """After a restart the newest are looked at closely; not each of a thousand tombstones."""
+    def test_only_the_newest_that_ended_unseen_are_checked_closely(
+        self, server: ApiServer, clock: FakeClock
+    ) -> None:
+        """After a restart only the newest are checked closely, not a thousand workflows."""
         many = []
         for number in range(100):
             workflow = make_workflow(
@@ -644,7 +662,7 @@ class TestWorkflows:
         assert len(engine.workflows()) == 100
         assert server.calls().count("GET pods") == 32
 
-    def test_tombstones_that_are_gone_are_forgotten(
+    def test_finished_workflows_that_are_gone_are_forgotten(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
         serve_objects(server, make_workflow("Succeeded"))
@@ -653,7 +671,7 @@ class TestWorkflows:
         clock.tick(601)
         assert engine.workflows() == []
 
-    def test_a_log_that_cannot_be_had_holds_up_nothing(
+    def test_a_log_that_cannot_be_read_does_not_delay_the_end(
         self, server: ApiServer, engine: ArgoEngine
     ) -> None:
         over = make_workflow(
@@ -681,7 +699,7 @@ class TestWorkflows:
         assert server.requests[-1].query["container"] == "main"
         assert int(server.requests[-1].query["limitBytes"]) > 8192
 
-    def test_a_right_that_is_missing_is_said(self, server: ApiServer, engine: ArgoEngine) -> None:
+    def test_a_missing_permission_is_named(self, server: ApiServer, engine: ArgoEngine) -> None:
         serve_objects(server, make_workflow("Succeeded"))
         server.on("GET", PODS, status(403, "Forbidden", "pods is forbidden: cannot list resource"))
         with pytest.raises(EngineForbidden, match="pods is forbidden"):
@@ -691,7 +709,7 @@ class TestWorkflows:
 class TestPendingPods:
     SILENT = {"phase": "Pending", "message": "ContainerCreating"}
 
-    def test_a_pod_is_asked_where_argo_says_nothing_and_not_at_once(
+    def test_a_pod_is_checked_if_argo_gives_no_reason_but_not_at_once(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
         pod = make_pod("Pending", waiting("ContainerCreating"))
@@ -712,7 +730,7 @@ class TestPendingPods:
         engine.workflows()
         assert server.calls().count("GET pods") == 2
 
-    def test_one_that_was_made_just_now_is_not_asked(
+    def test_a_pod_that_was_just_created_is_not_checked(
         self, server: ApiServer, clock: FakeClock
     ) -> None:
         serve_objects(server, make_workflow("Running", node=self.SILENT))
@@ -720,10 +738,10 @@ class TestPendingPods:
         assert connect(server, clock).workflows()[0].message == "ContainerCreating"
         assert "GET pods" not in server.calls()
 
-    def test_whoever_asks_by_name_gets_the_pods_own_word(
+    def test_a_request_by_name_checks_the_pod_at_once(
         self, server: ApiServer, clock: FakeClock
     ) -> None:
-        """However young it is, and however lately it was looked at."""
+        """However young it is, and however recently it was checked."""
         pod = make_pod("Pending", waiting("CreateContainerError", "no such device"))
         serve_objects(server, make_workflow("Running", node=self.SILENT), pod=pod)
         clock.tick(-LATER + 5)
@@ -748,7 +766,7 @@ class TestNodes:
             (status(404, "NotFound", 'nodes "gpu-1" not found', "gpu-1"), True),
         ],
     )
-    def test_a_running_workflows_node_is_asked_now_and_then(
+    def test_a_running_workflows_node_is_checked_now_and_then(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock, said: Said, lost: bool
     ) -> None:
         serve_objects(server, make_workflow("Running", node=self.RUNS))
@@ -762,7 +780,7 @@ class TestNodes:
         engine.workflows()
         assert server.calls().count("GET /api/v1/nodes/gpu-1") == 2
 
-    def test_a_node_whose_monitor_answers_is_not_asked(
+    def test_a_node_whose_monitor_answers_is_not_checked(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
         serve_objects(server, make_workflow("Running", node=self.RUNS))
@@ -777,10 +795,10 @@ class TestNodes:
         [seen] = engine.workflows()
         assert seen.obstacle is Obstacle.NODE_LOST
 
-    def test_now_and_then_it_is_asked_all_the_same(
+    def test_every_five_minutes_it_is_checked_all_the_same(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
-        """Its kubelet may be down on a machine that is not; once it is lost it is asked again soon."""
+        """The kubelet may be down while the monitor answers; a lost node is checked again soon."""
         serve_objects(server, make_workflow("Running", node=self.RUNS))
         server.on("GET", "/api/v1/nodes/gpu-1", node("False"))
         clock.tick(301)
@@ -793,7 +811,7 @@ class TestNodes:
         engine.nodes_answering({"gpu-1"})
         assert engine.workflows()[0].obstacle is Obstacle.NONE
 
-    def test_nobody_asks_for_the_node_of_a_pod_that_none_has_taken(
+    def test_a_pod_that_is_not_scheduled_has_no_node_to_check(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
         said = "Unschedulable: 0/1 nodes are available: 1 node(s) had untolerated taint(s)."
@@ -809,7 +827,7 @@ class TestNodes:
         )
         assert (seen.obstacle, seen.message) == (Obstacle.UNSCHEDULABLE, said)
 
-    def test_a_pod_that_went_with_its_node_may_run(
+    def test_a_pod_that_was_deleted_on_a_lost_node_may_run(
         self, server: ApiServer, engine: ArgoEngine, clock: FakeClock
     ) -> None:
         workflow = make_workflow("Error", node={"phase": "Error", "message": "pod deleted"})
@@ -832,7 +850,9 @@ class TestStopAndDelete:
         server.requests.clear()
         return seen
 
-    def test_stop(self, server: ApiServer, engine: ArgoEngine, seen: Any) -> None:
+    def test_a_stop_ends_a_suspension_too(
+        self, server: ApiServer, engine: ArgoEngine, seen: Any
+    ) -> None:
         server.on("PATCH", WORKFLOW, Said(make_workflow()))
         engine.stop(seen)
         [request] = server.requests
@@ -849,7 +869,7 @@ class TestStopAndDelete:
             status(422, "Invalid", "metadata.uid: is immutable"),
         ],
     )
-    def test_nothing_is_there_to_stop(
+    def test_a_stop_of_a_workflow_that_is_gone_does_nothing(
         self, server: ApiServer, engine: ArgoEngine, seen: Any, said: Said
     ) -> None:
         server.on("PATCH", WORKFLOW, said)
@@ -875,7 +895,7 @@ class TestStopAndDelete:
         ],
     )
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-    def test_one_object_that_is_refused_is_no_outage(
+    def test_a_refusal_of_one_object_is_not_an_outage(
         self,
         server: ApiServer,
         engine: ArgoEngine,
@@ -889,14 +909,14 @@ class TestStopAndDelete:
             engine.stop(seen) if method == "PATCH" else engine.delete(seen)
         assert type(raised.value) is meant
 
-    def test_a_stop_without_an_answer(
+    def test_a_stop_without_an_answer_is_an_outage(
         self, server: ApiServer, engine: ArgoEngine, seen: Any
     ) -> None:
         server.on("PATCH", WORKFLOW, Silence())
         with pytest.raises(EngineUnavailable):
             engine.stop(seen)
 
-    def test_delete_in_the_foreground_and_only_this_one(
+    def test_a_delete_is_in_the_foreground_and_of_this_uid_only(
         self, server: ApiServer, engine: ArgoEngine, seen: Any
     ) -> None:
         server.on("DELETE", WORKFLOW, Said({"kind": "Status"}))
@@ -913,7 +933,7 @@ class TestStopAndDelete:
         assert engine.workflows() == []
 
     @pytest.mark.parametrize("said", [Said({"kind": "Status"}), absent(NAME)])
-    def test_a_config_map_that_was_never_tied_goes_too(
+    def test_a_config_map_without_an_owner_is_deleted_too(
         self, server: ApiServer, engine: ArgoEngine, seen: Any, said: Said
     ) -> None:
         server.on("DELETE", WORKFLOW, said)
@@ -926,7 +946,7 @@ class TestStopAndDelete:
     @pytest.mark.parametrize(
         "config", [absent(NAME), Said(config_map(labels={"gpuq/job-id": "bob_1"}))]
     )
-    def test_a_strangers_config_map_stays(
+    def test_a_config_map_of_another_job_stays(
         self, server: ApiServer, engine: ArgoEngine, seen: Any, config: Said
     ) -> None:
         server.on("DELETE", WORKFLOW, Said({"kind": "Status"}))
@@ -934,7 +954,7 @@ class TestStopAndDelete:
         engine.delete(seen)
         assert len(server.requests) == 2
 
-    def test_one_of_another_uid_stays_with_its_config_map(
+    def test_a_workflow_of_another_uid_stays_with_its_config_map(
         self, server: ApiServer, engine: ArgoEngine, seen: Any
     ) -> None:
         server.on(
@@ -952,7 +972,7 @@ class TestStopAndDelete:
             (absent(NAME), None),
         ],
     )
-    def test_config_text(
+    def test_the_config_text_is_that_of_the_jobs_own_config_map(
         self, server: ApiServer, engine: ArgoEngine, seen: Any, config: Said, text: str | None
     ) -> None:
         server.on("GET", CONFIG_MAP, config)

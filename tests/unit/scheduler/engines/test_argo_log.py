@@ -1,4 +1,4 @@
-"""What a training said last, out of a log that Argo's wrapper writes into as well."""
+"""The last lines of a training, from a log that Argo's wrapper writes to as well."""
 
 import pytest
 
@@ -10,25 +10,29 @@ REFUSED = "cannot create /data/carl/runs/carl_1: Permission denied"
 WRAPPERS = {
     "4.1": (
         'time=2026-11-25T04:29:39.970Z level=INFO msg="waiting for signals" argo=true\n',
-        'time=2026-11-25T04:29:43.985Z level=INFO msg="sub-process exited" argo=true error="exit status 2"\n'
-        'time=2026-11-25T04:29:43.985Z level=INFO msg="file signal handler exiting" error="" argo=true\n'
+        'time=2026-11-25T04:29:43.985Z level=INFO msg="sub-process exited" argo=true '
+        'error="exit status 2"\n'
+        'time=2026-11-25T04:29:43.985Z level=INFO msg="file signal handler exiting" error="" '
+        "argo=true\n"
         "Error: exit status 2\n",
     ),
     "4.1 json": (
         '{"time":"2026-11-25T04:29:39Z","level":"INFO","msg":"waiting for signals","argo":true}\n',
-        '{"time":"2026-11-25T04:29:43Z","level":"INFO","msg":"sub-process exited","argo":true,"error":"x"}\n'
+        '{"time":"2026-11-25T04:29:43Z","level":"INFO","msg":"sub-process exited","argo":true,'
+        '"error":"x"}\n'
         "Error: exit status 2\n",
     ),
     "3.6": (
         'time="2026-11-25T04:29:39.970Z" level=info msg="capturing logs" argo=true\n',
-        'time="2026-11-25T04:29:43.985Z" level=info msg="sub-process exited" argo=true error="<nil>"\n'
+        'time="2026-11-25T04:29:43.985Z" level=info msg="sub-process exited" argo=true '
+        'error="<nil>"\n'
         "Error: exit status 2\n",
     ),
 }
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
-def test_argos_lines_are_left_out(wrapper: str) -> None:
+def test_argos_lines_are_removed(wrapper: str) -> None:
     before, after = WRAPPERS[wrapper]
     assert tail(f"{before}epoch 1/2\n\n{REFUSED}\n{after}") == ("epoch 1/2", REFUSED)
 
@@ -48,7 +52,7 @@ def test_a_trainings_own_line_stays(line: str) -> None:
     assert tail(f"{before}{line}\n{REFUSED}\n{after}") == (line, REFUSED)
 
 
-def test_so_many_are_kept_whatever_argo_says() -> None:
+def test_the_number_of_lines_does_not_depend_on_argos() -> None:
     before, after = WRAPPERS["4.1"]
     lines = [f"line {number}" for number in range(LOG_TAIL_LINES + 1)]
     assert tail(before + "\n".join(lines) + "\n" + after) == tuple(lines[1:])

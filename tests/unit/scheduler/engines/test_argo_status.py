@@ -1,4 +1,4 @@
-"""What a Workflow, and what was seen beside it, says about a job."""
+"""The status that follows from a Workflow and from what was seen beside it."""
 
 from copy import deepcopy
 from typing import Any
@@ -45,8 +45,8 @@ def failed(
     return make_workflow(phase, node=node, message=message, spec=spec)
 
 
-class TestWhoseItIs:
-    def test_what_render_wrote(self) -> None:
+class TestIdentity:
+    def test_the_fields_that_render_wrote_are_read(self) -> None:
         seen = see(make_workflow("Running"))
         assert (seen.name, seen.uid, seen.job_id, seen.attempt) == (
             NAME,
@@ -58,19 +58,19 @@ class TestWhoseItIs:
         assert seen.submission is not None
         assert seen.submission["user"] == "ann"
 
-    def test_labels_taken_away_by_hand_leave_the_annotation(self) -> None:
+    def test_without_its_labels_the_annotation_is_read(self) -> None:
         workflow = make_workflow("Running")
         del workflow["metadata"]["labels"]
         workflow["metadata"]["name"] += "-r3"
         seen = see(workflow)
         assert (seen.job_id, seen.attempt) == ("ann_20261124120001", 3)
 
-    def test_one_of_somebody_else(self) -> None:
+    def test_an_unmanaged_workflow_has_no_job_id(self) -> None:
         workflow = make_workflow("Running")
         del workflow["metadata"]["labels"], workflow["metadata"]["annotations"]
         assert see(workflow).job_id == ""
 
-    def test_an_annotation_that_makes_no_sense(self) -> None:
+    def test_an_unreadable_annotation_is_ignored(self) -> None:
         workflow = make_workflow("Running")
         workflow["metadata"]["annotations"] = {"gpuq/submission": "{"}
         assert (see(workflow).job_id, see(workflow).submission) == ("ann_20261124120001", None)
@@ -88,12 +88,12 @@ NOT_SCHEDULED = [
 
 
 class TestLive:
-    def test_nobody_has_looked_at_it_yet(self) -> None:
+    def test_a_new_workflow_waits_for_the_controller(self) -> None:
         seen = see(make_workflow(), now=MADE + 5)
         assert (seen.phase, seen.obstacle) == (WorkflowPhase.PENDING, Obstacle.NONE)
         assert seen.message == "It waits for the Argo controller."
 
-    def test_nobody_has_looked_at_it_for_two_minutes(self) -> None:
+    def test_after_two_minutes_the_controller_counts_as_down(self) -> None:
         seen = see(make_workflow(), now=MADE + 121)
         assert (seen.phase, seen.obstacle) == (WorkflowPhase.PENDING, Obstacle.UNATTENDED)
         assert seen.message.startswith(
@@ -109,7 +109,8 @@ class TestLive:
             ],
             ('Unschedulable: persistentvolumeclaim "gpuq-data" not found', Obstacle.NONE),
             (
-                "Unschedulable: 0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+                "Unschedulable: 0/1 nodes are available: pod has unbound immediate "
+                "PersistentVolumeClaims.",
                 Obstacle.NONE,
             ),
             ("ErrImagePull: failed to pull proto-gcn:latest", Obstacle.NONE),
@@ -129,7 +130,7 @@ class TestLive:
     @pytest.mark.parametrize(
         "why", ["node(s) were unschedulable", "had taint {node.kubernetes.io/unschedulable: }"]
     )
-    def test_a_cordoned_node_waits_for_its_admin(self, why: str) -> None:
+    def test_a_cordoned_node_is_named_with_the_command_that_ends_it(self, why: str) -> None:
         said = f"Unschedulable: 0/1 nodes are available: 1 {why}."
         seen = see(
             make_workflow("Running", node={"phase": "Pending", "message": said, "host": None})
@@ -151,7 +152,7 @@ class TestLive:
         assert (seen.phase, seen.message) == (WorkflowPhase.PENDING, said)
 
     @pytest.mark.parametrize("said", ["", "PodInitializing", "ContainerCreating"])
-    def test_where_argo_says_nothing_the_pod_does(self, said: str) -> None:
+    def test_without_a_message_of_argo_the_pods_problem_is_shown(self, said: str) -> None:
         workflow = make_workflow("Running", node={"phase": "Pending", "message": said})
         assert needs_pod(workflow)
         pod = make_pod("Pending", waiting("PodInitializing"))
@@ -160,7 +161,7 @@ class TestLive:
         ]
         assert see(workflow, pod=pod).message == "ImagePullBackOff: argoexec"
 
-    def test_where_the_pod_says_nothing_the_events_do(self) -> None:
+    def test_without_a_problem_of_the_pod_its_event_is_shown(self) -> None:
         workflow = make_workflow(
             "Running", node={"phase": "Pending", "message": "ContainerCreating"}
         )
@@ -170,20 +171,21 @@ class TestLive:
         )
         assert see(workflow, pod=pod, event=event).message == event
 
-    def test_a_folder_that_cannot_be_mounted_comes_with_the_command_that_mends_it(self) -> None:
-        said = 'CreateContainerConfigError: failed to prepare subPath for volumeMount "data" of container "main"'
+    def test_a_folder_that_cannot_be_mounted_comes_with_the_command_that_creates_it(self) -> None:
+        what = 'failed to prepare subPath for volumeMount "data" of container "main"'
+        said = f"CreateContainerConfigError: {what}"
         seen = see(make_workflow("Running", node={"phase": "Pending", "message": said}))
         assert (
             seen.message
             == f"{said}; create the folder on the node: install -d -o 1000 -g 1000 /data/ann"
         )
 
-    def test_running_as_the_pod_says(self) -> None:
+    def test_a_running_workflow_has_its_pods_start_time(self) -> None:
         workflow = make_workflow("Running", node={"phase": "Running"})
         seen = see(workflow, pod=make_pod("Running", running()))
         assert (seen.phase, seen.started_at, seen.node) == (WorkflowPhase.RUNNING, BEGAN, "gpu-1")
 
-    def test_running_as_seen_earlier_else_as_near_as_argo_comes(self) -> None:
+    def test_without_a_pod_the_start_time_is_as_seen_earlier_or_argos(self) -> None:
         workflow = make_workflow("Running", node={"phase": "Running"})
         assert see(workflow, started_at=MADE + 40).started_at == MADE + 40
         assert see(workflow).started_at == MADE + 1
@@ -290,7 +292,8 @@ class TestEnded:
             ),
             ("main: Error (exit code 137)", 137, None, EndedBy.EVICTION),  # its pod was deleted
             (
-                "Pod was rejected: Allocate failed due to requested number of devices unavailable for nvidia.com/gpu",
+                "Pod was rejected: Allocate failed due to requested number of devices unavailable "
+                "for nvidia.com/gpu",
                 None,
                 make_pod("Failed", reason="UnexpectedAdmissionError"),
                 EndedBy.EVICTION,
@@ -308,7 +311,7 @@ class TestEnded:
             ),
         ],
     )
-    def test_who_ended_it(
+    def test_who_ended_a_workflow(
         self, said: str, code: int | None, pod: dict[str, Any] | None, by: EndedBy
     ) -> None:
         seen = end(failed(said, code), pod)
@@ -320,14 +323,14 @@ class TestEnded:
         assert seen.message == "Its pod was removed from gpu-1: pod deleted"
         assert seen.started_at == MADE + 1  # it may have run
 
-    def test_out_of_memory_says_how_much_it_may_use(self) -> None:
+    def test_out_of_memory_names_the_limit(self) -> None:
         seen = end(
             failed("main: OOMKilled (exit code 137)", 137),
             make_pod("Failed", terminated(137, "OOMKilled")),
         )
         assert seen.message == "Its container used more memory than its limit of 16Gi (OOMKilled)"
 
-    def test_a_spec_that_argo_refuses(self) -> None:
+    def test_a_spec_that_argo_rejects_fails_without_an_exit_code(self) -> None:
         seen = end(make_workflow("Error", message="invalid spec: templates.train: unknown"), None)
         assert (seen.phase, seen.ended_by, seen.exit_code) == (
             WorkflowPhase.FAILED,
@@ -337,12 +340,12 @@ class TestEnded:
         assert seen.message == "invalid spec: templates.train: unknown"
         assert seen.started_at is None
 
-    def test_argo_finds_fault_after_an_exit_0(self) -> None:
+    def test_an_exit_code_0_counts_more_than_argos_error(self) -> None:
         workflow = failed("wait: Error (exit code 64)", 0, phase="Error")
         seen = end(workflow, make_pod("Failed", terminated(0)))
         assert (seen.phase, seen.exit_code) == (WorkflowPhase.SUCCEEDED, 0)
 
-    def test_nobody_asked_for_its_pod(self) -> None:
+    def test_without_a_check_of_its_pod_argos_times_count(self) -> None:
         seen = see(make_workflow("Succeeded", node={"phase": "Succeeded", "exit_code": 0}))
         assert (seen.phase, seen.finished_at) == (WorkflowPhase.SUCCEEDED, ENDED + 2)
 
@@ -356,14 +359,14 @@ class TestStopped:
             "Failed", node=node, message="Stopped with strategy 'Stop'", spec={"shutdown": "Stop"}
         )
 
-    def test_argo_calls_it_failed_while_its_container_runs(self) -> None:
+    def test_a_stopped_workflow_runs_as_long_as_its_container(self) -> None:
         workflow, pod = self.stopped(), make_pod("Running", running())
         assert not is_over(workflow, Sight(asked=True, pod=pod))
         seen = end(workflow, pod)
         assert (seen.phase, seen.started_at) == (WorkflowPhase.RUNNING, BEGAN)
         assert seen.message == "It is being stopped; its container has not ended yet."
 
-    def test_its_container_has_ended(self) -> None:
+    def test_a_stopped_workflow_has_ended_with_its_container(self) -> None:
         seen = end(self.stopped(), make_pod("Running", terminated(143)))
         assert (seen.phase, seen.ended_by, seen.exit_code) == (
             WorkflowPhase.FAILED,
@@ -371,7 +374,7 @@ class TestStopped:
             143,
         )
 
-    def test_its_pod_never_started_and_is_on_its_way_out(self) -> None:
+    def test_a_stopped_workflow_whose_pod_never_started(self) -> None:
         seen = end(self.stopped(host=None), make_pod("Pending", waiting("ContainerCreating")))
         assert seen.phase is WorkflowPhase.PENDING
         seen = end(self.stopped(host=None), None)
@@ -381,18 +384,18 @@ class TestStopped:
             None,
         )
 
-    def test_it_succeeded_first(self) -> None:
+    def test_a_success_before_the_stop_is_a_success(self) -> None:
         seen = end(self.stopped(), make_pod("Succeeded", terminated(0)))
         assert (seen.phase, seen.exit_code) == (WorkflowPhase.SUCCEEDED, 0)
 
-    def test_it_failed_first(self) -> None:
+    def test_a_failure_before_the_stop_is_a_failure(self) -> None:
         node = {"phase": "Failed", "message": "main: Error (exit code 1)", "exit_code": 1}
         workflow = make_workflow(
             "Failed", node=node, message="Stopped with strategy 'Stop'", spec={"shutdown": "Stop"}
         )
         assert end(workflow, make_pod("Failed", terminated(1))).ended_by is EndedBy.ITSELF
 
-    def test_argo_saw_the_exit_before_the_stop(self) -> None:
+    def test_an_exit_by_sigterm_is_a_stop_if_one_was_requested(self) -> None:
         node = {"phase": "Failed", "message": "main: Error (exit code 143)", "exit_code": 143}
         workflow = make_workflow("Failed", node=node, spec={"shutdown": "Terminate"})
         assert end(workflow, make_pod("Failed", terminated(143))).ended_by is EndedBy.STOP
@@ -402,21 +405,19 @@ class TestVanished:
     @pytest.mark.parametrize(
         ("code", "reason"), [(255, "Unknown"), (137, "ContainerStatusUnknown")]
     )
-    def test_a_container_that_the_runtime_has_lost_went_down_with_its_node(
-        self, code: int, reason: str
-    ) -> None:
+    def test_a_container_that_the_runtime_has_lost_is_evicted(self, code: int, reason: str) -> None:
         ended = terminated(code, reason=reason)
         for pod in (make_pod("Failed", ended), None):
             seen = end(failed(f"main: {reason} (exit code {code})", code), pod)
             assert (seen.phase, seen.ended_by) == (WorkflowPhase.FAILED, EndedBy.EVICTION)
 
-    def test_its_own_exit_code_255_is_a_failure(self) -> None:
+    def test_an_exit_code_255_of_its_own_is_a_failure(self) -> None:
         seen = end(failed("main: Error (exit code 255)", 255), make_pod("Failed", terminated(255)))
         assert seen.ended_by is EndedBy.ITSELF
 
 
 class TestLostNode:
-    def test_its_pod_is_gone_and_its_node_is_silent(self) -> None:
+    def test_a_workflow_whose_pod_is_gone_from_a_lost_node_may_run(self) -> None:
         seen = end(failed("pod deleted", phase="Error"), None, node_lost=True)
         assert (seen.phase, seen.obstacle, seen.node) == (
             WorkflowPhase.RUNNING,
@@ -425,14 +426,14 @@ class TestLostNode:
         )
         assert seen.message == "The node gpu-1 is not responding, and its pod cannot be inspected"
 
-    def test_its_node_is_back(self) -> None:
+    def test_once_the_node_is_back_it_has_failed(self) -> None:
         assert end(failed("pod deleted", phase="Error"), None).phase is WorkflowPhase.FAILED
 
-    def test_its_end_was_seen_before_the_node_was_lost(self) -> None:
+    def test_an_exit_code_that_argo_has_is_an_end_on_a_lost_node_too(self) -> None:
         seen = end(failed("main: Error (exit code 1)", 1), None, node_lost=True)
         assert (seen.phase, seen.obstacle) == (WorkflowPhase.FAILED, Obstacle.NONE)
 
-    def test_a_pod_that_was_called_failed_for_its_node(self) -> None:
+    def test_a_pod_that_failed_only_because_of_its_lost_node_may_run(self) -> None:
         pod = make_pod("Failed", running(), reason="NodeLost")
         seen = end(
             failed("pod failed: neither main nor wait container completed successfully"),
@@ -441,7 +442,7 @@ class TestLostNode:
         )
         assert (seen.phase, seen.obstacle) == (WorkflowPhase.RUNNING, Obstacle.NODE_LOST)
 
-    def test_a_stopped_one_that_cannot_be_asked(self) -> None:
+    def test_a_stopped_workflow_on_a_lost_node_may_run(self) -> None:
         workflow = failed("workflow shutdown with strategy:  Stop", shutdown="Stop")
         seen = end(workflow, make_pod("Running", running()), node_lost=True)
         assert (seen.phase, seen.obstacle) == (WorkflowPhase.RUNNING, Obstacle.NODE_LOST)
@@ -477,9 +478,7 @@ _PATHS = [
     st.sampled_from(["Running", "Failed", "Error"]),
     st.booleans(),
 )
-def test_no_edit_by_hand_breaks_the_look(
-    path: tuple[str, ...], value: Any, phase: str, asked: bool
-) -> None:
+def test_no_manual_edit_raises(path: tuple[str, ...], value: Any, phase: str, asked: bool) -> None:
     workflow = deepcopy(make_workflow(phase, node={"phase": phase, "message": "x"}))
     place = workflow
     for key in path[:-1]:

@@ -1,4 +1,4 @@
-"""The watch that wakes the loop, against a real HTTP server: what it tells, how it goes on, and that it ends."""
+"""The watch that wakes the loop, against a real HTTP server: what wakes, how it resumes."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ HELD = Said(lines=[], hold=True)
 
 
 class Stopping(threading.Event):
-    """Remembers how long the watch paused between two tries, and does not let it."""
+    """Remembers the pauses of the watch between two tries, and shortens them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Stopping(threading.Event):
 
 
 class Watch:
-    """A watch in a thread; `wakes` counts what it told."""
+    """A watch in a thread; `wakes` counts how often it woke the loop."""
 
     def __init__(self, server: ApiServer) -> None:
         self.engine = ArgoEngine.connect("gpuq", str(server.kubeconfig))
@@ -91,7 +91,7 @@ def test_it_ends_at_once_although_the_server_is_silent(
     assert watch.wakes == 0
 
 
-def test_what_matters_wakes_and_nothing_else(
+def test_only_relevant_changes_wake_the_loop(
     server: ApiServer, start: Callable[..., Watch]
 ) -> None:
     progress = {**RUNNING, "status": {**RUNNING["status"], "progress": "1/2"}}
@@ -108,7 +108,9 @@ def test_what_matters_wakes_and_nothing_else(
     assert watch.wakes == 3
 
 
-def test_it_goes_on_where_it_was(server: ApiServer, start: Callable[..., Watch]) -> None:
+def test_a_watch_resumes_from_its_last_version(
+    server: ApiServer, start: Callable[..., Watch]
+) -> None:
     bookmark = {
         "type": "BOOKMARK",
         "object": {"kind": "Workflow", "metadata": {"resourceVersion": "20"}},
@@ -126,7 +128,7 @@ def test_it_goes_on_where_it_was(server: ApiServer, start: Callable[..., Watch])
     assert query["labelSelector"].endswith("workflows.argoproj.io/completed!=true")
 
 
-def test_it_begins_where_the_last_list_ended(server: ApiServer) -> None:
+def test_a_watch_begins_at_the_version_of_the_last_list(server: ApiServer) -> None:
     server.on("GET", WORKFLOWS, Said({"metadata": {"resourceVersion": "9"}, "items": []}), HELD)
     watch = Watch(server)
     watch.engine.workflows()
@@ -155,7 +157,7 @@ def test_it_begins_where_the_last_list_ended(server: ApiServer) -> None:
         ),
     ],
 )
-def test_a_version_that_the_server_has_forgotten(
+def test_a_version_that_the_server_has_forgotten_wakes_the_loop(
     server: ApiServer, start: Callable[..., Watch], gone: Answer
 ) -> None:
     watch = start(Said(lines=[event("ADDED", make_workflow(), "11")]), gone, HELD)
@@ -181,7 +183,9 @@ def test_a_version_that_the_server_has_forgotten(
         Said(lines=[{"type": "ERROR", "object": {"code": 500, "message": "etcd event received"}}]),
     ],
 )
-def test_never_a_busy_loop(server: ApiServer, start: Callable[..., Watch], broken: Answer) -> None:
+def test_failing_watches_are_retried_with_pauses(
+    server: ApiServer, start: Callable[..., Watch], broken: Answer
+) -> None:
     watch = start(broken)
     until_asked(server, 9)
     watch.end()
@@ -190,7 +194,7 @@ def test_never_a_busy_loop(server: ApiServer, start: Callable[..., Watch], broke
     assert pauses[7] >= 30  # 1, 2, 4, … and then 60 at most, each less up to a half
 
 
-def test_a_server_that_does_not_answer_at_all_is_no_obstacle_to_the_end(server: ApiServer) -> None:
+def test_it_ends_although_the_server_does_not_answer_at_all(server: ApiServer) -> None:
     server.on("GET", WORKFLOWS, Silence())
     watch = Watch(server)
     watch.thread.start()

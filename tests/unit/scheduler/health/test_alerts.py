@@ -1,4 +1,4 @@
-"""Alerts reach the log and ALERT_URLS, and never hold anybody up."""
+"""Alerts reach the log and ALERT_URLS, and never delay the loop."""
 
 import json
 import queue
@@ -14,7 +14,7 @@ from scheduler.health.alerts import Alerts
 
 
 class Sink:
-    """An HTTP server on loopback that keeps what is posted; `slow` makes it wait first."""
+    """An HTTP server on loopback that keeps the posted bodies; `slow` makes it wait first."""
 
     def __init__(self) -> None:
         self.got: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -50,13 +50,13 @@ def sink() -> Iterator[Sink]:
 
 
 def test_an_alert_reaches_the_sink_with_its_remedy(sink: Sink) -> None:
-    Alerts((sink.url,)).send("The scheduler is halted: Redis is away.", "Start Redis.")
+    Alerts((sink.url,)).send("The scheduler is halted: Redis is unreachable.", "Start Redis.")
     got = sink.got.get(timeout=20)
-    assert got["title"] == "gpuq: The scheduler is halted: Redis is away."
+    assert got["title"] == "gpuq: The scheduler is halted: Redis is unreachable."
     assert got["message"] == "Start Redis."
 
 
-def test_a_slow_sink_holds_nobody_up(sink: Sink) -> None:
+def test_a_slow_address_delays_nothing(sink: Sink) -> None:
     sink.slow.set()
     alerts = Alerts((sink.url,))
     begin = time.monotonic()
@@ -65,10 +65,10 @@ def test_a_slow_sink_holds_nobody_up(sink: Sink) -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_the_same_thing_is_told_once(sink: Sink) -> None:
+def test_the_same_alert_is_sent_once(sink: Sink) -> None:
     alerts = Alerts((sink.url,))
     for _ in range(3):
-        alerts.once("The template is missing.", "Lay it there.")
+        alerts.once("The template is missing.", "Add it.")
     alerts.send("last", "Nothing.")
     assert [sink.got.get(timeout=20)["title"] for _ in range(2)] == [
         "gpuq: The template is missing.",
@@ -76,6 +76,6 @@ def test_the_same_thing_is_told_once(sink: Sink) -> None:
     ]
 
 
-def test_an_unknown_address_is_said_and_the_others_work(sink: Sink) -> None:
-    Alerts(("nonsense://x", sink.url)).send("still told", "Nothing.")
-    assert sink.got.get(timeout=20)["title"] == "gpuq: still told"
+def test_an_unsupported_url_is_logged_and_the_others_work(sink: Sink) -> None:
+    Alerts(("nonsense://x", sink.url)).send("still sent", "Nothing.")
+    assert sink.got.get(timeout=20)["title"] == "gpuq: still sent"

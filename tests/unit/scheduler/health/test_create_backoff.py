@@ -14,7 +14,7 @@ QUOTA = WorkflowNotMade("exceeded quota: gpus")
 
 
 def refuse(rig: Rig, error: EngineError, monkeypatch: pytest.MonkeyPatch, *users: str) -> list[str]:
-    """Every create of these users (of all where none is named) fails; the job ids that were tried."""
+    """Let each create of these users (without any: of all) fail; return the job ids tried."""
     tried, create = [], rig.engine.create
 
     def fail(workflow, *rest):
@@ -29,7 +29,7 @@ def refuse(rig: Rig, error: EngineError, monkeypatch: pytest.MonkeyPatch, *users
 
 
 class TestPauses:
-    def test_they_double_up_to_a_minute(self) -> None:
+    def test_pauses_double_up_to_a_minute(self) -> None:
         clock = FakeClock()
         backoff, pauses = CreateBackoff(clock), []
         for _ in range(9):
@@ -47,7 +47,7 @@ class TestPauses:
     @pytest.mark.parametrize(
         ("asked", "waits"), [(7, 7), (0.1, FIRST_S), (1e9, LONGEST_RETRY_AFTER_S)]
     )
-    def test_the_engines_own_word_counts(self, asked: float, waits: float) -> None:
+    def test_the_engines_retry_after_is_honoured(self, asked: float, waits: float) -> None:
         clock = FakeClock()
         backoff = CreateBackoff(clock)
         backoff.failed("a", WorkflowNotMade("slow down", asked))
@@ -57,7 +57,7 @@ class TestPauses:
         assert (backoff.why_waits("a"), backoff.why_all_wait()) == ("", "")
 
 
-def test_in_a_hurry_too_it_is_not_tried_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_cycles_do_not_shorten_the_pauses(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     ended, job_id, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
     scheduler.run_cycle()
     tried = refuse(rig, QUOTA, monkeypatch)
@@ -75,7 +75,7 @@ def test_in_a_hurry_too_it_is_not_tried_at_once(rig: Rig, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("error", [QUOTA, EngineForbidden("workflows is forbidden")])
-def test_the_same_reason_again_is_no_news(
+def test_the_same_reason_again_adds_no_line_to_the_timeline(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, error: EngineError
 ) -> None:
     job_id, scheduler = rig.submit(), rig.scheduler()
@@ -94,7 +94,7 @@ def test_the_same_reason_again_is_no_news(
     assert rig.store.timeline(job_id)[-1]["message"] == "The disk is full."
 
 
-def test_the_others_wait_with_it_and_are_told_why(
+def test_the_other_jobs_wait_too_and_their_reasons_say_why(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, scheduler = rig.submit("a"), rig.submit("b"), rig.scheduler()
@@ -106,13 +106,11 @@ def test_the_others_wait_with_it_and_are_told_why(
     assert (rig.job(second).reason.code, rig.store.position(second)) == (ReasonCode.WAITING_TURN, 2)
     assert rig.job(first).reason.message.startswith("1st in line; ")
     told = rig.job(second).reason.message
-    assert told.startswith(
-        "2nd in line; the workflow of another job could not be created; retrying soon: "
-    )
+    assert told.startswith("2nd in line; another job's workflow could not be created (")
     assert "exceeded quota" in told
 
 
-def test_where_another_can_be_made_only_that_one_waits(
+def test_if_another_workflow_can_be_created_only_the_failed_job_waits(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.settings = rig.settings.model_copy(update={"max_running_jobs": 3})

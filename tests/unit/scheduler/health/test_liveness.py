@@ -1,4 +1,4 @@
-"""The heartbeat file: who touches it, and what the probe says of it."""
+"""The liveness file: what touches it, and what the probe reports."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def probe(**env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={**kept, **env}, capture_output=True, text=True, timeout=60)
 
 
-def test_the_probe(tmp_path: Path) -> None:
+def test_the_probe_fails_without_a_recent_file(tmp_path: Path) -> None:
     path = tmp_path / "heartbeat"
     assert probe(HEARTBEAT_FILE=str(path)).returncode == 1
     LivenessFile(path).touch()
@@ -31,7 +31,7 @@ def test_the_probe(tmp_path: Path) -> None:
     assert "HEARTBEAT_FILE is not set" in probe().stderr
 
 
-def test_how_old_it_may_be(tmp_path: Path) -> None:
+def test_the_limit_of_the_files_age(tmp_path: Path) -> None:
     path = tmp_path / "heartbeat"
     LivenessFile(path).touch()
     touched = path.stat().st_mtime
@@ -60,7 +60,7 @@ def test_the_loop_touches_it_however_its_cycles_end(rig: Rig, tmp_path: Path, aw
     assert time.time() - path.stat().st_mtime < MAX_AGE_S
 
 
-def test_the_loop_comes_again_when_the_engine_says(rig: Rig) -> None:
+def test_the_pause_honours_the_engines_retry_after(rig: Rig) -> None:
     rig.engine.away = EngineUnavailable("Too many requests.", retry_after_s=45)
     assert rig.scheduler().guarded_cycle(True) == 45
     rig.engine.away = EngineUnavailable("Too many requests.", retry_after_s=100_000)
