@@ -392,7 +392,9 @@ class TestWords:
 
     def test_without_a_workflow(self) -> None:
         never = replace(ADMITTED, workflow_uid=None)
-        text = "Requeued at the front: the engine did not answer the create and has no workflow."
+        text = (
+            "Requeued at the front: the engine did not respond to the create, and has no workflow."
+        )
         assert decide(never, None, is_unanswered=True) == [
             Requeue(Reason(ReasonCode.ENGINE_UNREACHABLE, text), attempt=False)
         ]
@@ -550,8 +552,7 @@ class TestWords:
     def test_a_dead_node_is_named(self) -> None:
         lost = replace(LIVE, obstacle=Obstacle.NODE_LOST, node="gpu-2")
         text = (
-            "The node gpu-2 was declared dead; requeued at the front, "
-            "it resumes from its checkpoint."
+            "The node gpu-2 was declared dead; requeued at the front to resume from its checkpoint."
         )
         reason = Reason(ReasonCode.EVICTED, text)
         expected = [Stop(lost), Requeue(reason, counts=True)]

@@ -676,7 +676,7 @@ class TestWholeNominations:
     def test_behind_a_job_that_waits_everybody_waits_for_the_same(self) -> None:
         heads = [make_job("a", spec_gpus=2), make_job("b")]
         nomination = nominate(heads, [make_node(gpus=2, busy=(0,))], [], MANY)
-        text = "gpu-1 has 1 of 2 GPUs free"
+        text = "gpu-1 has 1 free GPU; the job needs 2"
         assert [reason for _, reason in nomination.reasons] == [
             Reason(ReasonCode.RESOURCES_BUSY, f"1st in line; {text}"),
             Reason(ReasonCode.WAITING_TURN, f"2nd in line; {text}"),
@@ -697,7 +697,7 @@ class TestWholeNominations:
         heads = [make_job("zoe", number) for number in (1, 2, 3)]
         nomination = nominate(heads, [make_node(gpus=4)], [running("zoe")], limits)
         assert names(nomination) == [heads[0].job_id]
-        text = "zoe already runs 2 of at most 2 at once"
+        text = "zoe already has 2 jobs running (limit: 2)"
         assert why(nomination) == (ReasonCode.USER_LIMIT, f"1st in line; {text}")
 
     @pytest.mark.parametrize(
