@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -150,6 +151,12 @@ def test_a_hundred_errors_are_read(wrong: int, is_read: bool) -> None:
 def test_a_schema_without_properties_knows_no_key() -> None:
     [found] = rules("{a: 1}", {"additionalProperties": False})
     assert found.rule == "a.yaml: unknown key a"
+
+
+def test_no_schema_is_downloaded() -> None:
+    with patch("urllib.request.urlopen") as download, pytest.raises(BrokenSchema):
+        rules(GOOD, {"$ref": "http://127.0.0.1:9/schema.json"})
+    assert not download.called
 
 
 @pytest.mark.parametrize(
