@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -57,6 +58,7 @@ KNOWN = "known here are base, data, extra, optimizer, seed, steps"
             [error("unknown key sed", "did you mean seed?")],
         ),
         ("{data: a, seed: 1, xyz: 2}", [error("unknown key xyz", KNOWN)]),
+        ("{data: a, seed: 1, XYZ: 2}", [error("unknown key XYZ", KNOWN)]),
         (
             "{data: a, sed: 1}",
             [error("unknown key sed", "did you mean seed?"), error("seed is missing", "add it")],
@@ -131,6 +133,30 @@ def test_the_first_ten_errors_are_named() -> None:
     found = rules(f"{{data: a, seed: 1, steps: [{broken}], zzz: 1}}")
     assert len(found) == 10
     assert found[0] == error("unknown key zzz", KNOWN)
+
+
+def test_a_number_may_have_a_capital_exponent() -> None:
+    [found] = rules("{data: a, seed: 1, optimizer: {lr: 5E-4}}")
+    assert found.hint == "write the number with a decimal point, like 5.0e-4"
+
+
+@pytest.mark.parametrize(("wrong", "is_read"), [(99, True), (100, False)])
+def test_a_hundred_errors_are_read(wrong: int, is_read: bool) -> None:
+    items = {"type": "array", "items": {"type": "integer"}}
+    schema = {"properties": {"steps": items}, "additionalProperties": False}
+    found = rules(f"{{steps: [{', '.join(['x'] * wrong)}], zzz: 1}}", schema)
+    assert (found[0] == error("unknown key zzz", "known here are steps")) is is_read
+
+
+def test_a_schema_without_properties_knows_no_key() -> None:
+    [found] = rules("{a: 1}", {"additionalProperties": False})
+    assert found.rule == "a.yaml: unknown key a"
+
+
+def test_no_schema_is_downloaded() -> None:
+    with patch("urllib.request.urlopen") as download, pytest.raises(BrokenSchema):
+        rules(GOOD, {"$ref": "http://127.0.0.1:9/schema.json"})
+    assert not download.called
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,25 @@ import yaml
 
 from queue_manager.http.problems import FieldError, Problem
 from queue_manager.submission.config_check import BrokenSchema, Schema
-from queue_manager.submission.config_text import MAX_BYTES, check, read_named, write_inline
+from queue_manager.submission.config_text import (
+    INLINE_NAME,
+    MAX_BYTES,
+    check,
+    read_named,
+    write_inline,
+)
 
 TOO_LONG = FieldError("config", "must not be longer than 256 KiB")
 #: YAML indents every line of it by 120 spaces.
 DEEP: dict[str, Any] = reduce(lambda inner, _: {"a": inner}, range(60), {"a": [1] * 4000})
+
+
+def deep(length: int) -> dict[str, Any]:
+    """Return a configuration that is short as JSON, with a text of this length."""
+    innermost = {"a": [1] * 2000, "b": "x" * length}
+    return reduce(lambda inner, _: {"a": inner}, range(60), innermost)
+
+
 SCHEMA = Schema('{"required": ["data"]}')
 
 
@@ -78,6 +92,7 @@ class TestWriteInline:
         text = write_inline(config)
         assert text == "b: 1\na:\n- größer\nc:\n- größer\n"
         assert yaml.safe_load(text) == config
+        assert INLINE_NAME == "config.yaml"
 
     @pytest.mark.parametrize(
         ("config", "is_short"),
@@ -96,6 +111,12 @@ class TestWriteInline:
         with pytest.raises(Problem) as caught:
             write_inline(config)
         assert refused(caught) == TOO_LONG
+
+    def test_as_yaml_it_may_have_exactly_256_kib(self) -> None:
+        rest = 262_144 - len(write_inline(deep(1)))
+        assert len(write_inline(deep(1 + rest))) == 262_144
+        with pytest.raises(Problem):
+            write_inline(deep(2 + rest))
 
 
 class TestCheck:

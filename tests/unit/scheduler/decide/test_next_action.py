@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devtools.testbed.fakes import NOW, make_job
-from jobqueue.job import Job
+from jobqueue.job import Job, Result
 from jobqueue.phase import Phase
 from jobqueue.reason import NO_KNOWN_END, Reason, ReasonCode
 from scheduler.decide.actions import (
@@ -524,6 +524,14 @@ class TestWords:
         assert decide(ADMITTED, elsewhere) == [MarkRunning(NOW, "Running on gpu-2.")]
         unknown = replace(LIVE, node=None)
         assert decide(ADMITTED, unknown) == [MarkRunning(NOW, "Running on gpu-1.")]
+        ended = decide(ADMITTED, replace(ENDED, node=None))
+        assert ended[0] == MarkRunning(NOW, "Running on gpu-1.")
+
+    def test_an_end_has_no_result_and_no_times_unless_they_are_known(self) -> None:
+        reason = Reason(ReasonCode.WORKFLOW_DELETED, "It was deleted.")
+        assert Finish(Phase.FAILED, reason) == Finish(
+            Phase.FAILED, reason, Result(None, ()), at=None, run_time_s=None
+        )
 
     @pytest.mark.parametrize(
         ("fields", "job_node", "named"),
