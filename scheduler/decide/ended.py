@@ -75,7 +75,7 @@ def _why_failed(workflow: WorkflowStatus) -> Reason:
     code = workflow.exit_code
     if code is not None and code in _SIGNALS:
         return Reason(ReasonCode.KILLED, _killed(code, workflow.message))
-    # The engine's message may quote the log too (terminationMessagePolicy), so it is no message.
+    # The engine's message may quote the log too (terminationMessagePolicy): only its user sees it.
     detail = _last_line(workflow) or workflow.message
     if code is None:  # no container of it ever ran
         return Reason(ReasonCode.TRAINING_FAILED, "The training did not run.", detail)
