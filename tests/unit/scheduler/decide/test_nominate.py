@@ -681,6 +681,7 @@ class TestWholeNominations:
             Reason(ReasonCode.RESOURCES_BUSY, f"1st in line; {text}"),
             Reason(ReasonCode.WAITING_TURN, f"2nd in line; {text}"),
         ]
+        assert [job for job, _ in nomination.reasons] == heads
         assert not nomination.wants_more
 
     def test_if_all_slots_are_taken_the_longest_admitted_job_is_named(self) -> None:
@@ -731,6 +732,12 @@ class TestWholeNominations:
         limits = replace(MANY, require_gpu=False)
         cpu = make_node("cpu-1", gpus=0, available=False)
         assert names(nominate([make_job()], [cpu], [], limits)) == []
+
+    def test_a_node_without_gpus_is_preferred_to_one_with_a_gpu_to_spare(self) -> None:
+        limits = replace(MANY, require_gpu=False)
+        nodes = [make_node("gpu-1", gpus=2), make_node("the-cpu", gpus=0)]
+        [admission] = nominate([make_job()], nodes, [], limits).admissions
+        assert admission.node == "the-cpu"
 
     def test_without_gpus_to_pin_a_node_is_not_taken_for_a_gpu_job(self) -> None:
         assert names(nominate([make_job()], [make_node(gpus=0)], [], MANY)) == []
