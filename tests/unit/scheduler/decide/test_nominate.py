@@ -774,7 +774,7 @@ class TestWithdrawals:
         nomination = self.withdrawn([job], [make_node("gpu-2")], COUNTED)
         assert (nomination.withdrawals, names(nomination)) == ((), [])
 
-    def test_its_own_node_is_no_other_node(self) -> None:
+    def test_it_is_not_withdrawn_to_the_node_that_it_is_on(self) -> None:
         job = self.stuck(1)
         assert self.withdrawn([job], [make_node("gpu-1", 4)], self.PINNED).withdrawals == ()
 
