@@ -66,14 +66,7 @@ def _node_record(text: str) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(text)
         seconds(record["at"])
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-    ):  # edited manually; the next cycle writes it again
-        return {
-            "at": None,
-            "snapshot": None,
-            "error": "the data about this node in Redis cannot be read",
-        }
+    except (ValueError, TypeError, KeyError):  # edited manually; the next cycle writes it again
+        error = "the data about this node in Redis cannot be read"
+        return {"at": None, "snapshot": None, "error": error}
     return record
