@@ -94,7 +94,7 @@ def test_a_users_folder_that_is_missing(system: ClusterSystem, trainings: Traini
 def test_a_pod_that_admission_refuses(system: ClusterSystem) -> None:
     """Argo ends such a Workflow itself, with the API server's words."""
     job = system.wait_status(system.submitted("eva", workflow="root"), "failed")
-    assert "violates PodSecurity" in job["reason"]["message"]
+    assert "violates PodSecurity" in job["reason"]["detail"]
     assert job["started_at"] is None
 
 
