@@ -131,14 +131,14 @@ def test_scheduler_is_alive_while_the_api_server_is_away(
 ) -> None:
     env = {"KUBECONFIG": "/kube/config", "REDIS_URL": "unix:///redis/redis.sock"}
     container = start("scheduler", mounts={"/kube": kube, "/redis": redis_folder}, env=env)
-    wait_for("it says what is away", lambda: "The engine does not answer" in container.log)
+    wait_for("the log names what is unreachable", lambda: "The engine failed." in container.log)
     assert container.health().returncode == 0, container.log
     assert container.stop() == 0, container.log
 
 
 def test_scheduler_is_alive_while_redis_is_away(start: Start, kube: Path) -> None:
     container = start("scheduler", mounts={"/kube": kube}, env={"KUBECONFIG": "/kube/config"})
-    wait_for("it says what is away", lambda: "Redis" in container.log)
+    wait_for("the log names what is unreachable", lambda: "Redis" in container.log)
     wait_for("the loop goes round", lambda: container.health().returncode == 0)
     assert container.stop() == 0, container.log
 
